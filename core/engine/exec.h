@@ -1,0 +1,119 @@
+#pragma once
+// exec -- where task attempts run.
+//
+// The engine thread fills an fr_attempt and calls start; the executor calls env->done on the
+// engine thread: once per single attempt, once per chunk of a mapped attempt (the final one
+// has `last`). Nothing here assumes a shared address space: an attempt is (bundle hash, task
+// name, packed arguments).
+
+#include "core/base/cancel.h"
+#include "core/data/value.h"
+
+typedef struct fr_exec fr_exec;
+struct fr_store_run;
+struct fr_body_ops;
+struct uv_loop_s;
+
+// The code of a run, as every worker loads it (made once; lives as long as the run).
+typedef struct fr_code {
+    fr_hash bundle;
+    const char *name;            // flow name, for messages
+    const void *sources;         // the bundle, packed by lua/flowrun/bundle.lua
+    size_t size;
+    uint64_t run;                // run id, 0 outside a store
+    uint64_t seed;
+    struct fr_store_run *log;    // where fr_store_log lines go; NULL = stderr
+    const fr_value *params;
+    uint32_t flow_attempt;
+    _Atomic(uint64_t) durable;   // everything of this run up to here is on disk
+} fr_code;
+
+typedef struct fr_attempt {
+    // set by the engine, constant while the attempt lives
+    fr_code *code;
+    const char *task;            // "module:name"
+    const char *option;          // NULL: the body; else the option function to call: "fallback"
+    uint32_t row, attempt, fence;
+    fr_hash key;                 // idempotency key of effects: (run, key)
+    const fr_value *args;        // a packed table of n_args arguments (nil-padded: use n_args)
+    uint32_t n_args, n_outputs;  // n_outputs: 1, or the number of named outputs
+    fr_value *const *deps;       // values for handle slots
+    uint32_t n_deps;
+    uint64_t need;               // effects wait until code->durable >= need (ENGINE.md D5)
+    uint32_t cpu;                // resources.cpu, >= 1
+    bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)
+    // a mapped task: items of one list; args are the constants that follow the item
+    const fr_value *list;        // NULL for a single call
+    const uint64_t *offsets;     // byte offset of item i in list->bytes (one more at the end)
+    const fr_hash *item_args;    // args hash per item, copied into fr_item_done.args
+    const uint32_t *duplicates;  // per item; NULL = all zero
+    const uint32_t *indexes;     // items to run; NULL = first .. first + count - 1
+    uint32_t first, count;       // with indexes: positions in it
+    int64_t queued;              // wall ns; item times count from here
+    void *owner;                 // the engine's
+    // the executor's
+    fr_cancel cancel;
+    void *slot;
+    struct fr_attempt *next;
+} fr_attempt;
+
+typedef struct fr_done {
+    int code;                    // FR_OK or the error's code
+    const fr_value *result;      // of several outputs: a table of them; NULL on failure
+    const fr_value *error;       // {code=, message=, where=, traceback=, retry=}
+    int64_t started, ended;      // wall ns
+    int64_t cpu_ns;              // CPU time of the body
+    uint64_t log_from, log_to;
+    // a mapped attempt: finished items (core/engine/item.h); done is called per chunk
+    const void *items;
+    size_t size;
+    uint32_t n_items;
+    uint32_t index;              // of the item, when a mapped item's result is in `result`
+    bool last;                   // no further done for this attempt
+} fr_done;
+
+typedef struct fr_exec_env {
+    struct uv_loop_s *loop;      // the engine's
+    const struct fr_body_ops *bodies;   // what Lua implements; core contains no Lua
+    uint32_t workers;            // 0 = one per core
+    const char *marker;          // shared-memory marker file for D4; NULL = none
+    void (*started)(void *ctx, fr_attempt *a, int64_t wall_ns);   // only when report_start
+    void (*done)(void *ctx, fr_attempt *a, const fr_done *d);     // borrows d's pointers
+    void (*batch_end)(void *ctx);                // after a group of done/started calls
+    // a worker is stuck beyond hard cancel: the engine executes itself anew (D3)
+    void (*stuck)(void *ctx, fr_attempt *a);
+    void *ctx;
+} fr_exec_env;
+
+typedef struct fr_exec_ops {
+    const char *name;                                        // as in task{ executor = "…" }
+    int (*open)(fr_exec **out, const fr_exec_env *env, fr_err *err);
+    void (*start)(fr_exec *x, fr_attempt *a);                // takes it into the queue
+    // Best effort; done still follows. code is FR_ECANCELLED or FR_ETIMEOUT. Items of a
+    // mapped attempt that did not start come back as FR_ITEM_CANCELLED.
+    void (*cancel)(fr_exec *x, fr_attempt *a, int code);
+    void (*durable)(fr_exec *x);                             // some code->durable moved on
+    uint32_t (*running)(fr_exec *x);                         // attempts on a worker now
+    void (*close)(fr_exec *x);                               // waits for workers to end
+} fr_exec_ops;
+
+extern const fr_exec_ops fr_exec_thread;
+
+// What Lua implements (lua/bind/body.c): one fr_body per worker thread, used only there.
+typedef struct fr_body fr_body;
+typedef struct fr_body_env {
+    struct uv_loop_s *loop;      // the worker's own
+    void (*done)(void *ctx, fr_attempt *a, const fr_done *d);
+    void *ctx;
+    uint32_t worker;
+} fr_body_env;
+typedef struct fr_body_ops {
+    int (*open)(fr_body **out, const fr_body_env *env, fr_err *err);
+    // Runs the body until it ends or waits. When it ends env->done is called (perhaps before
+    // this returns). For a mapped attempt: positions first .. first + count of that chunk.
+    void (*start)(fr_body *b, fr_attempt *a, uint32_t first, uint32_t count);
+    void (*cancel)(fr_body *b, fr_attempt *a, int code);     // of an attempt that waits
+    uint32_t (*waiting)(fr_body *b);                         // suspended bodies
+    void (*durable)(fr_body *b);                             // wake bodies at the effect barrier
+    void (*close)(fr_body *b);
+} fr_body_ops;

@@ -1,0 +1,90 @@
+#pragma once
+// store -- what is durable: runs, records, results, logs, requests (ENGINE.md A2, E).
+//
+// One fr_store per process. Its thread owns the one writing connection and commits in
+// natural groups: take all that is queued, commit, publish the durable sequence number,
+// repeat. Calls come from the engine's thread unless said otherwise.
+
+#include "core/engine/record.h"
+
+typedef struct fr_store fr_store;
+typedef struct fr_store_run fr_store_run;       // one run this process owns (holds its lock)
+
+typedef struct fr_store_env {
+    const char *home;                           // directory; made when absent (0700)
+    bool read_only;                             // look-ups only: no thread, no locks for writing
+    bool relaxed;                               // synchronous=NORMAL instead of FULL
+    fr_object_kinds kinds;
+    // Called on the store thread: everything of `run` up to seq is on disk.
+    void (*durable)(void *ctx, fr_store_run *run, uint64_t seq);
+    // The store thread cannot go on (failed fsync, damage): stop acknowledging and exit.
+    // FR_EFULL is not fatal: it is reported once, commits are retried until space returns
+    // (then called again with FR_OK).
+    void (*trouble)(void *ctx, int code, const fr_err *err);
+    void *ctx;
+} fr_store_env;
+
+typedef struct fr_run_info {
+    uint64_t id;
+    const char *flow;                           // "storm_prep"
+    const char *file;                           // as the user named it, made absolute
+    fr_hash bundle;
+    const fr_value *params;
+    uint64_t seed;
+    fr_state state;
+    fr_reason reason;
+    uint32_t attempt;                           // 1 + number of resumes and reruns
+    int64_t started, ended;                     // wall ns
+    const fr_value *result, *error;
+    const char *options;                        // JSON: durable mode, tags, description
+} fr_run_info;
+
+FR_NODISCARD int fr_store_open(const fr_store_env *env, fr_store **out, fr_err *err);
+// Commits everything queued, joins the thread. Runs must have been closed.
+FR_NODISCARD int fr_store_close(fr_store *s, fr_err *err);
+
+// Inserts a run (state RUNNING), takes its lock, writes its pid; info->id is ignored.
+FR_NODISCARD int fr_store_run_begin(fr_store *s, const fr_run_info *info, fr_store_run **out,
+                                    fr_err *err);
+// Takes the lock of an existing run (FR_EBUSY names the pid that holds it), waits for an
+// old reaper's lock, removes START rows of dead attempts. Marks it RUNNING again.
+FR_NODISCARD int fr_store_run_resume(fr_store *s, uint64_t id, fr_store_run **out, fr_err *err);
+uint64_t fr_store_run_id(const fr_store_run *r);
+// Releases lock and socket after everything of the run is durable.
+void fr_store_run_close(fr_store_run *r);
+
+// Queues a record (copied, values referenced). Handed to the thread by fr_store_flush.
+void fr_store_append(fr_store_run *r, const fr_record *record);
+// Queues the run's end or another change of its row (state, reason, result, error, ended).
+void fr_store_run_update(fr_store_run *r, const fr_run_info *info);
+void fr_store_flush(fr_store *s);
+uint64_t fr_store_durable(const fr_store_run *r);        // any thread
+size_t fr_store_backlog(const fr_store *s);              // bytes queued, for back-pressure
+// Writes a line to the run's log segments (any thread). Returns its offset in the run's log.
+uint64_t fr_store_log(fr_store_run *r, uint32_t row, uint32_t item, uint32_t attempt, int level,
+                      const char *text, size_t n);
+
+// --- reading (own read-only connection; snapshots are short) ---
+// The records of a run in log order; the callback's pointers live during the call only
+// (reference values to keep them). Objects in results are loaded through env->kinds.
+typedef int (*fr_record_fn)(void *ctx, const fr_record *record, fr_err *err);
+FR_NODISCARD int fr_store_records(fr_store *s, uint64_t run, fr_record_fn fn, void *ctx,
+                                  fr_err *err);
+typedef int (*fr_run_fn)(void *ctx, const fr_run_info *info, fr_err *err);
+// Newest first; run = 0 for all; at most `limit`.
+FR_NODISCARD int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *ctx,
+                               fr_err *err);
+bool fr_store_run_alive(fr_store *s, uint64_t run, int *pid);   // its lock is held
+
+// --- bundles: content-addressed sources ---
+FR_NODISCARD int fr_store_blob_put(fr_store *s, fr_hash key, const void *bytes, size_t n,
+                                   fr_err *err);
+FR_NODISCARD int fr_store_blob_get(fr_store *s, fr_hash key, fr_buf *out, fr_err *err);
+
+// --- requests to a run: first a row, then an empty datagram that says "look" ---
+FR_NODISCARD int fr_store_request_put(fr_store *s, uint64_t run, const char *kind,
+                                      const char *json, fr_err *err);
+// A descriptor that becomes readable when there is something to look for (for uv_poll).
+int fr_store_run_wakeup_fd(const fr_store_run *r);
+typedef void (*fr_request_fn)(void *ctx, uint64_t id, const char *kind, const char *json);
+FR_NODISCARD int fr_store_requests(fr_store_run *r, fr_request_fn fn, void *ctx, fr_err *err);
