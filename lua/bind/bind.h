@@ -6,9 +6,14 @@
 
 #include "core/base/err.h"
 
+#include <bind_modules.h>   // generated: declares every luaopen_flowrun_core_<name>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+
+// A flowrun.Error is a table {code, message, where, cause} with this class as metatable, so
+// that it survives error() and pcall() as it is and packs like any table. lua/bind/l_error.c.
+#define BIND_ERROR "flowrun.Error"
 
 // Raises a flowrun.Error {code, message, ...} made from err. Never returns.
 FR_NORETURN void bind_raise_error(lua_State *L, const fr_err *err);
@@ -19,6 +24,13 @@ static inline int bind_raise(lua_State *L, int rc, const fr_err *err)
 }
 // Raises a flowrun.Error with code and formatted message.
 int bind_fail(lua_State *L, int code, const char *format, ...) FR_PRINTF(3, 4);
+// Pushes a flowrun.Error without raising it; where is NULL or "file:line".
+void bind_push_error(lua_State *L, int code, const char *message, const char *where);
+// Turns the error value at index (anything a script may raise) into code and text: the
+// other direction, for C that called lua_pcall. Returns the code. Does not raise.
+int bind_take_error(lua_State *L, int index, fr_err *err);
+// Pushes "file:line" of the nearest caller that is a user's script, or "" when there is none.
+void bind_push_where(lua_State *L);
 
 // A userdata with one pointer slot and metatable `class`: box first, then acquire into it.
 void **bind_box(lua_State *L, const char *class);

@@ -1,0 +1,66 @@
+// flowrun -- the program: makes a Lua state and runs flowrun.cli, which does the rest.
+
+#include "lua/bind/vm.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct start {
+    int argc;
+    char **argv;
+} start;
+
+// Protected: flowrun.cli.main{argument, ...} returns the exit code.
+static int run(lua_State *L)
+{
+    const start *s = lua_touserdata(L, 1);
+    lua_createtable(L, s->argc, 0);
+    for (int i = 0; i < s->argc; i++) {
+        lua_pushstring(L, s->argv[i]);
+        lua_seti(L, -2, i);
+    }
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "arg");
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "flowrun.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "main");
+    lua_pushvalue(L, 2);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *dev = NULL;
+    if (argc > 2 && strcmp(argv[1], "--dev") == 0) {   // for work on flowrun itself
+        dev = argv[2];
+        argv[2] = argv[0];
+        argv += 2;
+        argc -= 2;
+    }
+    // OpenBLAS starts its threads when it is opened; ours come from the compute pool.
+    (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    lua_State *L = fr_vm_new(dev);
+    if (L == NULL) {
+        (void)fprintf(stderr, "flowrun: out of memory\n");
+        return EXIT_FAILURE;
+    }
+    start s = {argc, argv};
+    int code = EXIT_FAILURE;
+    lua_pushcfunction(L, fr_vm_traceback);
+    lua_pushcfunction(L, run);
+    lua_pushlightuserdata(L, &s);
+    if (lua_pcall(L, 1, 1, 1) == LUA_OK) {
+        code = (int)lua_tointeger(L, -1);
+    } else {
+        (void)fprintf(stderr, "flowrun: %s\n", luaL_tolstring(L, -1, NULL));
+    }
+    lua_close(L);
+    return code;
+}
