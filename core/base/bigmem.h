@@ -20,6 +20,8 @@ typedef struct fr_block {
 
 FR_NODISCARD int fr_block_new(size_t size, fr_block **out, fr_err *err);   // FR_ENOMEM; not zeroed
 FR_NODISCARD int fr_block_new_zero(size_t size, fr_block **out, fr_err *err);
+// Makes an unshared block smaller; gives memory back when much would be wasted.
+FR_NODISCARD int fr_block_shrink(fr_block *b, size_t size, fr_err *err);
 // A read-only private mapping of our own content-addressed file (FRAMES.md B3).
 FR_NODISCARD int fr_block_map_file(const char *path, fr_block **out, fr_err *err);
 fr_block *fr_block_ref(fr_block *b);

@@ -53,12 +53,23 @@ typedef struct fr_array {
 
 extern const fr_object_ops fr_array_ops;
 
+static inline fr_type fr_type_of(fr_kind kind)            // no unit, no zone
+{
+    return (fr_type){.kind = kind};
+}
+
 // A new array with uninitialised values (validity absent). UTF8: `bytes` of text are reserved.
 FR_NODISCARD int fr_array_new(fr_type type, int64_t length, size_t bytes, fr_array **out, fr_err *err);
 fr_array *fr_array_ref(const fr_array *a);
 void fr_array_unref(const fr_array *a);
 // A view of [start, start + length) that shares the buffers.
 fr_array *fr_array_slice(const fr_array *a, int64_t start, int64_t length);
+// Gives an array in the making a validity bitmap, all present. Count `nulls` afterwards.
+FR_NODISCARD int fr_array_add_validity(fr_array *a, fr_err *err);
+// Counts the nulls of an array in the making and drops a bitmap without any.
+void fr_array_count_nulls(fr_array *a);
+fr_hash fr_array_hash(const fr_array *a);               // FRAMES.md B4; computed once
+size_t fr_array_bytes(const fr_array *a);               // memory it keeps alive, roughly
 size_t fr_kind_width(fr_kind kind);                     // bytes per value; 0 for BOOL and UTF8
 const char *fr_type_name(const fr_type *t, char out[64]);   // "timestamp[us, UTC]"
 bool fr_type_eq(const fr_type *a, const fr_type *b);
@@ -74,9 +85,24 @@ static inline bool fr_array_bool(const fr_array *a, int64_t i)
     int64_t k = a->offset + i;
     return a->values->data[k >> 3] >> (k & 7) & 1;
 }
+static inline const void *fr_array_data(const fr_array *a)   // first value; not BOOL, UTF8
+{
+    return a->values->data + (size_t)a->offset * fr_kind_width(a->type.kind);
+}
 static inline const double *fr_array_f64(const fr_array *a) { return (const double *)(const void *)a->values->data + a->offset; }
 static inline const int64_t *fr_array_i64(const fr_array *a) { return (const int64_t *)(const void *)a->values->data + a->offset; }
 static inline const int32_t *fr_array_i32(const fr_array *a) { return (const int32_t *)(const void *)a->values->data + a->offset; }
+static inline const int64_t *fr_array_offsets(const fr_array *a)   // UTF8: length + 1 of them
+{
+    return (const int64_t *)(const void *)a->offsets->data + a->offset;
+}
+// Any integer-like kind (ints, DATE, TIME, TIMESTAMP, DURATION, CATEGORY's code, BOOL) as
+// int64; FLOAT64/32 are refused by an assert. UINT64 above 2^63-1 wraps: check the kind.
+int64_t fr_array_int(const fr_array *a, int64_t i);
+double fr_array_number(const fr_array *a, int64_t i);    // any kind but text, as a double
+bool fr_kind_integer(fr_kind kind);                      // INT8..UINT64
+bool fr_kind_number(fr_kind kind);                       // integers and floats
+bool fr_kind_temporal(fr_kind kind);                     // DATE, TIME, TIMESTAMP, DURATION
 // Text of UTF8 and (decoded) CATEGORY elements; undefined for nulls.
 const char *fr_array_text(const fr_array *a, int64_t i, size_t *n);
 

@@ -10,6 +10,8 @@ typedef struct fr_frame {
     size_t columns;
     char **names;                 // UTF-8, unique
     fr_array **cols;
+    uint32_t *index;              // open addressing over names, for frames with many columns
+    size_t index_size;            // a power of two, or 0: search in order
     _Atomic(uint64_t) hash_lo, hash_hi;
 } fr_frame;
 
@@ -22,8 +24,11 @@ FR_NODISCARD int fr_frame_new(size_t columns, const char *const *names, fr_array
 FR_NODISCARD int fr_frame_empty(int64_t rows, fr_frame **out, fr_err *err);   // no columns
 fr_frame *fr_frame_ref(const fr_frame *f);
 void fr_frame_unref(const fr_frame *f);
+fr_hash fr_frame_hash(const fr_frame *f);
 // Index of a column or -1.
 ptrdiff_t fr_frame_find(const fr_frame *f, const char *name);
 // As above; FR_ENOTFOUND with "did you mean" when absent.
 FR_NODISCARD int fr_frame_column(const fr_frame *f, const char *name, const fr_array **out, fr_err *err);
 FR_NODISCARD int fr_frame_slice(const fr_frame *f, int64_t start, int64_t length, fr_frame **out, fr_err *err);
+// The name nearest to `name` by edit distance, for "did you mean", or NULL.
+const char *fr_frame_nearest(const fr_frame *f, const char *name);
