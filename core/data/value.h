@@ -8,7 +8,11 @@
 //   6 table: varint n, n values for keys 1..n; varint m, m (key, value) pairs sorted by key:
 //     integers by number, then doubles, strings by bytes, false, true. n is maximal.
 //   7 object: kind u8, content hash 16 bytes, varint index into refs (first appearance order)
-//   8 handle: varint index into the call's dependencies (arguments only, never in results)
+//   8 handle: varint index into the call's dependencies (arguments only, never in results;
+//     first appearance order)
+// Table values are never nil, save that the array part of the outermost table may hold nils:
+// that is how a list of arguments or results is packed. A double key is never a whole number
+// that fits an integer (Lua turns those into integers) and never NaN.
 // Lifetime: refcounted, any thread; decoding never trusts the bytes.
 
 #include "core/base/buf.h"
@@ -27,6 +31,7 @@ typedef enum fr_tag {
 typedef struct fr_value {
     atomic_uint refs;
     uint32_t objects;                           // number of object references
+    uint32_t handles;                           // number of dependencies it mentions
     size_t size;                                // packed bytes
     fr_object **object;                         // referenced; in order of first appearance
     fr_hash hash;                               // Merkle: objects count by their content hash
@@ -44,6 +49,9 @@ void fr_value_unref(const fr_value *v);         // NULL is fine
 fr_value *fr_value_nil(void);                   // new references to small constants
 fr_value *fr_value_int(int64_t i);
 fr_value *fr_value_text(const char *s, size_t n);
+// The hash of a value whose handles stand for results with the hashes `deps`; without handles
+// it is v->hash. So the arguments of a call are known without loading what they mention.
+fr_hash fr_value_hash_with(const fr_value *v, const fr_hash *deps);
 
 // Walking packed bytes (used by marshal, JSON output, show). After fr_value_next the reader
 // stands behind the scalar, or behind the header of a table (then `n` array items and, after
@@ -59,7 +67,10 @@ typedef struct fr_item {
 } fr_item;
 bool fr_value_next(fr_reader *r, fr_item *out); // false at end or on damage (r->failed)
 bool fr_value_skip(fr_reader *r);               // over one whole value
-void fr_value_json(const fr_value *v, fr_buf *out, size_t max);   // readable; exact numbers; cut at max
+// Readable: lists as [], other tables as {} with text keys, exact numbers (a double always has a
+// point or exponent; nan and infinities as text), objects as {"$frame":"hash"}. Longer than
+// `max` bytes it is cut and ends in "...".
+void fr_value_json(const fr_value *v, fr_buf *out, size_t max);
 // The objects a packed value mentions, in order, without loading them.
 typedef void (*fr_value_ref_fn)(void *ctx, uint8_t kind, fr_hash hash);
 int fr_value_scan_refs(const void *bytes, size_t size, fr_value_ref_fn fn, void *ctx, fr_err *err);
