@@ -1,0 +1,5 @@
+std = "lua54"
+max_line_length = 100
+ignore = {"212/_.*", "212/self"}
+exclude_files = {"build*/"}
+files["lua/flowrun/meta/**"] = {ignore = {"211", "212", "241"}}
