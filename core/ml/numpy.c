@@ -43,7 +43,7 @@ void fr_numpy_init_list(fr_numpy *r, const uint32_t *seeds, size_t n)
 static uint32_t twist(uint32_t upper, uint32_t lower, uint32_t far)
 {
     uint32_t y = (upper & 0x80000000U) | (lower & 0x7fffffffU);
-    return far ^ y >> 1 ^ (0U - (y & 1) & 0x9908b0dfU);
+    return far ^ y >> 1 ^ ((0U - (y & 1)) & 0x9908b0dfU);
 }
 
 static void refill(fr_numpy *r)
@@ -85,11 +85,11 @@ static int cancelled(fr_err *err)
 
 static int check_any(fr_random_arg a, size_t n, const char *what, fr_err *err)
 {
-    return fr_random_check(a, n, -INFINITY, INFINITY, what, err);
+    return fr_random_check(a, n, -HUGE_VAL, HUGE_VAL, what, err);
 }
 
-int fr_numpy_uniform(fr_numpy *r, fr_random_arg lo, fr_random_arg hi, double *out, size_t n,
-                     fr_err *err)
+int fr_numpy_uniform(fr_numpy *r, fr_random_arg lo, fr_random_arg hi, double *out,
+                     size_t n, fr_err *err)
 {
     int rc = check_any(lo, n, "the lower bound", err);
     if (rc == FR_OK) {
@@ -124,12 +124,12 @@ static double standard_normal(fr_numpy *r)
     return f * y;
 }
 
-int fr_numpy_normal(fr_numpy *r, fr_random_arg mean, fr_random_arg sd, double *out, size_t n,
-                    fr_err *err)
+int fr_numpy_normal(fr_numpy *r, fr_random_arg mean, fr_random_arg sd, double *out,
+                    size_t n, fr_err *err)
 {
     int rc = check_any(mean, n, "the mean", err);
     if (rc == FR_OK) {
-        rc = fr_random_check(sd, n, 0, INFINITY, "the standard deviation", err);
+        rc = fr_random_check(sd, n, 0, HUGE_VAL, "the standard deviation", err);
     }
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
         if (i % POLL == 0 && fr_cancelled()) {
@@ -140,9 +140,10 @@ int fr_numpy_normal(fr_numpy *r, fr_random_arg mean, fr_random_arg sd, double *o
     return rc;
 }
 
-int fr_numpy_exponential(fr_numpy *r, fr_random_arg scale, double *out, size_t n, fr_err *err)
+int fr_numpy_exponential(fr_numpy *r, fr_random_arg scale, double *out, size_t n,
+                         fr_err *err)
 {
-    int rc = fr_random_check(scale, n, 0, INFINITY, "the scale", err);
+    int rc = fr_random_check(scale, n, 0, HUGE_VAL, "the scale", err);
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
         if (i % POLL == 0 && fr_cancelled()) {
             return cancelled(err);
@@ -163,26 +164,29 @@ static uint64_t masked(fr_numpy *r, uint64_t top)
         if (top <= 0xffffffffU) {
             v = fr_numpy_u32(r) & mask;
         } else {
-            v = (uint64_t)fr_numpy_u32(r) << 32;     // the first word is the high one
+            v = (uint64_t)fr_numpy_u32(r) << 32; // the first word is the high one
             v = (v | fr_numpy_u32(r)) & mask;
         }
     } while (v > top);
     return v;
 }
 
-int fr_numpy_integers(fr_numpy *r, int64_t lo, int64_t hi, int64_t *out, size_t n, fr_err *err)
+int fr_numpy_integers(fr_numpy *r, int64_t lo, int64_t hi, int64_t *out, size_t n,
+                      fr_err *err)
 {
     if (lo >= hi) {
-        return fr_fail(err, FR_EINVAL,
-                       "randint(%lld, %lld): no integer is >= the first and < the second bound",
-                       (long long)lo, (long long)hi);
+        return fr_fail(
+            err, FR_EINVAL,
+            "randint(%lld, %lld): no integer is >= the first and < the second bound",
+            (long long)lo, (long long)hi);
     }
     uint64_t top = (uint64_t)hi - (uint64_t)lo - 1;
     for (size_t i = 0; i < n; i++) {
         if (i % POLL == 0 && fr_cancelled()) {
             return cancelled(err);
         }
-        out[i] = (int64_t)((uint64_t)lo + (top == 0 ? 0 : masked(r, top)));   // 1 value: no draw
+        out[i] =
+            (int64_t)((uint64_t)lo + (top == 0 ? 0 : masked(r, top))); // 1 value: no draw
     }
     return FR_OK;
 }
@@ -273,23 +277,23 @@ static double btpe_draw(fr_numpy *r, const btpe *b)
 {
     for (;;) {
         double u = fr_numpy_unit(r) * b->p4, v = fr_numpy_unit(r), y;
-        if (u <= b->half) {                                   // the triangle: always inside
+        if (u <= b->half) { // the triangle: always inside
             return floor(b->middle - b->half * v + u);
         }
-        if (u <= b->p2) {                                     // the parallelograms
+        if (u <= b->p2) { // the parallelograms
             double x = b->left + (u - b->half) / b->c;
             v = v * b->c + 1.0 - fabs(b->mode - x + 0.5) / b->half;
             if (v > 1.0) {
                 continue;
             }
             y = floor(x);
-        } else if (u <= b->p3) {                              // the left tail
+        } else if (u <= b->p3) { // the left tail
             y = floor(b->left + log(v) / b->lambda_left);
             if (y < 0 || v == 0.0) {
                 continue;
             }
             v = v * (u - b->p2) * b->lambda_left;
-        } else {                                              // the right tail
+        } else { // the right tail
             y = floor(b->right - log(v) / b->lambda_right);
             if (y > b->n || v == 0.0) {
                 continue;
@@ -314,8 +318,8 @@ static int64_t binomial(fr_numpy *r, double n, double p)
     return (int64_t)(p <= 0.5 ? k : n - k);
 }
 
-int fr_numpy_binomial(fr_numpy *r, fr_random_arg trials, fr_random_arg p, int64_t *out, size_t n,
-                      fr_err *err)
+int fr_numpy_binomial(fr_numpy *r, fr_random_arg trials, fr_random_arg p, int64_t *out,
+                      size_t n, fr_err *err)
 {
     int rc = fr_random_check(trials, n, 0, 0x1p53, "the number of trials", err);
     if (rc == FR_OK) {
@@ -370,7 +374,9 @@ int fr_numpy_poisson(fr_numpy *r, fr_random_arg mean, int64_t *out, size_t n, fr
             return cancelled(err);
         }
         double m = fr_random_at(mean, i);
-        out[i] = (int64_t)(m >= 10 ? poisson_large(r, m) : m == 0 ? 0 : poisson_product(r, m));
+        out[i] = (int64_t)(m >= 10  ? poisson_large(r, m)
+                           : m == 0 ? 0
+                                    : poisson_product(r, m));
     }
     return rc;
 }

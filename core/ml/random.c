@@ -5,26 +5,30 @@
 
 #include <math.h>
 
-enum { POLL = 1 << 14 };                       // draws between two looks at the cancel flag
-static const double trials_max = 0x1p53;       // above it a double no longer counts
+enum { POLL = 1 << 14 };                 // draws between two looks at the cancel flag
+static const double trials_max = 0x1p53; // above it a double no longer counts
 
 static int cancelled(fr_err *err)
 {
     return fr_fail(err, fr_cancel_code(), "random: stopped while drawing");
 }
 
-int fr_random_check(fr_random_arg a, size_t n, double lo, double hi, const char *what, fr_err *err)
+int fr_random_check(fr_random_arg a, size_t n, double lo, double hi, const char *what,
+                    fr_err *err)
 {
     size_t last = a.step == 0 ? (n > 0) : n;
     for (size_t i = 0; i < last; i++) {
         double v = a.at[i];
         if (!(v >= lo && v <= hi)) {
-            const char *found = v != v ? "null or NaN" : v < lo ? "too small" : "too large";
-            return a.step == 0 ? fr_fail(err, FR_EINVAL, "%s is %.17g (%s): expected %g to %g", what,
-                                         v, found, lo, hi)
-                               : fr_fail(err, FR_EINVAL,
-                                         "value %zu of %s is %.17g (%s): expected %g to %g", i + 1,
-                                         what, v, found, lo, hi);
+            const char *found = v != v   ? "null or NaN"
+                                : v < lo ? "too small"
+                                         : "too large";
+            return a.step == 0
+                       ? fr_fail(err, FR_EINVAL, "%s is %.17g (%s): expected %g to %g",
+                                 what, v, found, lo, hi)
+                       : fr_fail(err, FR_EINVAL,
+                                 "value %zu of %s is %.17g (%s): expected %g to %g",
+                                 i + 1, what, v, found, lo, hi);
         }
     }
     return FR_OK;
@@ -32,7 +36,8 @@ int fr_random_check(fr_random_arg a, size_t n, double lo, double hi, const char 
 
 static int check_finite(fr_random_arg a, size_t n, const char *what, fr_err *err)
 {
-    return fr_random_check(a, n, -0x1.fffffffffffffp1023, 0x1.fffffffffffffp1023, what, err);
+    return fr_random_check(a, n, -0x1.fffffffffffffp1023, 0x1.fffffffffffffp1023, what,
+                           err);
 }
 
 static int check_size(fr_random_arg a, size_t n, const char *what, fr_err *err)
@@ -40,8 +45,8 @@ static int check_size(fr_random_arg a, size_t n, const char *what, fr_err *err)
     return fr_random_check(a, n, 0, 0x1.fffffffffffffp1023, what, err);
 }
 
-int fr_random_uniform(fr_rand *r, fr_random_arg lo, fr_random_arg hi, double *out, size_t n,
-                      fr_err *err)
+int fr_random_uniform(fr_rand *r, fr_random_arg lo, fr_random_arg hi, double *out,
+                      size_t n, fr_err *err)
 {
     int rc = check_finite(lo, n, "the lower bound", err);
     if (rc == FR_OK) {
@@ -63,14 +68,15 @@ static double open_unit(fr_rand *r)
     return ((double)(fr_rand_u64(r) >> 11) + 0.5) * 0x1p-53;
 }
 
-int fr_random_normal(fr_rand *r, fr_random_arg mean, fr_random_arg sd, double *out, size_t n,
-                     fr_err *err)
+int fr_random_normal(fr_rand *r, fr_random_arg mean, fr_random_arg sd, double *out,
+                     size_t n, fr_err *err)
 {
     int rc = check_finite(mean, n, "the mean", err);
     if (rc == FR_OK) {
         rc = check_size(sd, n, "the standard deviation", err);
     }
-    // Inversion: one draw per value whatever the parameters, so that streams stay in step.
+    // Inversion: one draw per value whatever the parameters, so that streams stay in
+    // step.
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
         if (i % POLL == 0 && fr_cancelled()) {
             return cancelled(err);
@@ -81,7 +87,8 @@ int fr_random_normal(fr_rand *r, fr_random_arg mean, fr_random_arg sd, double *o
     return rc;
 }
 
-int fr_random_exponential(fr_rand *r, fr_random_arg mean, double *out, size_t n, fr_err *err)
+int fr_random_exponential(fr_rand *r, fr_random_arg mean, double *out, size_t n,
+                          fr_err *err)
 {
     int rc = check_size(mean, n, "the mean", err);
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
@@ -93,14 +100,15 @@ int fr_random_exponential(fr_rand *r, fr_random_arg mean, double *out, size_t n,
     return rc;
 }
 
-int fr_random_integers(fr_rand *r, int64_t lo, int64_t hi, int64_t *out, size_t n, fr_err *err)
+int fr_random_integers(fr_rand *r, int64_t lo, int64_t hi, int64_t *out, size_t n,
+                       fr_err *err)
 {
     if (lo > hi) {
         return fr_fail(err, FR_EINVAL,
                        "integers from %lld to %lld: the first bound is above the second",
                        (long long)lo, (long long)hi);
     }
-    uint64_t span = (uint64_t)hi - (uint64_t)lo + 1;          // 0: all 2^64 values
+    uint64_t span = (uint64_t)hi - (uint64_t)lo + 1; // 0: all 2^64 values
     for (size_t i = 0; i < n; i++) {
         if (i % POLL == 0 && fr_cancelled()) {
             return cancelled(err);
@@ -131,7 +139,7 @@ static double binomial_small(fr_rand *r, double n, double p)
             u -= mass;
             mass *= odds * (n - k) / (k + 1);
             if (mass == 0 && k > n * p) {
-                break;                                        // rounding left a crumb: again
+                break; // rounding left a crumb: again
             }
         }
     }
@@ -149,7 +157,7 @@ static double binomial_large(fr_rand *r, double n, double p)
         if (us >= 0.07 && v <= edge) {
             return k;
         }
-        if (!(k >= 0 && k <= n)) {                            // us may be 0: k is then no number
+        if (!(k >= 0 && k <= n)) { // us may be 0: k is then no number
             continue;
         }
         v = fr_special_log(v * alpha / (a / (us * us) + b));
@@ -174,8 +182,8 @@ static int64_t binomial(fr_rand *r, double n, double p)
     return (int64_t)(p <= 0.5 ? k : n - k);
 }
 
-int fr_random_binomial(fr_rand *r, fr_random_arg trials, fr_random_arg p, int64_t *out, size_t n,
-                       fr_err *err)
+int fr_random_binomial(fr_rand *r, fr_random_arg trials, fr_random_arg p, int64_t *out,
+                       size_t n, fr_err *err)
 {
     int rc = fr_random_check(trials, n, 0, trials_max, "the number of trials", err);
     if (rc == FR_OK) {
@@ -206,7 +214,8 @@ static double poisson_large(fr_rand *r, double mean)
         }
         // k log(mean) - mean - log k!, with log k! by Stirling in k + 1.
         double mass = k * fr_special_log(mean / (k + 1)) - 0.5 * fr_special_log(k + 1) +
-                      (k + 1 - mean) - 0.91893853320467274178 - fr_special_stirling_rest(k);
+                      (k + 1 - mean) - 0.91893853320467274178 -
+                      fr_special_stirling_rest(k);
         if (fr_special_log(v * inverse / (a / (us * us) + b)) <= mass) {
             return k;
         }

@@ -1,9 +1,8 @@
 // numpy's legacy stream against draws recorded by tests/fixtures/make_numpy.py.
+#include "check.h"
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/ml/numpy.h"
-
-#include "check.h"
 
 #include <stdlib.h>
 
@@ -17,10 +16,7 @@ typedef struct draws {
     int64_t k[MOST];
 } draws;
 
-static fr_random_arg one(const double *v)
-{
-    return (fr_random_arg){v, 0};
-}
+static fr_random_arg one(const double *v) { return (fr_random_arg){v, 0}; }
 
 static uint64_t digest(const draws *v, size_t n)
 {
@@ -35,8 +31,8 @@ static uint64_t digest(const draws *v, size_t n)
     return sum;
 }
 
-static int draw(fr_numpy *r, const char *kind, double a, double b, int64_t lo, int64_t hi, size_t n,
-                draws *out)
+static int draw(fr_numpy *r, const char *kind, double a, double b, int64_t lo, int64_t hi,
+                size_t n, draws *out)
 {
     static const double zero = 0, unit = 1;
     out->real = true;
@@ -129,8 +125,8 @@ static void every_recorded_draw_is_equal(void)
     }
 }
 
-static void logistic(const double *x, double xs, double xc, const double *y, double ys, double yc,
-                     double *out, size_t n)
+static void logistic(const double *x, double xs, double xc, const double *y, double ys,
+                     double yc, double *out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         out[i] = 1 / (1 + exp(-(xs * (x[i] - xc) + ys * (y[i] - yc))));
@@ -143,12 +139,14 @@ static void check_column(const char *name, const double *d, const int64_t *k, si
     char line[LINE];
     draws *got = fr_zalloc(sizeof *got);
     got->real = d != NULL;
-    memcpy(got->real ? (void *)got->d : (void *)got->k, got->real ? (const void *)d : k, n * 8);
+    memcpy(got->real ? (void *)got->d : (void *)got->k, got->real ? (const void *)d : k,
+           n * 8);
     bool found = false;
     while (f != NULL && fgets(line, sizeof line, f) != NULL) {
         char *at = line + 7;
         size_t size = strlen(name);
-        if (strncmp(line, "column ", 7) == 0 && strncmp(at, name, size) == 0 && at[size] == ' ') {
+        if (strncmp(line, "column ", 7) == 0 && strncmp(at, name, size) == 0 &&
+            at[size] == ' ') {
             found = true;
             CHECK_INT(strtoul(at + size, &at, 10), n);
             if (!same(got, n, at)) {
@@ -168,7 +166,8 @@ static void check_column(const char *name, const double *d, const int64_t *k, si
 static void chapter_data_are_reproduced(void)
 {
     enum { N = 1000, HOURS = 720 };
-    static double temp[N], vibration[N], oil[N], p[N], noise[HOURS], wind[N], trees[N], rain[N];
+    static double temp[N], vibration[N], oil[N], p[N], noise[HOURS], wind[N], trees[N],
+        rain[N];
     static int64_t age[N], failure[N], outage[N];
     static const double c[] = {60, 5, 0.2, 0.05, 70, 10, 0, 30, 20, 7, 0, 1, 50, 15, 1};
     fr_numpy r;
@@ -207,7 +206,8 @@ static void wrong_parameters_are_named(void)
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_numpy_normal(&r, one(&half), one(&minus), out, 2, &err), FR_EINVAL);
     CHECK(strstr(err.text, "standard deviation") != NULL);
-    CHECK_INT(fr_numpy_binomial(&r, one(&half), (fr_random_arg){p, 1}, k, 2, &err), FR_EINVAL);
+    CHECK_INT(fr_numpy_binomial(&r, one(&half), (fr_random_arg){p, 1}, k, 2, &err),
+              FR_EINVAL);
     CHECK(strstr(err.text, "value 2 of the probability is 1.5") != NULL);
     CHECK_INT(fr_numpy_integers(&r, 3, 3, k, 2, &err), FR_EINVAL);
 }
