@@ -1,13 +1,8 @@
-// fuzz_value -- hostile bytes against the decoder of packed values. With libFuzzer:
-//   clang -fsanitize=fuzzer,address,undefined -DFLOWRUN_FUZZER ...
-// Without it, main() below runs over the files it is given and then over mutations of
-// them.
+// fuzz_value -- hostile bytes against the decoder of packed values.
+
 #include "core/base/mem.h"
-#include "core/base/rand.h"
 #include "core/data/value.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -91,55 +86,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fr_value_unref(v);
     return 0;
 }
-
-#ifndef FLOWRUN_FUZZER
-enum { FUZZ_BYTES = 4096, FUZZ_ROUNDS = 20000 };
-
-static void mutate(fr_rand *rand, uint8_t *bytes, size_t *size)
-{
-    static const uint8_t likely[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 0x7f, 0x80, 0xff};
-    for (uint64_t n = 1 + fr_rand_below(rand, 4); n > 0 && *size > 0; n--) {
-        size_t at = fr_rand_below(rand, *size);
-        uint64_t what = fr_rand_below(rand, 4);
-        if (what == 0) {
-            *size = at + 1;
-        } else if (what == 1 && *size < FUZZ_BYTES) {
-            memmove(bytes + at + 1, bytes + at, *size - at);
-            bytes[at] = likely[fr_rand_below(rand, sizeof likely)];
-            *size += 1;
-        } else if (what == 2) {
-            bytes[at] = likely[fr_rand_below(rand, sizeof likely)];
-        } else {
-            bytes[at] ^= (uint8_t)(1U << fr_rand_below(rand, 8));
-        }
-    }
-}
-
-int main(int argc, char **argv)
-{
-    static const uint8_t first[] = {6,   2, 3, 20,  8,    0,    3, 4, 0, 0,
-                                    0,   0, 0, 0,   0xe0, 0x3f, 3, 2, 5, 1,
-                                    'a', 5, 1, 'x', 2,    6,    1, 0, 0};
-    fr_rand rand;
-    fr_rand_init(&rand, 1, 0);
-    for (int i = 0; i < argc; i++) { // argv[0] stands for the built-in sample
-        uint8_t seed[FUZZ_BYTES], bytes[FUZZ_BYTES];
-        size_t n = sizeof first;
-        memcpy(seed, first, sizeof first);
-        FILE *f = i > 0 ? fopen(argv[i], "rb") : NULL;
-        if (f != NULL) {
-            n = fread(seed, 1, sizeof seed, f);
-            (void)fclose(f);
-        }
-        (void)LLVMFuzzerTestOneInput(seed, n);
-        for (int k = 0; k < FUZZ_ROUNDS; k++) {
-            size_t size = n;
-            memcpy(bytes, seed, n);
-            mutate(&rand, bytes, &size);
-            (void)LLVMFuzzerTestOneInput(bytes, size);
-        }
-    }
-    (void)printf("fuzz_value: %d inputs, %d mutations of each\n", argc, FUZZ_ROUNDS);
-    return 0;
-}
-#endif

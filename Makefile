@@ -1,0 +1,9 @@
+# A front for those who type `make`; the build is CMake's (see CMakePresets.json).
+all:        ; @cmake --preset release >/dev/null && cmake --build --preset release
+test: all   ; @ctest --preset release
+check demo: ; @./$@
+sim: all    ; @ctest --preset release -L '^sim$$'
+fuzz:       ; @cmake --workflow --preset fuzz
+bench: all  ; @build/flowrun bench
+clean:      ; @cmake -E rm -rf build build-clang build-dev build-dev-clang build-tsan build-fuzz
+.PHONY: all test check demo sim fuzz bench clean

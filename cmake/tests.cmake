@@ -1,0 +1,70 @@
+# Every test is a file in its place; a line "labels: a b" in its first comment adds labels.
+#   tests/unit/test_*.c   C, linked with the core      tests/bind/test_*.c  C with a Lua state
+#                         (both know FLOWRUN_SOURCE, the path of the source tree)
+#   tests/spec/*_spec.lua flowrun test                 tests/fuzz/fuzz_*.c  fuzz targets
+# Label `threads`: also run under ThreadSanitizer.
+enable_testing()
+
+function(flowrun_label test source)
+  file(STRINGS ${source} line REGEX "^(//|--) labels: " LIMIT_COUNT 1)
+  string(REGEX REPLACE "^.. labels: " "" labels "${line}")
+  string(REPLACE " " ";" labels "${labels}")
+  string(REGEX REPLACE "\\..*" "" kind ${test})
+  set_tests_properties(${test} PROPERTIES LABELS "${kind};${labels}" TIMEOUT 120)
+endfunction()
+
+set(LUA_WHOLE -Wl,--whole-archive ${LUA_STATIC_LIB} -Wl,--no-whole-archive)
+
+foreach(kind unit bind)
+  file(GLOB sources CONFIGURE_DEPENDS tests/${kind}/test_*.c)
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    if(kind STREQUAL bind)
+      target_link_libraries(${name} PRIVATE flowrun_bind ${LUA_WHOLE})
+      set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
+    else()
+      target_link_libraries(${name} PRIVATE flowrun_core)
+    endif()
+    target_compile_definitions(${name} PRIVATE FLOWRUN_SOURCE="${CMAKE_SOURCE_DIR}")
+    add_test(NAME ${kind}.${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    flowrun_label(${kind}.${name} ${source})
+  endforeach()
+endforeach()
+
+file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua)
+foreach(source ${sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_test(NAME spec.${name} COMMAND flowrun test tests/spec/${name}.lua
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  flowrun_label(spec.${name} ${source})
+  set_tests_properties(spec.${name} PROPERTIES ENVIRONMENT FLOWRUN=$<TARGET_FILE:flowrun>)
+endforeach()
+
+# A fuzz target defines LLVMFuzzerTestOneInput and has a folder tests/fuzz/corpus/<name>.
+# With FLOWRUN_FUZZER libFuzzer drives it (30 s for all), else tests/fuzz/main.c.
+file(GLOB sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+list(LENGTH sources fuzz_targets)
+math(EXPR fuzz_seconds "(30 + ${fuzz_targets}) / (${fuzz_targets} + 1)")
+foreach(source ${sources})
+  get_filename_component(name ${source} NAME_WE)
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  if(FLOWRUN_FUZZER)
+    add_executable(${name} ${source})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
+    add_test(NAME fuzz.${name} COMMAND ${name} -max_total_time=${fuzz_seconds} -timeout=5
+      -max_len=4096 -print_final_stats=1 ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
+  else()
+    add_executable(${name} ${source} tests/fuzz/main.c)
+    add_test(NAME fuzz.${name} COMMAND ${name} ${corpus})
+  endif()
+  target_link_libraries(${name} PRIVATE flowrun_core)
+  flowrun_label(fuzz.${name} ${source})
+endforeach()
+
+foreach(kind sim crash e2e)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/tests/${kind}/CMakeLists.txt)
+    add_subdirectory(tests/${kind})
+  endif()
+endforeach()
