@@ -90,16 +90,19 @@ void fr_buf_put_u64(fr_buf *b, uint64_t v)
 
 void fr_buf_put_varint(fr_buf *b, uint64_t v)
 {
-    if (!room(b, 10)) {
-        return;
-    }
-    uint8_t *p = b->data + b->size;
+    uint8_t x[10];
+    bool direct = !b->failed && b->capacity - b->size >= sizeof x;
+    uint8_t *start = direct ? b->data + b->size : x, *p = start;
     while (v >= 128) {
         *p++ = (uint8_t)(v | 128);
         v >>= 7;
     }
     *p++ = (uint8_t)v;
-    b->size = (size_t)(p - b->data);
+    if (direct) {
+        b->size += (size_t)(p - start);
+    } else {
+        fr_buf_put(b, x, (size_t)(p - start));
+    }
 }
 
 void fr_buf_put_str(fr_buf *b, const char *s)

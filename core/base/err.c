@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+FR_PRINTF(3, 0)
 static void vset(fr_err *err, int code, const char *format, va_list args)
 {
     err->code = code;
@@ -19,8 +20,11 @@ static void vset(fr_err *err, int code, const char *format, va_list args)
 
 static void append(fr_err *err, const char *tail)
 {
-    size_t n = strlen(err->text);
-    (void)snprintf(err->text + n, sizeof err->text - n, ": %s", tail);
+    size_t n = strlen(err->text), room = sizeof err->text - n;
+    int more = snprintf(err->text + n, room, ": %s", tail);
+    if (more < 0 || (size_t)more >= room) {
+        memcpy(err->text + sizeof err->text - 4, "...", 4);
+    }
 }
 
 void fr_panic(const char *file, int line, const char *what)
