@@ -17,6 +17,8 @@ static int64_t unzigzag(uint64_t v) { return (int64_t)((v >> 1) ^ (0 - (v & 1)))
 
 void fr_value_put_nil(fr_buf *b) { fr_buf_put_u8(b, FR_NIL); }
 
+void fr_value_put_null(fr_buf *b) { fr_buf_put_u8(b, FR_NULL); }
+
 void fr_value_put_bool(fr_buf *b, bool v) { fr_buf_put_u8(b, v ? FR_TRUE : FR_FALSE); }
 
 void fr_value_put_int(fr_buf *b, int64_t v)
@@ -73,6 +75,7 @@ bool fr_value_next(fr_reader *r, fr_item *out)
     case FR_NIL:
     case FR_FALSE:
     case FR_TRUE:
+    case FR_NULL:
         return true;
     case FR_INT:
         out->integer = unzigzag(fr_read_varint(r));

@@ -10,6 +10,7 @@
 //   7 object: kind u8, content hash 16 bytes, varint index into refs (first appearance order)
 //   8 handle: varint index into the call's dependencies (arguments only, never in results;
 //     first appearance order)
+//   9 null: JSON's null (json.null in Lua), which keeps its place where nil would be absent
 // Table values are never nil, save that the array part of the outermost table may hold nils:
 // that is how a list of arguments or results is packed. A double key is never a whole number
 // that fits an integer (Lua turns those into integers) and never NaN.
@@ -25,7 +26,7 @@ enum {
 
 typedef enum fr_tag {
     FR_NIL = 0, FR_FALSE = 1, FR_TRUE = 2, FR_INT = 3, FR_DOUBLE = 4,
-    FR_STRING = 5, FR_TABLE = 6, FR_REF = 7, FR_HANDLE = 8,
+    FR_STRING = 5, FR_TABLE = 6, FR_REF = 7, FR_HANDLE = 8, FR_NULL = 9,
 } fr_tag;
 
 typedef struct fr_value {
@@ -77,6 +78,7 @@ int fr_value_scan_refs(const void *bytes, size_t size, fr_value_ref_fn fn, void 
 
 // Writing. A writer checks sizes and depth; sorting of keys is the caller's (marshal sorts).
 void fr_value_put_nil(fr_buf *b);
+void fr_value_put_null(fr_buf *b);
 void fr_value_put_bool(fr_buf *b, bool v);
 void fr_value_put_int(fr_buf *b, int64_t v);
 void fr_value_put_double(fr_buf *b, double v);  // any NaN becomes the one NaN

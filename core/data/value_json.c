@@ -155,6 +155,7 @@ static void put_item(printer *p, int depth)
     }
     switch (item.tag) {
     case FR_NIL:
+    case FR_NULL:
         fr_buf_put_str(p->out, "null");
         break;
     case FR_FALSE:

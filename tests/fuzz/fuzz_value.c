@@ -23,6 +23,9 @@ static void rewrite(fr_reader *r, fr_buf *out)
     case FR_NIL:
         fr_value_put_nil(out);
         break;
+    case FR_NULL:
+        fr_value_put_null(out);
+        break;
     case FR_FALSE:
         fr_value_put_bool(out, false);
         break;

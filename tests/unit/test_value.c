@@ -194,7 +194,7 @@ static void hostile_bytes_are_refused_with_the_place(void)
         size_t size;
         const char *says;
     } cases[] = {
-        {BYTES(9), "unknown tag, wrong number or too few bytes at byte 0"},
+        {BYTES(10), "unknown tag, wrong number or too few bytes at byte 0"},
         {BYTES(255), "unknown tag"},
         {BYTES(3), "too few bytes at byte 0"},
         {BYTES(3, 0x80), "too few bytes"},
