@@ -68,3 +68,16 @@ foreach(kind sim crash e2e)
     add_subdirectory(tests/${kind})
   endif()
 endforeach()
+
+# tests/tidy: the rules of the house. Writable globals are looked for in plain builds only.
+if(NOT FLOWRUN_SANITIZE)
+  find_program(LUA lua5.4 REQUIRED)
+  find_program(LUACHECK luacheck)
+  add_test(NAME tidy.rules COMMAND ${LUA} tests/tidy/tidy.lua . ${CMAKE_BINARY_DIR}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  if(LUACHECK)
+    add_test(NAME tidy.luacheck COMMAND ${LUACHECK} -q . WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(tidy.luacheck PROPERTIES LABELS tidy)
+  endif()
+  set_tests_properties(tidy.rules PROPERTIES LABELS tidy)
+endif()

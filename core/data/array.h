@@ -59,7 +59,8 @@ static inline fr_type fr_type_of(fr_kind kind)            // no unit, no zone
 }
 
 // A new array with uninitialised values (validity absent). UTF8: `bytes` of text are reserved.
-FR_NODISCARD int fr_array_new(fr_type type, int64_t length, size_t bytes, fr_array **out, fr_err *err);
+FR_NODISCARD int fr_array_new(fr_type type, int64_t length, size_t bytes, fr_array **out,
+                              fr_err *err);
 fr_array *fr_array_ref(const fr_array *a);
 void fr_array_unref(const fr_array *a);
 // A view of [start, start + length) that shares the buffers.
@@ -89,9 +90,18 @@ static inline const void *fr_array_data(const fr_array *a)   // first value; not
 {
     return a->values->data + (size_t)a->offset * fr_kind_width(a->type.kind);
 }
-static inline const double *fr_array_f64(const fr_array *a) { return (const double *)(const void *)a->values->data + a->offset; }
-static inline const int64_t *fr_array_i64(const fr_array *a) { return (const int64_t *)(const void *)a->values->data + a->offset; }
-static inline const int32_t *fr_array_i32(const fr_array *a) { return (const int32_t *)(const void *)a->values->data + a->offset; }
+static inline const double *fr_array_f64(const fr_array *a)
+{
+    return (const double *)(const void *)a->values->data + a->offset;
+}
+static inline const int64_t *fr_array_i64(const fr_array *a)
+{
+    return (const int64_t *)(const void *)a->values->data + a->offset;
+}
+static inline const int32_t *fr_array_i32(const fr_array *a)
+{
+    return (const int32_t *)(const void *)a->values->data + a->offset;
+}
 static inline const int64_t *fr_array_offsets(const fr_array *a)   // UTF8: length + 1 of them
 {
     return (const int64_t *)(const void *)a->offsets->data + a->offset;
@@ -112,10 +122,13 @@ fr_builder *fr_builder_new(fr_type type, int64_t expected);
 void fr_builder_free(fr_builder *b);
 FR_NODISCARD int fr_builder_null(fr_builder *b, fr_err *err);
 FR_NODISCARD int fr_builder_bool(fr_builder *b, bool v, fr_err *err);
-FR_NODISCARD int fr_builder_int(fr_builder *b, int64_t v, fr_err *err);      // ints, date, time, timestamp
+// Integers, dates, times, timestamps.
+FR_NODISCARD int fr_builder_int(fr_builder *b, int64_t v, fr_err *err);
 FR_NODISCARD int fr_builder_float(fr_builder *b, double v, fr_err *err);
-FR_NODISCARD int fr_builder_text(fr_builder *b, const char *s, size_t n, fr_err *err);   // UTF8, CATEGORY
-FR_NODISCARD int fr_builder_finish(fr_builder *b, fr_array **out, fr_err *err);  // empties the builder
+// UTF8, CATEGORY.
+FR_NODISCARD int fr_builder_text(fr_builder *b, const char *s, size_t n, fr_err *err);
+// Empties the builder.
+FR_NODISCARD int fr_builder_finish(fr_builder *b, fr_array **out, fr_err *err);
 
 // A float64 (no nulls: NaN where null) or int32-coded copy, for models; refuses text and times.
 FR_NODISCARD int fr_array_to_f64(const fr_array *a, double *out, fr_err *err);

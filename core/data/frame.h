@@ -28,7 +28,9 @@ fr_hash fr_frame_hash(const fr_frame *f);
 // Index of a column or -1.
 ptrdiff_t fr_frame_find(const fr_frame *f, const char *name);
 // As above; FR_ENOTFOUND with "did you mean" when absent.
-FR_NODISCARD int fr_frame_column(const fr_frame *f, const char *name, const fr_array **out, fr_err *err);
-FR_NODISCARD int fr_frame_slice(const fr_frame *f, int64_t start, int64_t length, fr_frame **out, fr_err *err);
+FR_NODISCARD int fr_frame_column(const fr_frame *f, const char *name, const fr_array **out,
+                                 fr_err *err);
+FR_NODISCARD int fr_frame_slice(const fr_frame *f, int64_t start, int64_t length,
+                                fr_frame **out, fr_err *err);
 // The name nearest to `name` by edit distance, for "did you mean", or NULL.
 const char *fr_frame_nearest(const fr_frame *f, const char *name);

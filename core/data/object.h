@@ -12,7 +12,13 @@
 #include <stdatomic.h>
 
 // Stored in values and file names: append only.
-enum { FR_KIND_FRAME = 1, FR_KIND_ARRAY = 2, FR_KIND_MODEL = 3, FR_KIND_FILE = 4, FR_KIND_SECRET = 5 };
+enum {
+    FR_KIND_FRAME = 1,
+    FR_KIND_ARRAY = 2,
+    FR_KIND_MODEL = 3,
+    FR_KIND_FILE = 4,
+    FR_KIND_SECRET = 5,
+};
 
 typedef struct fr_object fr_object;
 

@@ -43,8 +43,8 @@ typedef struct fr_value {
 fr_value *fr_value_new(const void *bytes, size_t size, fr_object *const *objects, uint32_t n);
 // Checks hostile bytes completely: tags, lengths, depth, order of keys, shortest numbers, one
 // NaN, object indexes. FR_ECORRUPT with the offset. Object *content* comes from `objects`.
-FR_NODISCARD int fr_value_parse(const void *bytes, size_t size, fr_object *const *objects, uint32_t n,
-                                fr_value **out, fr_err *err);
+FR_NODISCARD int fr_value_parse(const void *bytes, size_t size, fr_object *const *objects,
+                                uint32_t n, fr_value **out, fr_err *err);
 fr_value *fr_value_ref(const fr_value *v);
 void fr_value_unref(const fr_value *v);         // NULL is fine
 fr_value *fr_value_nil(void);                   // new references to small constants

@@ -34,7 +34,8 @@ void bind_push_where(lua_State *L);
 
 // A userdata with one pointer slot and metatable `class`: box first, then acquire into it.
 void **bind_box(lua_State *L, const char *class);
-void *bind_check(lua_State *L, int arg, const char *class);   // the slot's pointer; error when closed
+// The slot's pointer; an error when it is closed.
+void *bind_check(lua_State *L, int arg, const char *class);
 void *bind_test(lua_State *L, int arg, const char *class);    // NULL when it is something else
 // Makes the metatable: __name, __gc and __close = gc, __index = methods, __metatable = "locked".
 void bind_class(lua_State *L, const char *class, const luaL_Reg *methods, const luaL_Reg *meta,

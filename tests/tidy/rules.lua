@@ -1,0 +1,78 @@
+-- What tests/tidy enforces, as data. Each exception has its reason beside it.
+local rules = {}
+
+-- A C file may include headers of its own layer and of those listed here.
+rules.layers = {
+  {"core/base/", {}},
+  {"core/data/", {"core/base/"}},
+  {"core/ml/", {"core/base/", "core/data/"}},
+  {"core/engine/", {"core/base/", "core/data/"}},
+  {"core/net/", {"core/base/", "core/data/", "core/engine/"}},
+  {"lua/", {"core/base/", "core/data/", "core/ml/", "core/engine/", "core/net/"}},
+}
+
+-- Headers of libraries and the files that may include them (patterns of paths).
+rules.addresses = {
+  ["lua.h"] = {"^lua/", "^tests/"},
+  ["lauxlib.h"] = {"^lua/", "^tests/"},
+  ["lualib.h"] = {"^lua/", "^tests/"},
+  ["sqlite3.h"] = {"^core/engine/store_sqlite", "^core/data/sql%.c$", "^tests/"},
+  ["cblas.h"] = {"^core/ml/linalg%.c$"},
+  ["curl/curl.h"] = {"^core/net/http_client%.c$"},
+  ["uv.h"] = {"^core/engine/", "^core/net/", "^lua/", "^tests/", "^bench/"},
+  ["histedit.h"] = {"^lua/"},
+}
+
+-- Calls that no file makes, with what to use; `except` lists files that may, and why.
+rules.banned = {
+  sprintf = {use = "snprintf or fr_buf_printf"},
+  vsprintf = {use = "vsnprintf"},
+  strcpy = {use = "memcpy with a known length"},
+  strcat = {use = "fr_buf"},
+  strtok = {use = "a loop"},
+  gets = {use = "fr_buf"},
+  atoi = {use = "strtoll, which tells errors"},
+  atof = {use = "strtod, which tells errors"},
+  rand = {use = "fr_rand"},
+  srand = {use = "fr_rand"},
+  system = {use = "an argument list and the reaper"},
+  popen = {use = "an argument list and the reaper"},
+  alloca = {use = "a bounded array or fr_try_alloc"},
+  fork = {use = "posix_spawn through the reaper", except = {"^tests/"}},
+  vfork = {use = "posix_spawn through the reaper"},
+}
+
+-- The same for core/base, core/data and core/ml: they are pure.
+rules.pure_layers = {"core/base/", "core/data/", "core/ml/"}
+rules.pure_banned = {
+  printf = {use = "a return code and fr_err"},
+  puts = {use = "a return code and fr_err"},
+  fprintf = {use = "a return code and fr_err", except = {
+    "^core/base/err%.c$",                     -- fr_panic: nothing else can be trusted then
+  }},
+  clock_gettime = {use = "a time argument", except = {"^core/base/clock%.c$"}},
+  gettimeofday = {use = "a time argument"},
+  time = {use = "a time argument"},
+  getenv = {use = "an argument"},
+  secure_getenv = {use = "an argument"},
+}
+
+rules.most_lines = 1200
+rules.most_function_lines = 70
+rules.most_columns = 100
+
+-- Writable globals in our libraries: object file -> name -> reason.
+rules.writable = {
+  ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},
+  ["pool.c"] = {pool = "one compute pool per process"},
+}
+
+-- Calls that reach the disk or start processes; only wrapper files make them, each between
+-- two fault points, so that tests/crash can stop the process before and after it.
+rules.fault_calls = {
+  "write", "pwrite", "writev", "pwritev", "fsync", "fdatasync", "rename", "renameat", "flock",
+  "lockf", "posix_spawn", "posix_spawnp", "execv", "execve", "execvp", "ftruncate",
+}
+rules.fault_free = {}                         -- pattern of path -> reason
+
+return rules
