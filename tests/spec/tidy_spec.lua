@@ -50,7 +50,7 @@ describe("tidy", function()
     finds("lua/bind/x.c", "    sprintf(a, b);\n", "1: sprintf() is banned; use snprintf")
     finds("core/data/x.c", "    printf(a);\n", "1: printf() is banned; use a return code")
     finds("core/ml/x.c", "    time(NULL);\n", "1: time() is banned; use a time argument")
-    accepts("core/data/x.c", '// atoi(x)\n/* rand()\n gets() */ const char *s = "system(\\"a\\")";\n')
+    accepts("core/data/x.c", '// atoi(x)\n/* rand()\n gets() */ char *s = "system(\\"a\\")";\n')
     accepts("core/data/x.c", "int a = fr_rand(x) + my_time(y), q = '\"', r = 1 / 2; // '\n")
     accepts("core/engine/x.c", "    printf(a);\n")
   end)
@@ -85,11 +85,20 @@ describe("tidy", function()
 
   it("wants fault points around what reaches the disk", function()
     local function f(before, after)
-      return ("int f(void)\n{\n%s    if (fsync(fd) != 0) {\n        return 1;\n    }\n%s}\n"):format(
-        before and "    FR_FAULT(a);\n" or "", after and "    FR_FAULT(b);\n" or "")
+      return "int f(void)\n{\n" .. (before and "    FR_FAULT(a);\n" or "")
+        .. "    if (fsync(fd) != 0) {\n        return 1;\n    }\n"
+        .. (after and "    FR_FAULT(b);\n" or "") .. "}\n"
     end
     finds("core/base/sys.c", f(true, false), "4: fsync() needs a fault point")
     finds("core/base/sys.c", f(false, true), "3: fsync() needs a fault point")
     accepts("core/base/sys.c", f(true, true))
+    accepts("core/base/sys.c", 'int f(void)\n{\n    CALL("sys.sync", fsync(fd));\n}\n')
+    local said = tidy {["core/base/fault.h"] = header .. 'X("a.before") X("b.after")\n',
+      ["core/base/x.c"] = 'int f(void)\n{\n    CALL("b", g());\n}\n'}
+    expect(said).to_contain("no code has the fault point a.before")
+    expect(said).never.to_contain("b.after")
+    said = tidy {["core/engine/store_x.c"] = 'const char *s = "COMMIT";\n',
+      ["core/base/fault.h"] = header}
+    expect(said).to_contain("core/engine/store_x.c:1: a COMMIT needs")
   end)
 end)

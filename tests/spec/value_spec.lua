@@ -145,7 +145,8 @@ describe("what cannot cross", function()
     {{deep}, "is nested deeper than 100 tables"},
     {{{x = keyed}}, "argument 1 .x has a key that is a function; keys are numbers"},
     {{setmetatable({}, {})}, "argument 1 is a table with a metatable; pass plain data"},
-    {{{setmetatable({}, {__name = "Point"})}}, "argument 1 [1] is a table with a metatable (Point)"},
+    {{{setmetatable({}, {__name = "Point"})}},
+      "argument 1 [1] is a table with a metatable (Point)"},
   }
   for i, case in ipairs(cases) do
     it(("is refused with its path (%d): %s"):format(i, case[2]), function()

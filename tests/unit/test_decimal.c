@@ -107,8 +107,10 @@ static void doubles_print_as_people_write_them(void)
         {0, "0.0"},         {-0.0, "-0.0"},       {1, "1.0"},
         {-1.5, "-1.5"},     {0.1, "0.1"},         {1e15, "1000000000000000.0"},
         {1e23, "1e+23"},    {5e-324, "5e-324"},   {0.00001, "0.00001"},
-        {1e-6, "1e-06"}, {123456.789, "123456.789"}, {1.7976931348623157e308, "1.7976931348623157e+308"},
-        {9007199254740992, "9007199254740992.0"}, {2.2250738585072014e-308, "2.2250738585072014e-308"},
+        {1e-6, "1e-06"}, {123456.789, "123456.789"},
+        {1.7976931348623157e308, "1.7976931348623157e+308"},
+        {9007199254740992, "9007199254740992.0"},
+        {2.2250738585072014e-308, "2.2250738585072014e-308"},
         {(double)INFINITY, "inf"}, {-(double)INFINITY, "-inf"}, {(double)NAN, "nan"},
     };
     for (size_t i = 0; i < FR_COUNT(cases); i++) {
@@ -138,7 +140,8 @@ static void published_vectors_read_bit_for_bit(void)
 {
     const char *base = getenv("FLOWRUN_SHARED");
     char command[512], line[4096];
-    (void)snprintf(command, sizeof command, "%s/data/torture/float_parse/", base != NULL ? base : "../shared");
+    (void)snprintf(command, sizeof command, "%s/data/torture/float_parse/",
+                   base != NULL ? base : "../shared");
     long seen = 0, wrong = 0;
     static const char *const files[] = {"freetype-2-7.txt", "lemire-fast-float.txt",
                                         "more-test-cases.txt", "tencent-rapidjson.txt"};
