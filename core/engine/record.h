@@ -26,6 +26,7 @@ typedef enum fr_call_kind {
     FR_CALL_MAP = 2,
     FR_CALL_SLEEP = 3,
     FR_CALL_FLOW = 4,
+    FR_CALL_ITEM = 5,        // an item of a map that needs a row of its own (failed, or an object)
 } fr_call_kind;
 
 typedef struct fr_record {

@@ -1,0 +1,159 @@
+#pragma once
+// sched -- the pure state machine of one run (DESIGN.md section 4, ENGINE.md B).
+//
+// Naming: a *call* is a task, map, sleep or subflow that a flow body asked for; inside it is
+// a *node*, named by its number. A *branch* is one coroutine of flow code (the body itself,
+// what fr.spawn started, a subflow). An *observation* is anything a body can notice; each has
+// a place in the log and they are handed over one at a time, only when every branch is
+// blocked, in log order -- live and in replay alike.
+//
+// The scheduler does no I/O, reads no clock and owns all its memory; all effects go through
+// fr_io, which the engine implements on libuv and tests/sim with fakes. It belongs to one
+// thread (the engine's). Inputs are the functions below; fr_sched_run then does what became
+// possible. A completion costs O(out-degree); nothing ever scans.
+
+#include "core/engine/exec.h"
+#include "core/engine/record.h"
+#include "core/engine/retry.h"
+
+typedef struct fr_sched fr_sched;
+
+enum { FR_NO_NODE = UINT32_MAX, FR_NO_BRANCH = UINT32_MAX, FR_ROOT_BRANCH = 0 };
+
+typedef struct fr_task_opts {         // lives as long as the scheduler
+    fr_retry_plan retry;
+    int64_t timeout_ns;               // 0 = none; counted from the start of the body
+    uint32_t cpu, n_outputs;          // both at least 1
+    bool effect;
+    const fr_value *fallback;         // NULL = none (see fallback_fn)
+    bool fallback_fn;
+} fr_task_opts;
+
+typedef struct fr_dep {
+    uint32_t node;
+    uint32_t output;                  // 0 = the whole result, k = its k-th named output
+} fr_dep;
+
+typedef struct fr_call {
+    fr_call_kind kind;
+    uint32_t branch;
+    uint32_t task;                    // from fr_sched_task
+    const fr_task_opts *opts;
+    const fr_value *args;             // packed table of arguments; handle slots index deps
+    uint32_t n_args;
+    const fr_dep *deps, *after;       // after: only waited for
+    uint32_t n_deps, n_after;
+    const char *key;                  // the user's, or NULL
+    const char *where;                // "load.lua:41" of the call, for messages
+    const fr_value *list;             // MAP: the items, or NULL when they come from list_dep
+    fr_dep list_dep;                  // MAP: node FR_NO_NODE when `list` is given
+    int64_t sleep_ns;                 // SLEEP
+} fr_call;
+
+// What happened to a branch that io->resume ran.
+typedef enum fr_ran { FR_RAN_BLOCKED, FR_RAN_YIELDED, FR_RAN_ENDED } fr_ran;
+
+typedef enum fr_moment {              // for progress displays and logs
+    FR_MOMENT_STARTED, FR_MOMENT_RETRY, FR_MOMENT_ENDED, FR_MOMENT_ITEMS,
+} fr_moment;
+
+typedef struct fr_io {
+    void *ctx;
+    void (*append)(void *ctx, const fr_record *r);
+    void (*start)(void *ctx, fr_attempt *a);              // fr_sched_done follows
+    void (*cancel)(void *ctx, fr_attempt *a, int code);
+    void (*timer)(void *ctx, int64_t due_mono_ns);        // the one timer; INT64_MAX = none
+    // Runs flow code until it blocks (fr_sched_wait returned false), gives way, or ended
+    // (fr_sched_branch_end was called).
+    fr_ran (*resume)(void *ctx, uint32_t branch);
+    void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
+} fr_io;
+
+typedef struct fr_sched_env {
+    const fr_io *io;
+    fr_code *code;                    // handed to attempts
+    uint64_t seed;
+    bool strict;                      // a result is durable before the flow sees it
+    bool rerun;                       // changed arguments mean "recompute", not divergence
+    uint32_t next_row;                // first unused row number of the run
+} fr_sched_env;
+
+fr_sched *fr_sched_new(const fr_sched_env *env);
+void fr_sched_free(fr_sched *s);                          // no attempt may be out any more
+// The time, before each group of inputs.
+void fr_sched_now(fr_sched *s, int64_t mono_ns, int64_t wall_ns);
+
+// --- before the first run: the recorded past, in log order ---
+FR_NODISCARD int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err);
+// Drops the failures that nobody handled, so that they and what depends on them run again.
+void fr_sched_drop_unhandled(fr_sched *s);
+
+// --- flow code (on the engine thread, from inside io->resume) ---
+uint32_t fr_sched_task(fr_sched *s, const char *name);    // same number for the same name
+FR_NODISCARD int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *node, fr_err *err);
+// A FLOW call returns the branch its body must run in, or FR_NO_BRANCH when it is recorded.
+FR_NODISCARD int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *node, uint32_t *branch,
+                                  fr_err *err);
+uint32_t fr_sched_spawn(fr_sched *s, uint32_t branch, uint32_t *node);   // the new branch
+// The recorded value of this use of `name`, or `fresh`, which is then recorded. Borrowed.
+FR_NODISCARD int fr_sched_value(fr_sched *s, uint32_t branch, const char *name, fr_value *fresh,
+                                const fr_value **out, fr_err *err);
+fr_hash fr_sched_draw(fr_sched *s, uint32_t branch, const char *name);   // key of this use, for fr.random
+// true: satisfied (any/all of the nodes were observed, or the run is being cancelled).
+bool fr_sched_wait(fr_sched *s, uint32_t branch, const uint32_t *nodes, uint32_t n, bool any);
+void fr_sched_branch_end(fr_sched *s, uint32_t branch, fr_value *result, fr_value *error);
+bool fr_sched_seen(const fr_sched *s, uint32_t node);     // observed: its result may be read
+fr_state fr_sched_state(const fr_sched *s, uint32_t node, fr_reason *reason);   // as observed
+// Of an observed node. The result of a map is put together at the first call. Borrowed.
+FR_NODISCARD int fr_sched_result(fr_sched *s, fr_dep d, const fr_value **out, fr_err *err);
+const fr_value *fr_sched_error(const fr_sched *s, uint32_t node);
+void fr_sched_handled(fr_sched *s, uint32_t node);        // try() delivered its failure
+void fr_sched_raised(fr_sched *s, uint32_t branch, uint32_t node);   // get() raised it
+int fr_sched_cancelled(const fr_sched *s);                // FR_OK or the code of the cancel
+bool fr_sched_replaying(const fr_sched *s);               // the cursor has not passed the last record
+
+// --- the engine ---
+void fr_sched_begin(fr_sched *s);                         // makes the root branch ready
+void fr_sched_run(fr_sched *s, uint32_t budget);          // at most `budget` resumes
+bool fr_sched_busy(const fr_sched *s);                    // run has more to do right now
+void fr_sched_started(fr_sched *s, fr_attempt *a, int64_t wall_ns);
+void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d);
+void fr_sched_durable(fr_sched *s, uint64_t seq);
+void fr_sched_timer(fr_sched *s);                         // the time asked for has come
+void fr_sched_cancel(fr_sched *s, int code, const char *why);   // FR_ECANCELLED, FR_ETIMEOUT
+bool fr_sched_ended(const fr_sched *s);                   // everything it started has ended
+
+typedef struct fr_outcome {
+    fr_state state;
+    fr_reason reason;
+    const fr_value *result, *error;   // borrowed
+    uint32_t failed_node;             // what made it fail, or FR_NO_NODE
+} fr_outcome;
+void fr_sched_outcome(fr_sched *s, fr_outcome *out);
+// Writes the record that `rerun` needs; once, when ended and not SUCCESS.
+void fr_sched_close_log(fr_sched *s);
+uint64_t fr_sched_seq(const fr_sched *s);                 // last place in the log
+
+typedef struct fr_sched_stats {
+    uint32_t calls, waiting, queued, running, succeeded, failed, stopped, skipped;
+    uint32_t retries, cached, degraded, replayed;
+    uint64_t items, items_done, items_failed;
+} fr_sched_stats;
+void fr_sched_get_stats(const fr_sched *s, fr_sched_stats *out);
+
+typedef struct fr_node_info {         // of one call, for displays; pointers are borrowed
+    uint32_t row, attempt, items, items_done, items_failed, branch;
+    fr_call_kind kind;
+    const char *name, *label, *where;
+    fr_state state;
+    fr_reason reason;
+    int64_t queued, started, ended, due;
+    const fr_value *args, *error;
+    bool handled, recorded;           // recorded: it came from an earlier process
+} fr_node_info;
+void fr_sched_info(const fr_sched *s, uint32_t node, fr_node_info *out);
+uint32_t fr_sched_count(const fr_sched *s);               // nodes are 0 .. count - 1
+// Nodes that are running now, oldest first; returns how many there are.
+uint32_t fr_sched_running(const fr_sched *s, uint32_t *nodes, uint32_t max);
+// The log's divergence, if one stopped the run: message or NULL.
+const char *fr_sched_divergence(const fr_sched *s);
