@@ -33,7 +33,8 @@ typedef struct fr_record {
     fr_record_type type;
     fr_call_kind kind;
     uint64_t seq;            // place in the log of this run; 0 for START
-    uint32_t row;            // number of the call within the run, stable over resumes
+    uint32_t row;            // number of the call within the run, from 1, stable over resumes
+    uint32_t parent;         // row of the subflow whose body made the call; 0 = the flow itself
     fr_hash key;             // branch path, task, n-th use -- or the user's key
     fr_hash args;            // fingerprint of the packed arguments
     const char *name;        // "storm_prep:fetch_weather"; of VALUE: "now", …

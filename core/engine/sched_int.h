@@ -1,0 +1,232 @@
+#pragma once
+// sched_int -- what the sched_*.c files share. Private to them.
+
+#include "core/base/map.h"
+#include "core/base/mem.h"
+#include "core/engine/item.h"
+#include "core/engine/sched.h"
+
+enum { NODE_CHUNK = 1024, CALL_SPAWN = 0 };
+
+typedef struct edge {                 // singly linked, in s->edges; index 0 ends a list
+    uint32_t next, target;
+    uint32_t serial;                  // of a branch's wait; 0 = target is a node
+} edge;
+
+typedef struct past {                 // what the log says of one key
+    fr_hash key, args;
+    uint64_t seq;                     // place of the terminal record; 0 = none
+    uint32_t row, parent, attempt, name;   // name: task number
+    uint8_t kind, state, reason;
+    bool value_only, parts;           // VALUE record; a map has parts
+    uint32_t node;                    // the call that claimed it
+    uint32_t items, failed_items;
+    int64_t queued, started, ended, due;
+    fr_value *result, *error;
+    fr_buf data;                      // MAP parts, packed items one after the other
+} past;
+
+typedef struct run_attempt {
+    fr_attempt a;                     // first
+    uint32_t node, slot;
+    uint32_t item;                    // a single item's attempt: its index
+    bool single_item;
+    uint32_t *own_indexes;
+    fr_value **own_deps;
+} run_attempt;
+
+typedef struct map_state {
+    fr_value *list;
+    uint64_t *offsets;                // n + 1
+    fr_hash *hashes;
+    uint32_t *duplicates;             // NULL when all zero
+    uint32_t n, done, failed, out;    // out: attempts the executor has
+    uint32_t next;                    // windowed dispatch: next item to start
+    bool windowed;                    // one attempt per item (timeout)
+    uint8_t *have;                    // bitmap: item is final
+    uint32_t *todo;                   // indexes to run when some are recorded; else NULL
+    uint32_t n_todo;
+    fr_buf parts;                     // all final items, packed
+    fr_value **objects;               // results that refer to objects, by index
+    fr_map attempts;                  // item -> attempts made, only of items that failed once
+    fr_value *first_error;
+    uint32_t first_failed;
+} map_state;
+
+typedef struct node {
+    fr_hash key, args;
+    uint32_t row, task, branch, use;
+    uint32_t attempt, slot;           // slot of the live attempt or FR_NO_NODE
+    uint32_t pending;                 // dependencies that have not arrived
+    uint32_t dependents, waiters;     // edges
+    uint32_t live_prev, live_next;
+    uint32_t cause;                   // the failed node whose error this one carries on
+    uint32_t n_args, n_deps, n_after;
+    uint32_t body;                    // FLOW, SPAWN: the branch of its body
+    uint8_t kind, state, reason;
+    bool seen, handled, recorded, delayed, user_key, live, timed_out;
+    fr_dep *deps;                     // n_deps slots, then n_after
+    fr_dep list_dep;
+    const fr_task_opts *opts;
+    fr_value *argv, *list;
+    fr_value *result, *error;
+    map_state *map;
+    const char *where, *label;        // label: the user's key
+    int64_t queued, started, ended, due, sleep_ns;
+    uint64_t seq, need;
+} node;
+
+typedef struct branch {
+    fr_hash path;
+    char *label;                      // "0.2"
+    uint32_t node;                    // whose end it is; FR_NO_NODE for the root
+    uint32_t flow_row;                // enclosing subflow, 0 = the flow itself
+    uint32_t serial, pending, kids, raising;
+    bool any, blocked, ready, ended;
+    uint32_t *uses;                   // by task number
+    uint32_t n_uses;
+} branch;
+
+typedef enum timer_kind { TIMER_RETRY, TIMER_TIMEOUT, TIMER_SLEEP, TIMER_ITEM } timer_kind;
+
+typedef struct timer_entry {
+    int64_t due;                      // mono ns
+    uint64_t order;                   // equal deadlines stay FIFO
+    uint32_t node, fence, item;
+    timer_kind kind;
+} timer_entry;
+
+typedef struct queue32 {              // FIFO of numbers
+    uint32_t *data;
+    size_t head, tail, capacity;      // capacity: a power of two
+} queue32;
+
+typedef struct barrier {              // waits until the log is durable up to need
+    uint64_t need;
+    uint32_t node, item;              // item: FR_NO_NODE for a whole node
+} barrier;
+
+typedef struct task_name {
+    char *name;
+    fr_hash hash;
+    double mean_ns;                   // of finished bodies; 0 = unknown
+} task_name;
+
+struct fr_sched {
+    fr_sched_env env;
+    fr_io io;
+    int64_t mono, wall;
+    uint64_t seq, durable;
+    node **chunks;
+    uint32_t n_nodes, n_live, live_head, live_tail;
+    branch *branches;
+    uint32_t n_branches, cap_branches, branches_alive;
+    task_name *tasks;
+    uint32_t n_tasks;
+    fr_map task_index, used_keys;
+    edge *edges;
+    uint32_t n_edges, cap_edges, free_edge;
+    queue32 ready, seen_queue;        // branches; nodes to be observed (CANCEL_MARK: the cancel)
+    uint32_t yielded;                 // branch that gave way: it goes on first
+    barrier *barriers;
+    size_t barrier_head, n_barriers, cap_barriers;
+    timer_entry *timers;
+    size_t n_timers, cap_timers;
+    uint64_t timer_order;
+    int64_t timer_armed;
+    run_attempt **slots;
+    uint32_t n_slots, cap_slots;
+    queue32 free_slots;
+    uint32_t fence, next_row;
+    // the past
+    past *pasts;
+    uint32_t n_pasts, cap_pasts;
+    fr_map past_index;
+    uint32_t *order;                  // by seq: past number + 1; 0 = not an observation
+    uint64_t n_order, cap_order, cursor;
+    uint64_t past_cancel;             // seq of a recorded cancel, 0 = none
+    int past_cancel_code;
+    fr_hash *unhandled;
+    uint32_t n_unhandled;
+    // how it ends
+    int cancel_code;
+    bool cancel_seen, begun, log_closed;
+    fr_value *root_result, *root_error;
+    uint32_t root_cause;
+    uint32_t *failures;
+    uint32_t n_failures, cap_failures;
+    char *divergence;
+    fr_sched_stats stats;
+    uint32_t *running;                // nodes reported as started, oldest first (may be stale)
+    uint32_t n_running, cap_running;
+};
+
+enum { CANCEL_MARK = UINT32_MAX };
+
+static inline node *node_at(const fr_sched *s, uint32_t i)
+{
+    return &s->chunks[i / NODE_CHUNK][i % NODE_CHUNK];
+}
+static inline bool node_final(const node *n)
+{
+    return fr_state_is_final((fr_state)n->state);
+}
+
+// sched.c
+void sched_move(fr_sched *s, node *n, fr_state to, fr_reason why);
+void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_value *result,
+                  fr_value *error);                       // takes result and error
+void sched_arrived(fr_sched *s, uint32_t id);             // dependents may start
+void sched_observe(fr_sched *s, uint32_t id);             // the flow sees it
+void sched_dispatch(fr_sched *s, uint32_t id);
+void sched_record(fr_sched *s, fr_record *r);             // gives it a seq and appends it
+void sched_record_of(const fr_sched *s, const node *n, fr_record *r);
+void sched_event(fr_sched *s, fr_moment what, uint32_t id);
+run_attempt *sched_attempt_new(fr_sched *s, uint32_t id);
+void sched_attempt_free(fr_sched *s, run_attempt *ra);
+run_attempt *sched_slot(const fr_sched *s, uint32_t slot);
+void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item);
+bool sched_stopping(const fr_sched *s);
+void sched_parent_of(const fr_sched *s, const node *n, uint32_t *row);
+void sched_live_add(fr_sched *s, uint32_t id);
+fr_value *sched_dep_value(fr_sched *s, fr_dep d);         // a new reference, or NULL
+void sched_free_args(node *n);
+
+// sched_timer.c
+void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t node, uint32_t fence,
+                     uint32_t item);
+bool sched_timer_pop(fr_sched *s, timer_entry *out);      // one that is due
+void sched_timer_arm(fr_sched *s);
+void queue32_push(queue32 *q, uint32_t v);
+bool queue32_pop(queue32 *q, uint32_t *v);
+static inline bool queue32_empty(const queue32 *q)
+{
+    return q->head == q->tail;
+}
+
+// sched_replay.c
+past *sched_past(const fr_sched *s, fr_hash key);         // NULL when the log has nothing
+int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err);
+bool sched_advance(fr_sched *s);                          // one step of the cursor; false at the end
+void sched_past_free(fr_sched *s);
+void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);
+
+// sched_map.c
+void sched_map_start(fr_sched *s, uint32_t id);
+void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d);
+void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item);   // its delay is over
+void sched_map_stop(fr_sched *s, uint32_t id);
+void sched_map_free(map_state *m);
+fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err);
+
+// sched_value.c
+fr_value *sched_error(const char *code, const char *format, ...) FR_PRINTF(2, 3);
+bool sched_field(const fr_value *v, const char *key, fr_item *out);   // of a packed table
+bool sched_error_retry(const fr_value *error);            // false when it forbids retries
+void sched_error_text(const fr_value *error, char *out, size_t size);   // its message
+int sched_error_code(const fr_value *error);
+fr_value *sched_slice(const fr_value *v, size_t from, size_t size);   // one nested value
+fr_value *sched_element(const fr_value *table, uint32_t k);           // t[k]; nil when absent
+fr_value *sched_list(const uint8_t *const *item, const size_t *size, fr_value *const *whole,
+                     uint32_t n, fr_err *err);            // builds a table of n values
+fr_hash sched_fingerprint(const fr_sched *s, const fr_call *c);
