@@ -115,7 +115,7 @@ static uint32_t new_node(fr_sched *s)
     return id;
 }
 
-void sched_live_add(fr_sched *s, uint32_t id)
+static void live_add(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     n->live = true;
@@ -176,7 +176,7 @@ static uint32_t take_edge(fr_sched *s, uint32_t i, uint32_t *target, uint32_t *s
     return next;
 }
 
-static uint32_t new_branch(fr_sched *s, fr_hash path, char *label)
+uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label)
 {
     if (s->n_branches == s->cap_branches) {
         s->cap_branches = s->cap_branches == 0 ? 8 : s->cap_branches * 2;
@@ -188,7 +188,7 @@ static uint32_t new_branch(fr_sched *s, fr_hash path, char *label)
     return s->n_branches++;
 }
 
-static void make_ready(fr_sched *s, uint32_t b)
+void sched_make_ready(fr_sched *s, uint32_t b)
 {
     branch *br = &s->branches[b];
     if (!br->ready && !br->ended) {
@@ -375,7 +375,7 @@ void sched_observe(fr_sched *s, uint32_t id)
         e = take_edge(s, e, &b, &serial);
         branch *br = &s->branches[b];
         if (br->blocked && br->serial == serial && (br->any || --br->pending == 0)) {
-            make_ready(s, b);
+            sched_make_ready(s, b);
         }
     }
 }
@@ -408,13 +408,13 @@ static void fail_upstream(fr_sched *s, uint32_t id, uint32_t dep)
                  stopped ? FR_BECAUSE_CANCELLED : FR_BECAUSE_UPSTREAM, NULL, error);
 }
 
-void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item)
+void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t id, uint32_t item)
 {
     if (s->n_barriers == s->cap_barriers) {
         s->cap_barriers = s->cap_barriers == 0 ? 64 : s->cap_barriers * 2;
         s->barriers = fr_realloc(s->barriers, s->cap_barriers * sizeof *s->barriers);
     }
-    s->barriers[s->n_barriers++] = (barrier){need, node, item};
+    s->barriers[s->n_barriers++] = (barrier){need, id, item};
 }
 
 static void start_sleep(fr_sched *s, uint32_t id)
@@ -646,19 +646,19 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
         if (n->row == 0) {
             n->row = s->next_row++;
         }
-        sched_live_add(s, id);
+        live_add(s, id);
     }
     return FR_OK;
 }
 
-int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *node, fr_err *err)
+int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *out, fr_err *err)
 {
     bool recorded = false;
-    int rc = make_call(s, c, node, &recorded, err);
+    int rc = make_call(s, c, out, &recorded, err);
     if (rc == FR_OK && !recorded) {
-        link_deps(s, *node);
-        if (node_at(s, *node)->pending == 0) {
-            ready_to_start(s, *node);
+        link_deps(s, *out);
+        if (node_at(s, *out)->pending == 0) {
+            ready_to_start(s, *out);
         }
     }
     return rc;
@@ -671,25 +671,26 @@ static char *branch_label(const fr_sched *s, uint32_t parent, uint32_t kid)
     return fr_strdup(text);
 }
 
-int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *node, uint32_t *out, fr_err *err)
+int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out, fr_err *err)
 {
     bool recorded = false;
     *out = FR_NO_BRANCH;
-    int rc = make_call(s, c, node, &recorded, err);
+    int rc = make_call(s, c, id, &recorded, err);
     if (rc != FR_OK || recorded) {
         return rc;
     }
     uint32_t kid = ++s->branches[c->branch].kids;
-    fr_hash path = fr_hash_pair(node_at(s, *node)->key, (fr_hash){.lo = 1, .hi = 0});
-    uint32_t b = new_branch(s, path, branch_label(s, c->branch, kid));
-    s->branches[b].node = *node;
-    s->branches[b].flow_row = node_at(s, *node)->row;
-    node_at(s, *node)->body = b;
-    node_at(s, *node)->started = s->wall;
-    node_at(s, *node)->attempt = 1;
-    sched_move(s, node_at(s, *node), FR_QUEUED, FR_BECAUSE_WORKER);
-    sched_move(s, node_at(s, *node), FR_RUNNING, FR_BECAUSE_FIRST);
-    make_ready(s, b);
+    node *n = node_at(s, *id);
+    fr_hash path = fr_hash_pair(n->key, (fr_hash){.lo = 1, .hi = 0});
+    uint32_t b = sched_new_branch(s, path, branch_label(s, c->branch, kid));
+    s->branches[b].node = *id;
+    s->branches[b].flow_row = n->row;
+    n->body = b;
+    n->started = s->wall;
+    n->attempt = 1;
+    sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
+    sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
+    sched_make_ready(s, b);
     *out = b;
     return FR_OK;
 }
@@ -705,15 +706,15 @@ uint32_t fr_sched_spawn(fr_sched *s, uint32_t parent, uint32_t *out)
     n->task = task;
     n->list_dep.node = FR_NO_NODE;
     n->key = fr_hash_mix(fr_hash_pair(s->branches[parent].path, s->tasks[task].hash), kid);
-    uint32_t b = new_branch(s, n->key, branch_label(s, parent, kid));
+    uint32_t b = sched_new_branch(s, n->key, branch_label(s, parent, kid));
     s->branches[b].node = id;
     s->branches[b].flow_row = s->branches[parent].flow_row;
     n->body = b;
     sched_move(s, n, FR_WAITING, FR_BECAUSE_DEPS);
     sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
     sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
-    sched_live_add(s, id);
-    make_ready(s, b);
+    live_add(s, id);
+    sched_make_ready(s, b);
     *out = id;
     return b;
 }
@@ -861,390 +862,4 @@ void fr_sched_raised(fr_sched *s, uint32_t b, uint32_t id)
 int fr_sched_cancelled(const fr_sched *s)
 {
     return s->cancel_seen ? s->cancel_code : FR_OK;
-}
-
-// --- completions ---
-
-void fr_sched_started(fr_sched *s, fr_attempt *a, int64_t wall_ns)
-{
-    run_attempt *ra = a->owner;
-    node *n = node_at(s, ra->node);
-    if (n->started == 0 || n->kind != FR_CALL_MAP) {
-        n->started = wall_ns;
-    }
-    if (n->state == FR_QUEUED) {
-        sched_move(s, n, FR_RUNNING, n->attempt > 0 ? FR_BECAUSE_RETRY : FR_BECAUSE_FIRST);
-        fr_record r;
-        sched_record_of(s, n, &r);
-        r.type = FR_REC_START;
-        r.attempt = a->attempt;
-        s->io.append(s->io.ctx, &r);
-        if (s->n_running == s->cap_running) {
-            s->cap_running = s->cap_running == 0 ? 32 : s->cap_running * 2;
-            s->running = fr_realloc(s->running, s->cap_running * sizeof *s->running);
-        }
-        s->running[s->n_running++] = ra->node;
-        sched_event(s, FR_MOMENT_STARTED, ra->node);
-    }
-    if (n->opts->timeout_ns > 0) {
-        sched_timer_add(s, TIMER_TIMEOUT, s->mono + n->opts->timeout_ns, ra->slot, a->fence, 0);
-    }
-}
-
-static fr_reason reason_of(int code)
-{
-    switch (code) {
-    case FR_ETIMEOUT:
-        return FR_BECAUSE_TIMEOUT;
-    case FR_EQUALITY:
-        return FR_BECAUSE_QUALITY;
-    case FR_ELOST:
-        return FR_BECAUSE_CRASHED;
-    case FR_EPOISON:
-        return FR_BECAUSE_QUARANTINED;
-    default:
-        return FR_BECAUSE_ERROR;
-    }
-}
-
-static void start_retry(fr_sched *s, uint32_t id, const fr_value *error)
-{
-    node *n = node_at(s, id);
-    int64_t delay = fr_retry_delay(&n->opts->retry, n->attempt, s->env.seed, n->key);
-    n->due = n->ended + delay;
-    sched_move(s, n, FR_SCHEDULED, FR_BECAUSE_RETRY);
-    s->stats.retries++;
-    fr_record r;
-    sched_record_of(s, n, &r);
-    r.type = FR_REC_RETRY;
-    r.error = error;
-    sched_record(s, &r);
-    n->need = s->seq;
-    fr_value_unref(n->error);
-    n->error = fr_value_ref(error);
-    sched_event(s, FR_MOMENT_RETRY, id);
-    int64_t left = FR_MAX(n->due - s->wall, 0);
-    n->ended = 0;
-    sched_timer_add(s, TIMER_RETRY, s->mono + FR_MIN(left, delay), id, n->attempt, 0);
-}
-
-static void start_fallback(fr_sched *s, uint32_t id, const fr_done *d)
-{
-    node *n = node_at(s, id);
-    if (n->opts->fallback_fn) {
-        fr_value_unref(n->error);
-        n->error = d->error != NULL ? fr_value_ref(d->error) : NULL;
-        n->state = FR_QUEUED;
-        s->stats.running--;
-        s->stats.queued++;
-        n->ended = 0;
-        run_attempt *ra = sched_attempt_new(s, id);
-        ra->a.option = "fallback";
-        ra->a.attempt = n->attempt;
-        n->slot = ra->slot;
-        s->io.start(s->io.ctx, &ra->a);
-        return;
-    }
-    sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, fr_value_ref(n->opts->fallback), NULL);
-}
-
-static void body_failed(fr_sched *s, uint32_t id, const fr_attempt *a, const fr_done *d)
-{
-    node *n = node_at(s, id);
-    int code = n->timed_out ? FR_ETIMEOUT : d->code;
-    bool stopping = sched_stopping(s);
-    if (stopping && (code == FR_ECANCELLED || code == FR_ETIMEOUT)) {
-        fr_value *error = d->error != NULL ? fr_value_ref(d->error)
-                                           : sched_error("cancelled", "the run was cancelled");
-        sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL, error);
-        return;
-    }
-    if (a->option == NULL && !stopping) {
-        if (fr_retry_allowed(&n->opts->retry, n->attempt) && sched_error_retry(d->error)) {
-            if (n->state == FR_CANCELLING) {
-                n->state = FR_RUNNING;         // its time was up, the task itself goes on
-            }
-            n->timed_out = false;
-            start_retry(s, id, d->error);
-            return;
-        }
-        if (n->opts->fallback != NULL || n->opts->fallback_fn) {
-            if (n->state == FR_CANCELLING) {
-                n->state = FR_RUNNING;
-            }
-            n->timed_out = false;
-            start_fallback(s, id, d);
-            return;
-        }
-    }
-    fr_value *error = d->error != NULL ? fr_value_ref(d->error)
-                                       : sched_error(fr_err_name(code), "%s", fr_err_text(code));
-    sched_finish(s, id, FR_FAILED, reason_of(code), NULL, error);
-}
-
-static void learn_cost(fr_sched *s, const node *n, const fr_done *d, uint32_t items)
-{
-    double ns = (double)(d->ended - d->started) / FR_MAX(items, 1);
-    double *mean = &s->tasks[n->task].mean_ns;
-    *mean = *mean == 0 ? FR_MAX(ns, 1) : *mean + (ns - *mean) / 8;
-}
-
-void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
-{
-    run_attempt *ra = a->owner;
-    uint32_t id = ra->node;
-    node *n = node_at(s, id);
-    learn_cost(s, n, d, d->n_items);
-    if (n->kind == FR_CALL_MAP) {
-        sched_map_done(s, ra, d);
-        return;
-    }
-    FR_ASSERT(n->slot == ra->slot);            // each attempt is answered once
-    if (n->state == FR_QUEUED) {
-        bool ran = d->started != 0;
-        if (ran) {
-            sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
-        }
-    }
-    if (d->started != 0) {
-        n->started = d->started;
-        n->ended = d->ended;
-        n->attempt += a->option == NULL;
-    }
-    n->slot = FR_NO_NODE;
-    if (d->code == FR_OK) {
-        fr_reason why = a->option != NULL ? FR_BECAUSE_DEGRADED : FR_BECAUSE_RAN;
-        fr_value_unref(n->error);
-        n->error = NULL;
-        sched_finish(s, id, FR_SUCCESS, why, d->result != NULL ? fr_value_ref(d->result) : fr_value_nil(),
-                     NULL);
-    } else {
-        fr_value *before = n->error;
-        n->error = NULL;
-        body_failed(s, id, a, d);
-        fr_value_unref(before);
-    }
-    sched_attempt_free(s, ra);
-}
-
-void fr_sched_durable(fr_sched *s, uint64_t seq)
-{
-    if (seq <= s->durable) {
-        return;
-    }
-    s->durable = seq;
-    while (s->barrier_head < s->n_barriers && s->barriers[s->barrier_head].need <= seq) {
-        barrier b = s->barriers[s->barrier_head++];
-        node *n = node_at(s, b.node);
-        if (b.item != FR_NO_NODE) {
-            sched_map_retry(s, b.node, b.item);
-        } else if (!node_final(n) && n->state != FR_CANCELLING) {
-            sched_dispatch(s, b.node);
-        }
-    }
-    if (s->barrier_head == s->n_barriers) {
-        s->barrier_head = s->n_barriers = 0;
-    }
-}
-
-static void time_out(fr_sched *s, const timer_entry *e)
-{
-    run_attempt *ra = sched_slot(s, e->node);
-    if (ra == NULL || ra->a.fence != e->fence) {
-        return;                                // it ended before; the timer is stale
-    }
-    node *n = node_at(s, ra->node);
-    if (n->kind != FR_CALL_MAP && n->state == FR_RUNNING) {
-        sched_move(s, n, FR_CANCELLING, FR_BECAUSE_TIMEOUT);
-        n->timed_out = true;
-    }
-    s->io.cancel(s->io.ctx, &ra->a, FR_ETIMEOUT);
-}
-
-static void retry_due(fr_sched *s, const timer_entry *e)
-{
-    node *n = node_at(s, e->node);
-    if (n->state != FR_SCHEDULED || n->attempt != e->fence) {
-        return;
-    }
-    if (s->durable < n->need) {                // an attempt is never lost from the count
-        sched_wait_durable(s, s->seq, e->node, FR_NO_NODE);
-    } else {
-        sched_dispatch(s, e->node);
-    }
-}
-
-void fr_sched_timer(fr_sched *s)
-{
-    timer_entry e;
-    while (sched_timer_pop(s, &e)) {
-        switch (e.kind) {
-        case TIMER_RETRY:
-            retry_due(s, &e);
-            break;
-        case TIMER_TIMEOUT:
-            time_out(s, &e);
-            break;
-        case TIMER_SLEEP:
-            if (node_at(s, e.node)->state == FR_DEFERRED) {
-                sched_finish(s, e.node, FR_SUCCESS, FR_BECAUSE_TIMER, fr_value_nil(), NULL);
-            }
-            break;
-        case TIMER_ITEM:
-            sched_wait_durable(s, s->seq, e.node, e.item);
-            break;
-        }
-    }
-    s->timer_armed = -1;
-    sched_timer_arm(s);
-    uint64_t durable = s->durable;
-    if (s->barrier_head < s->n_barriers && s->barriers[s->barrier_head].need <= durable) {
-        s->durable = 0;
-        fr_sched_durable(s, durable);
-    }
-}
-
-// --- cancel ---
-
-static void stop_node(fr_sched *s, uint32_t id)
-{
-    node *n = node_at(s, id);
-    if (n->kind == FR_CALL_MAP && (n->state == FR_QUEUED || n->state == FR_RUNNING)) {
-        sched_map_stop(s, id);
-        return;
-    }
-    if (n->slot != FR_NO_NODE) {
-        if (n->state == FR_RUNNING) {
-            sched_move(s, n, FR_CANCELLING, FR_BECAUSE_USER);
-        }
-        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, s->cancel_code);
-        return;
-    }
-    if (n->body != FR_NO_BRANCH) {
-        return;                                // its branch is woken with the error
-    }
-    sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
-                 sched_error("cancelled", "the run was cancelled"));
-}
-
-void fr_sched_cancel(fr_sched *s, int code, const char *why)
-{
-    if (s->cancel_code != FR_OK) {
-        return;
-    }
-    s->cancel_code = code;
-    if (s->past_cancel == 0) {
-        fr_record r = {.type = FR_REC_REQUEST, .name = code == FR_ETIMEOUT ? "timeout" : "cancel",
-                       .data = why, .size = strlen(why), .ended = s->wall};
-        sched_record(s, &r);
-    }
-    for (uint32_t id = s->live_head, next; id != FR_NO_NODE; id = next) {
-        next = node_at(s, id)->live_next;
-        if (next != FR_NO_NODE) {
-            // Stopping one may end dependents, perhaps the next: stay on a live one.
-            node *n = node_at(s, id);
-            stop_node(s, id);
-            if (!n->live && !node_at(s, next)->live) {
-                next = s->live_head == id ? FR_NO_NODE : s->live_head;
-            }
-        } else {
-            stop_node(s, id);
-        }
-    }
-    queue32_push(&s->seen_queue, CANCEL_MARK);
-}
-
-static void see_cancel(fr_sched *s)
-{
-    s->cancel_seen = true;
-    for (uint32_t b = 0; b < s->n_branches; b++) {
-        if (s->branches[b].blocked) {
-            make_ready(s, b);
-        }
-    }
-}
-
-// --- the loop ---
-
-void fr_sched_begin(fr_sched *s)
-{
-    FR_ASSERT(!s->begun);
-    s->begun = true;
-    uint32_t root = new_branch(s, fr_hash_str("0"), fr_strdup("0"));
-    make_ready(s, root);
-}
-
-static bool observe_next(fr_sched *s)
-{
-    if (queue32_empty(&s->seen_queue)) {
-        return false;
-    }
-    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
-    if (id != CANCEL_MARK && s->env.strict && node_at(s, id)->seq > s->durable) {
-        return false;
-    }
-    (void)queue32_pop(&s->seen_queue, &id);
-    if (id == CANCEL_MARK) {
-        see_cancel(s);
-    } else {
-        sched_observe(s, id);
-    }
-    return true;
-}
-
-// Nothing runs, nothing will come, yet a branch waits: the branches wait for each other.
-static void break_deadlock(fr_sched *s)
-{
-    if (s->begun && s->branches_alive > 0 && queue32_empty(&s->ready) &&
-        s->yielded == FR_NO_BRANCH && queue32_empty(&s->seen_queue) && !s->cancel_seen) {
-        bool bodies_only = true;
-        for (uint32_t id = s->live_head; id != FR_NO_NODE && bodies_only;
-             id = node_at(s, id)->live_next) {
-            bodies_only = node_at(s, id)->body != FR_NO_BRANCH;
-        }
-        if (bodies_only) {
-            sched_diverge(s, "deadlock: every branch of the flow waits for another one");
-        }
-    }
-}
-
-void fr_sched_run(fr_sched *s, uint32_t budget)
-{
-    bool more = true;
-    while (budget > 0 && more) {
-        uint32_t b = s->yielded;
-        s->yielded = FR_NO_BRANCH;
-        if (b != FR_NO_BRANCH || queue32_pop(&s->ready, &b)) {
-            s->branches[b].ready = false;
-            budget--;
-            if (s->io.resume(s->io.ctx, b) == FR_RAN_YIELDED) {
-                s->yielded = b;
-                break;
-            }
-            continue;
-        }
-        more = sched_advance(s) || observe_next(s);
-        if (!more && s->n_live < 64) {
-            break_deadlock(s);
-            more = s->divergence != NULL && !queue32_empty(&s->ready);
-        }
-    }
-    sched_timer_arm(s);
-}
-
-bool fr_sched_busy(const fr_sched *s)
-{
-    if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH || s->cursor < s->n_order) {
-        return true;
-    }
-    if (queue32_empty(&s->seen_queue)) {
-        return false;
-    }
-    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
-    return id == CANCEL_MARK || !s->env.strict || node_at(s, id)->seq <= s->durable;
-}
-
-bool fr_sched_ended(const fr_sched *s)
-{
-    return s->begun && s->branches_alive == 0 && s->n_live == 0;
 }

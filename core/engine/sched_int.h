@@ -141,7 +141,8 @@ struct fr_sched {
     // the past
     past *pasts;
     uint32_t n_pasts, cap_pasts;
-    fr_map past_index;
+    fr_map past_index;                // key -> past
+    fr_map past_flows;                // row of a finished subflow -> past
     uint32_t *order;                  // by seq: past number + 1; 0 = not an observation
     uint64_t n_order, cap_order, cursor;
     uint64_t past_cancel;             // seq of a recorded cancel, 0 = none
@@ -187,10 +188,10 @@ void sched_attempt_free(fr_sched *s, run_attempt *ra);
 run_attempt *sched_slot(const fr_sched *s, uint32_t slot);
 void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item);
 bool sched_stopping(const fr_sched *s);
-void sched_parent_of(const fr_sched *s, const node *n, uint32_t *row);
-void sched_live_add(fr_sched *s, uint32_t id);
 fr_value *sched_dep_value(fr_sched *s, fr_dep d);         // a new reference, or NULL
 void sched_free_args(node *n);
+void sched_make_ready(fr_sched *s, uint32_t branch);      // it may go on
+uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label);   // takes label
 
 // sched_timer.c
 void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t node, uint32_t fence,
@@ -217,6 +218,8 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d);
 void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item);   // its delay is over
 void sched_map_stop(fr_sched *s, uint32_t id);
 void sched_map_free(map_state *m);
+void sched_map_adopt(fr_sched *s, node *n, past *p);       // a finished map
+
 fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err);
 
 // sched_value.c

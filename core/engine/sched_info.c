@@ -1,0 +1,139 @@
+// How a run ended, and what displays ask. Reads the scheduler, changes nothing else.
+#include "core/engine/sched_int.h"
+
+static bool run_failed(const fr_sched *s, uint32_t *node)
+{
+    for (uint32_t i = 0; i < s->n_failures; i++) {
+        if (!node_at(s, s->failures[i])->handled) {
+            *node = s->failures[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static fr_reason because(const fr_value *error)
+{
+    switch (sched_error_code(error)) {
+    case FR_EQUALITY:
+        return FR_BECAUSE_QUALITY;
+    case FR_ETIMEOUT:
+        return FR_BECAUSE_ERROR;               // a task timed out; the flow's own is a cancel
+    default:
+        return FR_BECAUSE_ERROR;
+    }
+}
+
+void fr_sched_outcome(fr_sched *s, fr_outcome *out)
+{
+    *out = (fr_outcome){.state = FR_SUCCESS, .reason = FR_BECAUSE_RAN, .result = s->root_result,
+                        .error = s->root_error, .failed_node = FR_NO_NODE};
+    if (s->divergence != NULL) {
+        out->state = FR_FAILED;
+        out->reason = FR_BECAUSE_DIVERGED;
+        if (s->root_error == NULL) {
+            s->root_error = sched_error("diverged", "%s", s->divergence);
+        }
+        out->error = s->root_error;
+    } else if (s->cancel_code == FR_ETIMEOUT) {
+        out->state = FR_FAILED;
+        out->reason = FR_BECAUSE_TIMEOUT;
+        if (s->root_error == NULL) {
+            s->root_error = sched_error("timeout", "the flow's own timeout is over");
+        }
+        out->error = s->root_error;
+    } else if (s->cancel_code != FR_OK) {
+        out->state = FR_STOPPED;
+        out->reason = FR_BECAUSE_CANCELLED;
+    } else if (s->root_error != NULL) {
+        out->state = FR_FAILED;
+        out->reason = because(s->root_error);
+        out->failed_node = s->root_cause;
+    } else if (run_failed(s, &out->failed_node)) {
+        out->state = FR_FAILED;
+        out->error = node_at(s, out->failed_node)->error;
+        out->reason = because(out->error);
+    } else if (s->stats.degraded > 0) {
+        out->reason = FR_BECAUSE_DEGRADED;
+    }
+}
+
+void fr_sched_close_log(fr_sched *s)
+{
+    fr_outcome o;
+    fr_sched_outcome(s, &o);
+    if (s->log_closed || o.state == FR_SUCCESS || s->divergence != NULL) {
+        return;
+    }
+    s->log_closed = true;
+    uint8_t *keys = fr_alloc(((size_t)s->n_failures + 1) * 16);
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->n_failures; i++) {
+        const node *f = node_at(s, s->failures[i]);
+        if (!f->handled && f->kind != CALL_SPAWN) {
+            fr_hash_store(f->key, keys + 16 * n++);
+        }
+    }
+    fr_record r = {.type = FR_REC_REQUEST, .name = "unhandled", .data = keys, .size = 16 * n,
+                   .ended = s->wall};
+    sched_record(s, &r);
+    fr_free(keys);
+}
+
+uint64_t fr_sched_seq(const fr_sched *s)
+{
+    return s->seq;
+}
+
+void fr_sched_get_stats(const fr_sched *s, fr_sched_stats *out)
+{
+    *out = s->stats;
+}
+
+void fr_sched_info(const fr_sched *s, uint32_t id, fr_node_info *out)
+{
+    const node *n = node_at(s, id);
+    *out = (fr_node_info){.row = n->row, .attempt = n->attempt, .branch = n->branch,
+                          .kind = (fr_call_kind)n->kind, .name = s->tasks[n->task].name,
+                          .label = n->label, .where = n->where, .state = (fr_state)n->state,
+                          .reason = (fr_reason)n->reason, .queued = n->queued,
+                          .started = n->started, .ended = n->ended, .due = n->due,
+                          .args = n->argv, .error = n->error, .handled = n->handled,
+                          .recorded = n->recorded};
+    if (n->map != NULL) {
+        out->items = n->map->n;
+        out->items_done = n->map->done;
+        out->items_failed = n->map->failed;
+    }
+}
+
+uint32_t fr_sched_count(const fr_sched *s)
+{
+    return s->n_nodes;
+}
+
+uint32_t fr_sched_running(const fr_sched *s, uint32_t *nodes, uint32_t max)
+{
+    fr_sched *mine = (fr_sched *)(uintptr_t)s;  // drops entries that ended; nothing visible
+    uint32_t kept = 0, n = 0;
+    for (uint32_t i = 0; i < mine->n_running; i++) {
+        uint32_t id = mine->running[i];
+        fr_state state = (fr_state)node_at(s, id)->state;
+        bool live = state == FR_RUNNING || state == FR_CANCELLING;
+        if (!live || (kept > 0 && mine->running[kept - 1] == id)) {
+            continue;
+        }
+        mine->running[kept++] = id;
+        if (n < max) {
+            nodes[n] = id;
+        }
+        n++;
+    }
+    mine->n_running = kept;
+    return n;
+}
+
+const char *fr_sched_divergence(const fr_sched *s)
+{
+    return s->divergence;
+}

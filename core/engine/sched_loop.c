@@ -1,0 +1,147 @@
+// Cancel, and the loop that runs branches and hands observations over one at a time.
+#include "core/engine/sched_int.h"
+
+#include <string.h>
+
+// --- cancel ---
+
+static void stop_node(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    if (n->kind == FR_CALL_MAP && (n->state == FR_QUEUED || n->state == FR_RUNNING)) {
+        sched_map_stop(s, id);
+        return;
+    }
+    if (n->slot != FR_NO_NODE) {
+        if (n->state == FR_RUNNING) {
+            sched_move(s, n, FR_CANCELLING, FR_BECAUSE_USER);
+        }
+        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, s->cancel_code);
+        return;
+    }
+    if (n->body != FR_NO_BRANCH) {
+        return;                                // its branch is woken with the error
+    }
+    sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
+                 sched_error("cancelled", "the run was cancelled"));
+}
+
+void fr_sched_cancel(fr_sched *s, int code, const char *why)
+{
+    if (s->cancel_code != FR_OK) {
+        return;
+    }
+    s->cancel_code = code;
+    if (s->past_cancel == 0) {
+        fr_record r = {.type = FR_REC_REQUEST, .name = code == FR_ETIMEOUT ? "timeout" : "cancel",
+                       .data = why, .size = strlen(why), .ended = s->wall};
+        sched_record(s, &r);
+    }
+    // Stopping one may end others: take the list first.
+    uint32_t n = 0, *ids = fr_alloc((s->n_live + 1) * sizeof *ids);
+    for (uint32_t id = s->live_head; id != FR_NO_NODE; id = node_at(s, id)->live_next) {
+        ids[n++] = id;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (node_at(s, ids[i])->live) {
+            stop_node(s, ids[i]);
+        }
+    }
+    fr_free(ids);
+    queue32_push(&s->seen_queue, CANCEL_MARK);
+}
+
+static void see_cancel(fr_sched *s)
+{
+    s->cancel_seen = true;
+    for (uint32_t b = 0; b < s->n_branches; b++) {
+        if (s->branches[b].blocked) {
+            sched_make_ready(s, b);
+        }
+    }
+}
+
+// --- the loop ---
+
+void fr_sched_begin(fr_sched *s)
+{
+    FR_ASSERT(!s->begun);
+    s->begun = true;
+    uint32_t root = sched_new_branch(s, fr_hash_str("0"), fr_strdup("0"));
+    sched_make_ready(s, root);
+}
+
+static bool observe_next(fr_sched *s)
+{
+    if (queue32_empty(&s->seen_queue)) {
+        return false;
+    }
+    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
+    if (id != CANCEL_MARK && s->env.strict && node_at(s, id)->seq > s->durable) {
+        return false;
+    }
+    (void)queue32_pop(&s->seen_queue, &id);
+    if (id == CANCEL_MARK) {
+        see_cancel(s);
+    } else {
+        sched_observe(s, id);
+    }
+    return true;
+}
+
+// Nothing runs, nothing will come, yet a branch waits: the branches wait for each other.
+static void break_deadlock(fr_sched *s)
+{
+    if (s->begun && s->branches_alive > 0 && queue32_empty(&s->ready) &&
+        s->yielded == FR_NO_BRANCH && queue32_empty(&s->seen_queue) && !s->cancel_seen) {
+        bool bodies_only = true;
+        for (uint32_t id = s->live_head; id != FR_NO_NODE && bodies_only;
+             id = node_at(s, id)->live_next) {
+            bodies_only = node_at(s, id)->body != FR_NO_BRANCH;
+        }
+        if (bodies_only) {
+            sched_diverge(s, "deadlock: every branch of the flow waits for another one");
+        }
+    }
+}
+
+void fr_sched_run(fr_sched *s, uint32_t budget)
+{
+    bool more = true;
+    while (budget > 0 && more) {
+        uint32_t b = s->yielded;
+        s->yielded = FR_NO_BRANCH;
+        if (b != FR_NO_BRANCH || queue32_pop(&s->ready, &b)) {
+            s->branches[b].ready = false;
+            budget--;
+            if (s->io.resume(s->io.ctx, b) == FR_RAN_YIELDED) {
+                s->yielded = b;
+                break;
+            }
+            continue;
+        }
+        more = sched_advance(s) || observe_next(s);
+        if (!more && s->n_live < 64) {
+            break_deadlock(s);
+            more = s->divergence != NULL && !queue32_empty(&s->ready);
+        }
+    }
+    sched_timer_arm(s);
+}
+
+bool fr_sched_busy(const fr_sched *s)
+{
+    if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH || s->cursor < s->n_order) {
+        return true;
+    }
+    if (queue32_empty(&s->seen_queue)) {
+        return false;
+    }
+    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
+    return id == CANCEL_MARK || !s->env.strict || node_at(s, id)->seq <= s->durable;
+}
+
+bool fr_sched_ended(const fr_sched *s)
+{
+    return s->begun && s->branches_alive == 0 && s->n_live == 0;
+}

@@ -1,0 +1,551 @@
+// Mapped tasks: one node for N items. Items travel in chunks, finished ones stay packed.
+#include "core/engine/sched_int.h"
+
+#include <string.h>
+
+enum { MAP_WINDOW = 1024 };            // items out at once when each has its own attempt
+
+static bool have(const map_state *m, uint32_t i)
+{
+    return m->have[i >> 3] >> (i & 7) & 1;
+}
+
+static void set_have(map_state *m, uint32_t i)
+{
+    m->have[i >> 3] |= (uint8_t)(1u << (i & 7));
+}
+
+void sched_map_free(map_state *m)
+{
+    fr_value_unref(m->list);
+    fr_value_unref(m->first_error);
+    for (uint32_t i = 0; m->objects != NULL && i < m->n; i++) {
+        fr_value_unref(m->objects[i]);
+    }
+    fr_free(m->objects);
+    fr_free(m->offsets);
+    fr_free(m->hashes);
+    fr_free(m->duplicates);
+    fr_free(m->have);
+    fr_free(m->todo);
+    fr_buf_fini(&m->parts);
+    fr_map_fini(&m->attempts);
+    fr_free(m);
+}
+
+// Finds the items of the packed list. NULL and a message when it is not a list.
+static map_state *open_list(fr_value *list, const char **wrong)
+{
+    fr_reader r = fr_reader_of(list->bytes, list->size);
+    fr_item head;
+    *wrong = "a value that is not a list";
+    if (!fr_value_next(&r, &head) || head.tag != FR_TABLE) {
+        return NULL;
+    }
+    map_state *m = fr_zalloc(sizeof *m);
+    m->n = (uint32_t)head.n;
+    m->list = fr_value_ref(list);
+    m->offsets = fr_alloc(((size_t)m->n + 1) * sizeof *m->offsets);
+    m->hashes = fr_alloc(((size_t)m->n + 1) * sizeof *m->hashes);
+    m->have = fr_zalloc((size_t)m->n / 8 + 1);
+    fr_buf_init(&m->parts, SIZE_MAX / 2);
+    m->offsets[0] = (uint64_t)(r.at - list->bytes);
+    for (uint32_t i = 0; i < m->n; i++) {
+        (void)fr_value_skip(&r);
+        m->offsets[i + 1] = (uint64_t)(r.at - list->bytes);
+    }
+    if (r.failed || fr_read_varint(&r) != 0) {
+        *wrong = "a table with other keys than 1, 2, 3 ...";
+        sched_map_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+static fr_hash item_hash(const map_state *m, uint32_t i, fr_hash deps)
+{
+    size_t from = m->offsets[i], size = m->offsets[i + 1] - from;
+    fr_hash h;
+    if (m->list->objects == 0) {
+        h = fr_hash_bytes(m->list->bytes + from, size);
+    } else {
+        fr_value *v = sched_slice(m->list, from, size);
+        h = v->hash;
+        fr_value_unref(v);
+    }
+    return fr_hash_is_zero(deps) ? h : fr_hash_pair(h, deps);
+}
+
+// Args hash of every item and, among equal ones, which it is.
+static void name_items(fr_sched *s, const node *n, map_state *m)
+{
+    fr_hash deps = {0};
+    for (uint32_t i = 0; i < n->n_deps; i++) {
+        deps = fr_hash_pair(deps, node_at(s, n->deps[i].node)->key);
+    }
+    fr_map seen;
+    fr_map_init(&seen);
+    fr_map_reserve(&seen, m->n);
+    for (uint32_t i = 0; i < m->n; i++) {
+        m->hashes[i] = item_hash(m, i, deps);
+        uint64_t before = (*fr_map_put(&seen, m->hashes[i], NULL))++;
+        if (before > 0) {
+            if (m->duplicates == NULL) {
+                m->duplicates = fr_zalloc((size_t)m->n * sizeof *m->duplicates);
+            }
+            m->duplicates[i] = (uint32_t)before;
+        }
+    }
+    fr_map_fini(&seen);
+}
+
+static void keep_failure(map_state *m, const fr_item_done *item)
+{
+    m->failed++;
+    if (m->first_error == NULL || item->index < m->first_failed) {
+        fr_value_unref(m->first_error);
+        m->first_error = fr_value_new(item->value, item->size, NULL, 0);
+        m->first_failed = item->index;
+    }
+}
+
+// Takes items the log has; they are looked up by what they are, not by where they stood.
+static void recall_items(fr_sched *s, const node *n, map_state *m, const past *p)
+{
+    fr_map places;
+    fr_map_init(&places);
+    fr_reader r = fr_reader_of(p->data.data, p->data.size);
+    fr_item_done item;
+    bool aligned = true;
+    while (fr_item_next(&r, &item)) {
+        uint32_t i = item.index;
+        uint32_t dup = i < m->n && m->duplicates != NULL ? m->duplicates[i] : 0;
+        if (i >= m->n || !fr_hash_eq(m->hashes[i], item.args) || dup != item.duplicate) {
+            if (aligned) {
+                aligned = false;
+                for (uint32_t k = 0; k < m->n; k++) {
+                    uint32_t d = m->duplicates != NULL ? m->duplicates[k] : 0;
+                    *fr_map_put(&places, fr_item_key(n->key, m->hashes[k], d), NULL) = k;
+                }
+            }
+            uint64_t *at = fr_map_find(&places, fr_item_key(n->key, item.args, item.duplicate));
+            if (at == NULL) {
+                continue;
+            }
+            i = (uint32_t)*at;
+        }
+        if ((item.flags & FR_ITEM_FAILED && s->env.rerun) || have(m, i)) {
+            continue;
+        }
+        item.index = i;
+        set_have(m, i);
+        m->done++;
+        fr_item_put(&m->parts, &item);
+        if (item.flags & FR_ITEM_FAILED) {
+            keep_failure(m, &item);
+        }
+    }
+    fr_map_fini(&places);
+}
+
+static void recall_objects(fr_sched *s, const node *n, map_state *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        uint32_t dup = m->duplicates != NULL ? m->duplicates[i] : 0;
+        past *p = have(m, i) ? NULL : sched_past(s, fr_item_key(n->key, m->hashes[i], dup));
+        if (p == NULL) {
+            continue;
+        }
+        if (p->seq != 0 && p->state == FR_SUCCESS && p->result != NULL) {
+            if (m->objects == NULL) {
+                m->objects = fr_zalloc(((size_t)m->n + 1) * sizeof *m->objects);
+            }
+            m->objects[i] = fr_value_ref(p->result);
+            set_have(m, i);
+            m->done++;
+        } else if (p->attempt > 0 && p->seq == 0) {
+            *fr_map_put(&m->attempts, fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, i), NULL) = p->attempt;
+        }
+    }
+}
+
+static void end_map(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    n->ended = s->wall;
+    if (m->done < m->n) {
+        sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
+                     sched_error("cancelled", "cancelled with %u of %u items done", m->done, m->n));
+        return;
+    }
+    if (n->state == FR_QUEUED) {
+        sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
+    }
+    n->attempt = 1;
+    if (m->failed == 0) {
+        bool degraded = n->timed_out;          // set when an item fell back
+        sched_finish(s, id, FR_SUCCESS,
+                     m->n == 0 ? FR_BECAUSE_EMPTY_MAP
+                     : degraded ? FR_BECAUSE_DEGRADED
+                                : FR_BECAUSE_RAN,
+                     NULL, NULL);
+        return;
+    }
+    char why[600];
+    sched_error_text(m->first_error, why, sizeof why);
+    int code = sched_error_code(m->first_error);
+    sched_finish(s, id, FR_FAILED, FR_BECAUSE_ERROR, NULL,
+                 sched_error(fr_err_name(code), "%u of %u items failed; item %u: %s", m->failed, m->n,
+                             m->first_failed + 1, why));
+}
+
+static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint32_t first,
+                        uint32_t count, const char *option, uint32_t attempt)
+{
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    run_attempt *ra = sched_attempt_new(s, id);
+    ra->a.list = m->list;
+    ra->a.offsets = m->offsets;
+    ra->a.item_args = m->hashes;
+    ra->a.duplicates = m->duplicates;
+    ra->a.first = first;
+    ra->a.count = count;
+    ra->a.indexes = indexes;
+    ra->a.option = option;
+    ra->a.attempt = attempt;
+    ra->single_item = count == 1;
+    ra->item = count == 1 ? (indexes != NULL ? indexes[first] : first) : 0;
+    m->out++;
+    s->io.start(s->io.ctx, &ra->a);
+}
+
+static uint64_t *attempts_of(map_state *m, uint32_t item)
+{
+    return fr_map_put(&m->attempts, fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, item), NULL);
+}
+
+static void fill_window(fr_sched *s, uint32_t id)
+{
+    map_state *m = node_at(s, id)->map;
+    uint32_t n = m->todo != NULL ? m->n_todo : m->n;
+    while (m->out < MAP_WINDOW && m->next < n) {
+        uint32_t i = m->todo != NULL ? m->todo[m->next] : m->next;
+        m->next++;
+        uint64_t *made = m->attempts.count > 0 ? attempts_of(m, i) : NULL;
+        start_items(s, id, NULL, i, 1, NULL, (uint32_t)(made != NULL ? *made : 0) + 1);
+    }
+}
+
+void sched_map_start(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    fr_value *list = n->list != NULL ? fr_value_ref(n->list) : sched_dep_value(s, n->list_dep);
+    const char *wrong = NULL;
+    n->map = open_list(list, &wrong);
+    fr_value_unref(list);
+    if (n->map == NULL) {
+        sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
+        sched_finish(s, id, FR_FAILED, FR_BECAUSE_ERROR, NULL,
+                     sched_error("type", "%s:map needs a list of items, got %s",
+                                 s->tasks[n->task].name, wrong));
+        return;
+    }
+    map_state *m = n->map;
+    name_items(s, n, m);
+    past *p = sched_past(s, n->key);
+    if (p != NULL && p->parts) {
+        recall_items(s, n, m, p);
+    }
+    if (s->n_pasts > 0) {
+        recall_objects(s, n, m);
+    }
+    s->stats.items += m->n;
+    s->stats.items_done += m->done;
+    n->queued = p != NULL && p->queued != 0 ? p->queued : s->wall;
+    if (m->done == m->n) {
+        end_map(s, id);
+        return;
+    }
+    if (m->done > 0) {
+        m->todo = fr_alloc((size_t)(m->n - m->done) * sizeof *m->todo);
+        for (uint32_t i = 0; i < m->n; i++) {
+            if (!have(m, i)) {
+                m->todo[m->n_todo++] = i;
+            }
+        }
+    }
+    m->windowed = n->opts->timeout_ns > 0 || m->attempts.count > 0;
+    if (m->windowed) {
+        fill_window(s, id);
+    } else {
+        start_items(s, id, m->todo, 0, m->todo != NULL ? m->n_todo : m->n, NULL, 1);
+    }
+}
+
+// --- replies ---
+
+static void record_part(fr_sched *s, const node *n, const void *data, size_t size, uint32_t items)
+{
+    fr_record r;
+    sched_record_of(s, n, &r);
+    r.type = FR_REC_MAP_PART;
+    r.data = data;
+    r.size = size;
+    r.items = items;
+    sched_record(s, &r);
+}
+
+// A row of its own for an item that failed for good or whose result refers to objects.
+static void record_item(fr_sched *s, const node *n, const fr_item_done *item, const fr_value *result,
+                        const fr_value *error)
+{
+    fr_record r;
+    sched_record_of(s, n, &r);
+    r.type = FR_REC_TASK;
+    r.kind = FR_CALL_ITEM;
+    r.parent = n->row;
+    r.row = s->next_row++;
+    r.key = fr_item_key(n->key, item->args, item->duplicate);
+    r.args = item->args;
+    r.label = NULL;
+    r.state = error != NULL ? FR_FAILED : FR_SUCCESS;
+    r.reason = error != NULL ? FR_BECAUSE_ERROR : FR_BECAUSE_RAN;
+    r.attempt = item->attempt;
+    r.items = item->index + 1;
+    r.started = n->queued + (int64_t)item->start_us * 1000;
+    r.ended = r.started + (int64_t)item->duration_us * 1000;
+    r.result = result;
+    r.error = error;
+    sched_record(s, &r);
+}
+
+static void retry_item(fr_sched *s, uint32_t id, const fr_item_done *item, const fr_value *error)
+{
+    node *n = node_at(s, id);
+    fr_hash key = fr_item_key(n->key, item->args, item->duplicate);
+    int64_t delay = fr_retry_delay(&n->opts->retry, item->attempt, s->env.seed, key);
+    *attempts_of(n->map, item->index) = item->attempt;
+    s->stats.retries++;
+    fr_record r;
+    sched_record_of(s, n, &r);
+    r.type = FR_REC_RETRY;
+    r.parent = n->row;
+    r.key = key;
+    r.args = item->args;
+    r.attempt = item->attempt;
+    r.due = s->wall + delay;
+    r.error = error;
+    sched_record(s, &r);
+    sched_timer_add(s, TIMER_ITEM, s->mono + delay, id, 0, item->index);
+    sched_event(s, FR_MOMENT_RETRY, id);
+}
+
+void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item)
+{
+    node *n = node_at(s, id);
+    if (node_final(n) || n->map == NULL || have(n->map, item) || sched_stopping(s)) {
+        return;
+    }
+    start_items(s, id, NULL, item, 1, NULL, (uint32_t)*attempts_of(n->map, item) + 1);
+}
+
+static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item)
+{
+    map_state *m = node_at(s, id)->map;
+    set_have(m, item->index);
+    m->done++;
+    s->stats.items_done++;
+    if (item->flags & FR_ITEM_FAILED) {
+        s->stats.items_failed++;
+        keep_failure(m, item);
+    }
+}
+
+// A failed item: tried again, replaced by its fallback, or final. true = final as it stands.
+static bool item_failed(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_item_done *item,
+                        fr_buf *kept, uint32_t *n_kept)
+{
+    node *n = node_at(s, id);
+    if (item->flags & FR_ITEM_CANCELLED && sched_stopping(s)) {
+        return false;
+    }
+    fr_value *error = fr_value_new(item->value, item->size, NULL, 0);
+    bool final = true;
+    if (ra->a.option == NULL && !sched_stopping(s)) {
+        if (fr_retry_allowed(&n->opts->retry, item->attempt) && sched_error_retry(error)) {
+            retry_item(s, id, item, error);
+            final = false;
+        } else if (n->opts->fallback_fn) {
+            start_items(s, id, NULL, item->index, 1, "fallback", item->attempt);
+            final = false;
+        } else if (n->opts->fallback != NULL) {
+            fr_item_done degraded = *item;
+            degraded.flags = FR_ITEM_DEGRADED;
+            degraded.value = n->opts->fallback->bytes;
+            degraded.size = n->opts->fallback->size;
+            fr_item_put(kept, &degraded);
+            ++*n_kept;
+            item_final(s, id, &degraded);
+            n->timed_out = true;
+            final = false;
+        }
+    }
+    if (final) {
+        record_item(s, n, item, NULL, error);
+    }
+    fr_value_unref(error);
+    return final;
+}
+
+static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
+{
+    uint32_t id = ra->node, plain = 0, n_kept = 0;
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    fr_reader r = fr_reader_of(d->items, d->size);
+    fr_item_done item;
+    bool fallback = ra->a.option != NULL, all = !fallback;
+    while (all && fr_item_next(&r, &item)) {
+        all = item.flags == 0 && !have(m, item.index);
+        plain += all;
+    }
+    r = fr_reader_of(d->items, d->size);
+    if (all) {                                 // the common case: the bytes go on as they are
+        while (fr_item_next(&r, &item)) {
+            item_final(s, id, &item);
+        }
+        fr_buf_put(&m->parts, d->items, d->size);
+        record_part(s, n, d->items, d->size, plain);
+        return;
+    }
+    fr_buf kept;
+    fr_buf_init(&kept, SIZE_MAX / 2);
+    while (fr_item_next(&r, &item)) {
+        if (have(m, item.index)) {
+            continue;                          // a late or repeated reply
+        }
+        bool failed = item.flags & (FR_ITEM_FAILED | FR_ITEM_CANCELLED);
+        if (!failed || item_failed(s, id, ra, &item, &kept, &n_kept)) {
+            if (fallback && !failed) {
+                item.flags |= FR_ITEM_DEGRADED;
+                n->timed_out = true;
+            }
+            fr_item_put(&kept, &item);
+            n_kept++;
+            item_final(s, id, &item);
+        }
+    }
+    if (n_kept > 0) {
+        fr_buf_put(&m->parts, kept.data, kept.size);
+        record_part(s, n, kept.data, kept.size, n_kept);
+    }
+    fr_buf_fini(&kept);
+}
+
+static void take_object(fr_sched *s, run_attempt *ra, const fr_done *d)
+{
+    node *n = node_at(s, ra->node);
+    map_state *m = n->map;
+    uint32_t i = d->index;
+    if (have(m, i)) {
+        return;
+    }
+    if (m->objects == NULL) {
+        m->objects = fr_zalloc(((size_t)m->n + 1) * sizeof *m->objects);
+    }
+    m->objects[i] = fr_value_ref(d->result);
+    fr_item_done item = {.index = i, .attempt = ra->a.attempt, .args = m->hashes[i],
+                         .duplicate = m->duplicates != NULL ? m->duplicates[i] : 0,
+                         .start_us = (uint64_t)FR_MAX(d->started - n->queued, 0) / 1000,
+                         .duration_us = (uint64_t)FR_MAX(d->ended - d->started, 0) / 1000};
+    record_item(s, n, &item, d->result, NULL);
+    item_final(s, ra->node, &item);
+}
+
+void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
+{
+    uint32_t id = ra->node;
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    if (n->state == FR_QUEUED && (d->n_items > 0 || d->result != NULL)) {
+        sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
+        n->started = d->started != 0 ? d->started : s->wall;
+    }
+    if (d->result != NULL && d->result->objects > 0) {
+        take_object(s, ra, d);
+    } else if (d->size > 0) {
+        take_items(s, ra, d);
+    }
+    sched_event(s, FR_MOMENT_ITEMS, id);
+    if (!d->last) {
+        return;
+    }
+    m->out--;
+    sched_attempt_free(s, ra);
+    if (m->windowed && !sched_stopping(s)) {
+        fill_window(s, id);
+    }
+    if (m->done == m->n || (m->out == 0 && sched_stopping(s))) {
+        end_map(s, id);
+    }
+}
+
+void sched_map_stop(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    if (n->map->out == 0) {                    // only delays were pending
+        end_map(s, id);
+        return;
+    }
+    if (n->state == FR_RUNNING) {
+        sched_move(s, n, FR_CANCELLING, FR_BECAUSE_USER);
+    }
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        run_attempt *ra = s->slots[i];
+        if (ra != NULL && ra->node == id) {
+            s->io.cancel(s->io.ctx, &ra->a, s->cancel_code);
+        }
+    }
+}
+
+// --- results ---
+
+void sched_map_adopt(fr_sched *s, node *n, past *p)
+{
+    map_state *m = fr_zalloc(sizeof *m);
+    m->n = m->done = p->items;
+    m->failed = p->failed_items;
+    fr_buf_init(&m->parts, SIZE_MAX / 2);
+    m->parts = p->data;                        // moved
+    fr_buf_init(&p->data, SIZE_MAX / 2);
+    n->map = m;
+    s->stats.items += m->n;
+    s->stats.items_done += m->n;
+}
+
+fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err)
+{
+    map_state *m = n->map;
+    const uint8_t **at = fr_zalloc(((size_t)m->n + 1) * sizeof *at);
+    size_t *size = fr_zalloc(((size_t)m->n + 1) * sizeof *size);
+    static const uint8_t nil[1] = {FR_NIL};
+    for (uint32_t i = 0; i < m->n; i++) {
+        at[i] = nil;
+        size[i] = 1;
+    }
+    fr_reader r = fr_reader_of(m->parts.data, m->parts.size);
+    fr_item_done item;
+    while (fr_item_next(&r, &item)) {
+        if (item.index < m->n && !(item.flags & FR_ITEM_FAILED)) {
+            at[item.index] = item.value;
+            size[item.index] = item.size;
+        }
+    }
+    (void)s;
+    fr_value *v = sched_list(at, size, m->objects, m->n, err);
+    fr_free(at);
+    fr_free(size);
+    return v;
+}

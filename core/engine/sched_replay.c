@@ -1,0 +1,326 @@
+// Replay: the recorded past by key, and the cursor that hands it over in log order.
+//
+// A call whose key has a terminal record takes its result at once (it has *arrived*), but the
+// flow *sees* it only when the cursor reaches its place in the log, as it did the first time.
+#include "core/engine/sched_int.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+past *sched_past(const fr_sched *s, fr_hash key)
+{
+    uint64_t *i = fr_map_find(&s->past_index, key);
+    return i != NULL ? &s->pasts[*i] : NULL;
+}
+
+static past *past_of(fr_sched *s, fr_hash key)
+{
+    bool fresh;
+    uint64_t *i = fr_map_put(&s->past_index, key, &fresh);
+    if (fresh) {
+        if (s->n_pasts == s->cap_pasts) {
+            s->cap_pasts = s->cap_pasts == 0 ? 64 : s->cap_pasts * 2;
+            s->pasts = fr_realloc(s->pasts, s->cap_pasts * sizeof *s->pasts);
+        }
+        *i = s->n_pasts++;
+        s->pasts[*i] = (past){.key = key, .node = FR_NO_NODE};
+        fr_buf_init(&s->pasts[*i].data, SIZE_MAX / 2);
+    }
+    return &s->pasts[*i];
+}
+
+static void set_order(fr_sched *s, uint64_t seq, uint32_t entry)
+{
+    if (seq >= s->cap_order) {
+        uint64_t cap = FR_MAX(seq + 1, s->cap_order * 2 + 64);
+        s->order = fr_realloc(s->order, cap * sizeof *s->order);
+        memset(s->order + s->cap_order, 0, (cap - s->cap_order) * sizeof *s->order);
+        s->cap_order = cap;
+    }
+    s->order[seq] = entry;
+    s->n_order = FR_MAX(s->n_order, seq);
+}
+
+static void load_end(fr_sched *s, past *p, const fr_record *r)
+{
+    fr_value_unref(p->result);
+    fr_value_unref(p->error);
+    p->kind = (uint8_t)r->kind;
+    p->state = (uint8_t)r->state;
+    p->reason = (uint8_t)r->reason;
+    p->args = r->args;
+    p->row = r->row;
+    p->parent = r->parent;
+    p->attempt = r->attempt;
+    p->name = fr_sched_task(s, r->name);
+    p->items = r->items;
+    p->failed_items = r->failed_items;
+    p->queued = r->queued;
+    p->started = r->started;
+    p->ended = r->ended;
+    p->seq = r->seq;
+    p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
+    p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
+    if (r->kind == FR_CALL_FLOW) {
+        *fr_map_put(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1}, NULL) = (uint64_t)(p - s->pasts);
+    }
+    if (r->kind != FR_CALL_ITEM) {
+        set_order(s, r->seq, (uint32_t)(p - s->pasts) + 1);
+    }
+}
+
+static void drop_unhandled(fr_sched *s)
+{
+    for (uint32_t i = 0; i < s->n_unhandled; i++) {
+        past *p = sched_past(s, s->unhandled[i]);
+        if (p != NULL) {
+            p->seq = 0;                        // its place in the log is skipped
+            p->due = 0;
+            p->attempt = 0;
+        }
+    }
+    s->n_unhandled = 0;
+    s->past_cancel = 0;
+}
+
+static void load_request(fr_sched *s, const fr_record *r)
+{
+    bool timeout = strcmp(r->name, "timeout") == 0;
+    if (timeout || strcmp(r->name, "cancel") == 0) {
+        s->past_cancel = r->seq;
+        s->past_cancel_code = timeout ? FR_ETIMEOUT : FR_ECANCELLED;
+        set_order(s, r->seq, CANCEL_MARK);
+    } else if (strcmp(r->name, "unhandled") == 0) {
+        s->n_unhandled = (uint32_t)(r->size / 16);
+        s->unhandled = fr_realloc(s->unhandled, (s->n_unhandled + 1) * sizeof(fr_hash));
+        for (uint32_t i = 0; i < s->n_unhandled; i++) {
+            s->unhandled[i] = fr_hash_load((const uint8_t *)r->data + (size_t)i * 16);
+        }
+    } else if (strcmp(r->name, "rerun") == 0) {
+        drop_unhandled(s);
+    }
+}
+
+int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
+{
+    if (r->type == FR_REC_START) {
+        return FR_OK;
+    }
+    if (r->seq != s->seq + 1) {
+        return fr_fail(err, FR_ECORRUPT, "the log of the run lacks record %llu (found %llu)",
+                       (unsigned long long)s->seq + 1, (unsigned long long)r->seq);
+    }
+    s->seq = s->durable = r->seq;
+    s->next_row = FR_MAX(s->next_row, r->row + 1);
+    if (r->type == FR_REC_REQUEST) {
+        load_request(s, r);
+        return FR_OK;
+    }
+    if (r->type == FR_REC_ADDENDUM) {
+        return FR_OK;
+    }
+    past *p = past_of(s, r->key);
+    switch (r->type) {
+    case FR_REC_TASK:
+        load_end(s, p, r);
+        break;
+    case FR_REC_RETRY:
+        p->attempt = r->attempt;
+        p->due = r->due;
+        p->row = r->row;
+        p->seq = 0;
+        break;
+    case FR_REC_VALUE:
+        p->value_only = true;
+        fr_value_unref(p->result);
+        p->result = r->result != NULL ? fr_value_ref(r->result) : fr_value_nil();
+        break;
+    case FR_REC_TIMER:
+        p->due = r->due;
+        p->row = r->row;
+        break;
+    case FR_REC_MAP_PART:
+        p->parts = true;
+        p->row = r->row;
+        p->queued = r->queued;
+        fr_buf_put(&p->data, r->data, r->size);
+        break;
+    case FR_REC_START:
+    case FR_REC_REQUEST:
+    case FR_REC_ADDENDUM:
+        break;
+    }
+    return FR_OK;
+}
+
+void fr_sched_drop_unhandled(fr_sched *s)
+{
+    drop_unhandled(s);
+    fr_record r = {.type = FR_REC_REQUEST, .name = "rerun", .data = "", .ended = s->wall};
+    sched_record(s, &r);
+}
+
+void sched_diverge(fr_sched *s, const char *format, ...)
+{
+    if (s->divergence != NULL) {
+        return;
+    }
+    char text[700];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    s->divergence = fr_strdup(text);
+    for (uint32_t b = 0; b < s->n_branches; b++) {
+        if (s->branches[b].blocked) {
+            sched_make_ready(s, b);
+        }
+    }
+}
+
+static bool same_call(fr_sched *s, const node *n, const past *p)
+{
+    if (p->name == n->task && fr_hash_eq(p->args, n->args) && p->kind == n->kind) {
+        return true;
+    }
+    if (s->env.rerun) {
+        return false;                          // recompute
+    }
+    char now[FR_HASH_TEXT], then[FR_HASH_TEXT];
+    fr_hash_text(n->args, now);
+    fr_hash_text(p->args, then);
+    bool name = p->name != n->task;
+    sched_diverge(s,
+                  "diverged at %s: call %s#%u (row %u) was recorded %s %s, the code now %s %s; "
+                  "resume uses the recorded code: run the flow anew, or continue a finished run "
+                  "with `flowrun rerun RUN --failed`",
+                  n->where != NULL ? n->where : "?", s->tasks[n->task].name, n->use, p->row,
+                  name ? "as task" : "with arguments", name ? s->tasks[p->name].name : then,
+                  name ? "calls" : "passes", name ? s->tasks[n->task].name : now);
+    return false;
+}
+
+int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
+{
+    node *n = node_at(s, id);
+    if (p->seq == 0) {                         // unfinished: only counts and deadlines
+        n->row = p->row;
+        n->attempt = p->attempt;
+        n->due = p->due;
+        return FR_OK;
+    }
+    if (!same_call(s, n, p)) {
+        if (s->divergence != NULL) {
+            return fr_fail(err, FR_EDIVERGED, "%s", s->divergence);
+        }
+        p->seq = 0;
+        p->parts = false;
+        return FR_OK;
+    }
+    n->row = p->row;
+    n->recorded = true;
+    n->attempt = p->attempt;
+    n->queued = p->queued;
+    n->started = p->started;
+    n->ended = p->ended;
+    n->seq = p->seq;
+    n->result = p->result != NULL ? fr_value_ref(p->result) : NULL;
+    n->error = p->error != NULL ? fr_value_ref(p->error) : NULL;
+    p->node = id;
+    s->stats.replayed++;
+    s->stats.waiting--;
+    n->state = p->state;
+    n->reason = p->reason;
+    uint32_t *count = p->state == FR_SUCCESS   ? &s->stats.succeeded
+                      : p->state == FR_SKIPPED ? &s->stats.skipped
+                      : p->state == FR_STOPPED ? &s->stats.stopped
+                                               : &s->stats.failed;
+    ++*count;
+    s->stats.degraded += p->reason == FR_BECAUSE_DEGRADED;
+    if (p->state == FR_FAILED || p->state == FR_STOPPED) {
+        if (s->n_failures == s->cap_failures) {
+            s->cap_failures = s->cap_failures == 0 ? 16 : s->cap_failures * 2;
+            s->failures = fr_realloc(s->failures, s->cap_failures * sizeof *s->failures);
+        }
+        s->failures[s->n_failures++] = id;
+    }
+    if (n->kind == FR_CALL_MAP) {
+        sched_map_adopt(s, n, p);
+    }
+    if (p->state != FR_SUCCESS) {
+        for (uint32_t i = 0; i < n->n_deps + n->n_after; i++) {   // whose failure it carries on
+            if (node_final(node_at(s, n->deps[i].node)) &&
+                node_at(s, n->deps[i].node)->state != FR_SUCCESS) {
+                n->cause = n->deps[i].node;
+                break;
+            }
+        }
+    } else {
+        sched_free_args(n);
+    }
+    n->seen = p->seq <= s->cursor;
+    return FR_OK;
+}
+
+// Records of calls inside a finished subflow have no node: its body is not run again.
+static bool inside_finished(const fr_sched *s, const past *p)
+{
+    if (s->env.rerun) {
+        return true;
+    }
+    uint64_t *flow = fr_map_find(&s->past_flows, (fr_hash){.lo = p->parent, .hi = 1});
+    return flow != NULL && s->pasts[*flow].seq != 0;
+}
+
+bool sched_advance(fr_sched *s)
+{
+    while (s->cursor < s->n_order && s->divergence == NULL) {
+        uint32_t entry = s->order[++s->cursor];
+        if (entry == 0) {
+            continue;
+        }
+        if (entry == CANCEL_MARK) {
+            if (s->past_cancel == s->cursor) {
+                fr_sched_cancel(s, s->past_cancel_code, "recorded");
+                return true;
+            }
+            continue;
+        }
+        past *p = &s->pasts[entry - 1];
+        if (p->seq != s->cursor) {
+            continue;                          // a later record of the same key replaced it
+        }
+        if (p->node != FR_NO_NODE) {
+            sched_observe(s, p->node);
+            return true;
+        }
+        if (!inside_finished(s, p)) {
+            sched_diverge(s,
+                          "diverged: the log says that %s (row %u) ended here, but the flow did "
+                          "not call it; its code or what it reads has changed",
+                          s->tasks[p->name].name, p->row);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool fr_sched_replaying(const fr_sched *s)
+{
+    return s->cursor < s->n_order && s->divergence == NULL;
+}
+
+void sched_past_free(fr_sched *s)
+{
+    for (uint32_t i = 0; i < s->n_pasts; i++) {
+        fr_value_unref(s->pasts[i].result);
+        fr_value_unref(s->pasts[i].error);
+        fr_buf_fini(&s->pasts[i].data);
+    }
+    fr_free(s->pasts);
+    fr_free(s->order);
+    fr_free(s->unhandled);
+    fr_map_fini(&s->past_index);
+    fr_map_fini(&s->past_flows);
+}
