@@ -1,11 +1,11 @@
 // How a run ended, and what displays ask. Reads the scheduler, changes nothing else.
 #include "core/engine/sched_int.h"
 
-static bool run_failed(const fr_sched *s, uint32_t *node)
+static bool run_failed(const fr_sched *s, uint32_t *which)
 {
     for (uint32_t i = 0; i < s->n_failures; i++) {
         if (!node_at(s, s->failures[i])->handled) {
-            *node = s->failures[i];
+            *which = s->failures[i];
             return true;
         }
     }

@@ -194,7 +194,7 @@ void sched_make_ready(fr_sched *s, uint32_t branch);      // it may go on
 uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label);   // takes label
 
 // sched_timer.c
-void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t node, uint32_t fence,
+void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t id, uint32_t fence,
                      uint32_t item);
 bool sched_timer_pop(fr_sched *s, timer_entry *out);      // one that is due
 void sched_timer_arm(fr_sched *s);

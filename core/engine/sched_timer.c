@@ -29,14 +29,14 @@ static bool before(const timer_entry *a, const timer_entry *b)
     return a->due != b->due ? a->due < b->due : a->order < b->order;
 }
 
-void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t node, uint32_t fence,
+void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t id, uint32_t fence,
                      uint32_t item)
 {
     if (s->n_timers == s->cap_timers) {
         s->cap_timers = s->cap_timers == 0 ? 16 : s->cap_timers * 2;
         s->timers = fr_realloc(s->timers, s->cap_timers * sizeof *s->timers);
     }
-    timer_entry e = {due_mono, s->timer_order++, node, fence, item, kind};
+    timer_entry e = {due_mono, s->timer_order++, id, fence, item, kind};
     size_t i = s->n_timers++;
     while (i > 0 && before(&e, &s->timers[(i - 1) / 2])) {
         s->timers[i] = s->timers[(i - 1) / 2];
