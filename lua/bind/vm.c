@@ -6,15 +6,15 @@
 #include <stdint.h>
 #include <string.h>
 
-int luaopen_cjson(lua_State *L);
-int luaopen_cjson_safe(lua_State *L);
+// Linked into the program; absent from flowrun.so (Debian's archive is not relocatable), where
+// the interpreter finds lua-cjson by itself.
+int luaopen_cjson(lua_State *L) __attribute__((weak));
+int luaopen_cjson_safe(lua_State *L) __attribute__((weak));
 
 static const luaL_Reg core_modules[] = {
 #define X(name) {"flowrun.core." #name, luaopen_flowrun_core_##name},
     BIND_MODULES(X)
 #undef X
-    {"cjson", luaopen_cjson},
-    {"cjson.safe", luaopen_cjson_safe},
     {NULL, NULL},
 };
 
@@ -87,6 +87,12 @@ void fr_vm_prepare(lua_State *L, const char *dev)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &dev_key);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     luaL_setfuncs(L, core_modules, 0);
+    if (luaopen_cjson != NULL) {
+        lua_pushcfunction(L, luaopen_cjson);
+        lua_setfield(L, -2, "cjson");
+        lua_pushcfunction(L, luaopen_cjson_safe);
+        lua_setfield(L, -2, "cjson.safe");
+    }
     lua_pop(L, 1);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "searchers");

@@ -260,7 +260,7 @@ function test.after(body) table.insert(suite.group.after, body) end
 ---@param reason string shown in the output
 function test.skip(reason) error(setmetatable({reason = reason}, skip_mark), 0) end
 
---- A fresh directory, removed when the test ends.
+--- A fresh directory, removed when the test (or, outside of a test, its file) ends.
 ---@return string path
 function test.temp_dir()
   local path = testing.temp_dir()
@@ -327,7 +327,8 @@ function test.run_file(path, options)
     report(state, name, text)
   end
   local outer, search = suite, package.path
-  suite = {tests = {}, expected = 0, cleanup = {}, group = {name = "", before = {}, after = {}}}
+  local at_end = {}
+  suite = {tests = {}, expected = 0, cleanup = at_end, group = {name = "", before = {}, after = {}}}
   package.path = (path:match("^(.*)/") or ".") .. "/?.lua;" .. search
   local state, text = load_file(path)
   if state ~= "passed" then
@@ -339,6 +340,7 @@ function test.run_file(path, options)
       end
     end
   end
+  for _, dir in ipairs(at_end) do testing.remove_tree(dir) end
   suite, package.path = outer, search
   return counts
 end
