@@ -1,0 +1,153 @@
+#include "core/engine/option.h"
+
+#include "core/base/base.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    TASK = FR_OPTION_TASK,
+    FLOW = FR_OPTION_FLOW,
+    BOTH = FR_OPTION_TASK | FR_OPTION_FLOW,
+    CALL = FR_OPTION_TASK | FR_OPTION_WITH,
+    ALL = FR_OPTION_TASK | FR_OPTION_FLOW | FR_OPTION_WITH,
+    WITH = FR_OPTION_WITH,
+};
+
+#define RULES                                                                            \
+    "all_success|all_failed|all_done|all_done_min_one_success|all_skipped|one_failed|"   \
+    "one_success|one_done|none_failed|none_failed_min_one_success|none_skipped|always"
+
+// clang-format off
+static const fr_option options[] = {
+    // what it is
+    {"description", NULL, BOTH, FR_OPTION_TEXT, 0, 0, NULL, NULL, true,
+     "What it does, in one line; shown wherever it is listed."},
+    {"tags", NULL, ALL, FR_OPTION_NAMES, 0, 0, NULL, NULL, true,
+     "Names to find and filter runs and tasks by."},
+    {"outputs", NULL, TASK, FR_OPTION_NAMES, 0, 0, NULL, NULL, true,
+     "Names of its results: a call gives one handle for each."},
+    {"params", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, true,
+     "Typed parameters of the flow: name = default, or {type=, default=, min=, max=, choices=}."},
+    // trying again
+    {"retries", NULL, ALL, FR_OPTION_COUNT, 0, 1000, NULL, "0", true,
+     "How often a failed attempt is tried again."},
+    {"delay", NULL, ALL, FR_OPTION_DELAY, 0, 0, NULL, "1s", true,
+     "Wait before a retry: a duration, a list whose last value repeats, or function(attempt)."},
+    {"backoff", NULL, ALL, FR_OPTION_BACKOFF, 0, 0, "fixed|linear|exponential|decorrelated",
+     "fixed", true, "How the delay grows from retry to retry."},
+    {"jitter", NULL, ALL, FR_OPTION_NUMBER, 0, 1, NULL, "0", true,
+     "Spreads each delay by up to this share, so that retries do not come in step."},
+    {"retry_if", NULL, CALL, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "function(err) that says whether this failure is worth another attempt."},
+    {"infra_retries", NULL, BOTH, FR_OPTION_COUNT, 0, 1000, NULL, "3", false,
+     "Attempts that may be lost to a dead process or machine, counted apart from retries."},
+    {"fallback", NULL, CALL, FR_OPTION_VALUE, 0, 0, NULL, NULL, true,
+     "The result when all attempts failed: a value, or function(err, ...)."},
+    // time
+    {"timeout", NULL, ALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+     "Most time that one attempt may take; it is stopped then."},
+    {"deadline", NULL, ALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
+     "Most time from the call to its end, waits and retries included."},
+    {"queue_timeout", NULL, CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
+     "Most time to wait for a worker or a limit."},
+    // when and in what order
+    {"after", NULL, WITH, FR_OPTION_HANDLES, 0, 0, NULL, NULL, true,
+     "Handles that must succeed first although their values are not needed."},
+    {"when", NULL, CALL, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "function(...) of its arguments that says whether it runs or is skipped."},
+    {"trigger_rule", NULL, CALL, FR_OPTION_ENUM, 0, 0, RULES, "all_success", false,
+     "Which ends of what it depends on let it run."},
+    {"priority", NULL, ALL, FR_OPTION_COUNT, -1000, 1000, NULL, "0", false,
+     "Larger starts first when workers or limits are short."},
+    {"limit", NULL, CALL, FR_OPTION_NAMES, 0, 0, NULL, NULL, false,
+     "Names of limits that it holds a slot of while it runs."},
+    {"schedule", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
+     "When it runs by itself: {cron=, every=, rrule=, tz=, missed=}."},
+    {"on", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
+     "Events that start it: files, signals, other flows."},
+    // where and how it runs
+    {"resources", NULL, CALL, FR_OPTION_TABLE, 0, 0, NULL, NULL, true,
+     "What an attempt needs: {cpu = 2}."},
+    {"cpu", "resources", CALL, FR_OPTION_COUNT, 1, 1024, NULL, "1", true,
+     "Cores that it may use while it runs."},
+    {"memory", "resources", CALL, FR_OPTION_TEXT, 0, 0, NULL, NULL, false,
+     "Memory that it needs: \"4GB\"."},
+    {"gpu", "resources", CALL, FR_OPTION_COUNT, 0, 1024, NULL, "0", false,
+     "Graphics processors that it needs."},
+    {"executor", NULL, ALL, FR_OPTION_ENUM, 0, 0, "thread|process|slurm", "thread", false,
+     "Where attempts run."},
+    {"isolate", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "false", false,
+     "Runs each attempt in a process of its own."},
+    // what is kept
+    {"key", NULL, CALL, FR_OPTION_FUNCTION_OR_TEXT, 0, 0, NULL, NULL, true,
+     "Names this call across runs of the flow body: text, or function(...) of the arguments."},
+    {"cache", NULL, CALL, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
+     "Reuses results of earlier runs with the same arguments and code."},
+    {"expires", "cache", CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
+     "How long a cached result is good."},
+    {"store", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "true", false,
+     "false keeps no result: it is computed again on resume."},
+    {"durable", NULL, BOTH, FR_OPTION_ENUM, 0, 0, "pipelined|strict", "pipelined", true,
+     "strict waits until a result is on disk before anything uses it."},
+    {"effect", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "false", true,
+     "It acts on the world: it starts only when all that it uses is on disk."},
+    {"undo", NULL, TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "function(result, ...) that takes back what it did when the flow fails later."},
+    // hooks
+    {"on_start", NULL, BOTH, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "Runs when the first attempt starts."},
+    {"on_success", NULL, BOTH, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "Runs when it has succeeded."},
+    {"on_failure", NULL, BOTH, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "Runs when it has failed for good."},
+    {"on_retry", NULL, BOTH, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "Runs before each further attempt."},
+    {"on_skip", NULL, TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "Runs when it is skipped."},
+    {"on_cancel", NULL, BOTH, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "Runs when it was cancelled."},
+};
+// clang-format on
+
+size_t fr_option_count(void) { return FR_COUNT(options); }
+
+const fr_option *fr_option_at(size_t i)
+{
+    return i < FR_COUNT(options) ? &options[i] : NULL;
+}
+
+const fr_option *fr_option_find(const char *within, const char *name)
+{
+    for (size_t i = 0; i < FR_COUNT(options); i++) {
+        const fr_option *o = &options[i];
+        bool place = within == NULL || o->within == NULL
+                         ? within == NULL && o->within == NULL
+                         : strcmp(within, o->within) == 0;
+        if (place && strcmp(o->name, name) == 0) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+const char *fr_option_type_name(fr_option_type type)
+{
+    static const char *const names[] = {
+        [FR_OPTION_FLAG] = "flag",
+        [FR_OPTION_COUNT] = "count",
+        [FR_OPTION_NUMBER] = "number",
+        [FR_OPTION_TEXT] = "text",
+        [FR_OPTION_NAMES] = "names",
+        [FR_OPTION_DURATION] = "duration",
+        [FR_OPTION_DELAY] = "delay",
+        [FR_OPTION_BACKOFF] = "backoff",
+        [FR_OPTION_ENUM] = "enum",
+        [FR_OPTION_FUNCTION] = "function",
+        [FR_OPTION_FUNCTION_OR_TEXT] = "function_or_text",
+        [FR_OPTION_VALUE] = "value",
+        [FR_OPTION_HANDLES] = "handles",
+        [FR_OPTION_TABLE] = "table",
+    };
+    return (size_t)type < FR_COUNT(names) ? names[type] : "?";
+}
