@@ -1,5 +1,7 @@
 #include "lua/bind/bind.h"
 
+#include "core/base/nearest.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -168,49 +170,13 @@ void bind_pressure(lua_State *L, size_t bytes)
 
 // --- options ---
 
-// Edit distance with transpositions; names longer than the rows are never near.
-static unsigned distance(const char *a, const char *b)
-{
-    enum { LONGEST = 40 };
-    size_t n = strlen(a), m = strlen(b);
-    if (n > LONGEST || m > LONGEST) {
-        return LONGEST;
-    }
-    unsigned rows[3][LONGEST + 1];
-    unsigned *older = rows[0], *old = rows[1], *now = rows[2];
-    for (unsigned j = 0; j <= m; j++) {
-        old[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        now[0] = (unsigned)i;
-        for (size_t j = 1; j <= m; j++) {
-            unsigned d = old[j - 1] + (a[i - 1] != b[j - 1]);
-            d = FR_MIN(d, FR_MIN(old[j], now[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-                d = FR_MIN(d, older[j - 2] + 1);
-            }
-            now[j] = d;
-        }
-        unsigned *reuse = older;
-        older = old;
-        old = now;
-        now = reuse;
-    }
-    return old[m];
-}
-
 const char *bind_nearest(const char *name, const char *const *known)
 {
-    const char *best = NULL;
-    unsigned least = (unsigned)strlen(name) / 3 + 2;     // "retrys" -> "retries" is 2
-    for (; *known != NULL; known++) {
-        unsigned d = distance(name, *known);
-        if (d < least && d < strlen(*known)) {
-            least = d;
-            best = *known;
-        }
+    size_t n = 0;
+    while (known[n] != NULL) {
+        n++;
     }
-    return best;
+    return fr_nearest(name, known, n);
 }
 
 static bool is_known(const char *key, const char *const *known)

@@ -1,0 +1,141 @@
+-- Writes docs/reference/ from the LuaCATS comments of the Lua sources:
+--   lua5.4 docs/make_reference.lua [ROOT [OUT]]
+-- A comment block is a run of --- lines; it documents the function or field that follows.
+local root = arg[1] or "."
+local out = arg[2] or root .. "/docs/reference"
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+-- "flowrun.report.svg" for lua/flowrun/report/svg.lua, stdlib/report/svg.lua, meta stubs.
+local function module_of(path)
+  local name = path:gsub("%.lua$", ""):gsub("/init$", "")
+  name = name:gsub("^lua/flowrun/meta/", "lua/flowrun/"):gsub("^lua/", "")
+  name = name:gsub("^stdlib/", "flowrun/")
+  return (name:gsub("/", "."))
+end
+
+-- "type text" -> both parts; types may hold spaces inside brackets and after colons.
+local function take_type(text)
+  local depth, at = 0, 1
+  while at <= #text do
+    local c = text:sub(at, at)
+    if c:find("[%(%[{<]") then depth = depth + 1 end
+    if c:find("[%)%]}>]") then depth = depth - 1 end
+    if c == " " and depth == 0 and not text:sub(at - 1, at - 1):find("[:,|]")
+      and not text:sub(at + 1, at + 1):find("|", 1, true) then
+      break
+    end
+    at = at + 1
+  end
+  return text:sub(1, at - 1), text:sub(at + 1)
+end
+
+local function code(text) return "`" .. text:gsub("|", "\\|") .. "`" end
+
+-- The lines of one comment block as markdown, and its title when it is a class or alias.
+local function render(lines)
+  local text, params, returns, fields, title = {}, {}, {}, {}, nil
+  for _, line in ipairs(lines) do
+    local tag, rest = line:match("^@(%a+)%s*(.*)$")
+    if tag == "param" or tag == "field" then
+      local name, more = rest:match("^(%S+)%s+(.*)$")
+      local kind, about = take_type(more or "any")
+      local list = tag == "param" and params or fields
+      list[#list + 1] = ("- `%s` %s %s"):format(name or rest, code(kind), about)
+    elseif tag == "return" then
+      local kind, about = take_type(rest)
+      returns[#returns + 1] = ("- %s %s"):format(code(kind), about)
+    elseif tag == "class" or tag == "alias" then
+      title = ("### %s %s"):format(tag, rest)
+    elseif tag == "overload" then
+      returns[#returns + 1] = "- also " .. code(rest)
+    elseif not tag then
+      text[#text + 1] = line
+    end
+  end
+  local function add(name, list)
+    if #list == 0 then return end
+    text[#text + 1] = "\n" .. name
+    for _, item in ipairs(list) do text[#text + 1] = (item:gsub("%s+$", "")) end
+  end
+  add("Arguments:", params)
+  add("Fields:", fields)
+  add("Returns:", returns)
+  return (table.concat(text, "\n"):gsub("\n\n\n+", "\n\n")), title
+end
+
+-- What a line of code defines: "test.expect(got)", "frame.null" or nil.
+local function definition(line)
+  local name, args = line:match("^function ([%w_.:]+)(%b())")
+  name = name or line:match("^([%a_][%w_]*%.[%w_.]+) = ")
+  if name and not name:find("[.:]_") then return name .. (args or "") end
+end
+
+-- Reads one source: the description of the module and the list of documented things.
+local function parse(text)
+  local about, entries, block = nil, {}, nil
+  for line in (text .. "\n"):gmatch("([^\n]*)\n") do
+    local comment = line:match("^%-%-%- ?(.*)$") or line:match("^%-%-%-(@.*)$")
+    if comment and not comment:find("^@meta") and not comment:find("^@diagnostic") then
+      block = block or {}
+      block[#block + 1] = comment
+    elseif not comment and block then
+      local body, class = render(block)
+      local defined = definition(line)
+      if defined or class then
+        entries[#entries + 1] = {title = class or "### " .. defined, body = body}
+      elseif not about and #entries == 0 then
+        about = body
+      end
+      block = nil
+    end
+  end
+  return about, entries
+end
+
+local modules = {}
+local find = "cd '%s' && find lua/flowrun stdlib -name '*.lua' 2>/dev/null | LC_ALL=C sort"
+local list = assert(io.popen(find:format(root)))
+for path in list:lines() do
+  if not path:find("/cli/") and not path:find("/_") then
+    local name = module_of(path)
+    local about, entries = parse(read(root .. "/" .. path))
+    local module = modules[name]
+    if not module then
+      module = {name = name, entries = {}}
+      modules[name], modules[#modules + 1] = module, module
+    end
+    module.about = module.about or about
+    table.move(entries, 1, #entries, #module.entries + 1, module.entries)
+  end
+end
+list:close()
+table.sort(modules, function(a, b) return a.name < b.name end)
+
+local index = {"# Reference\n",
+  "Made by docs/make_reference.lua from the comments in the sources.\n"}
+for _, module in ipairs(modules) do
+  if module.about or #module.entries > 0 then
+    local page = {"# " .. module.name .. "\n", module.about or ""}
+    for _, entry in ipairs(module.entries) do
+      page[#page + 1] = "\n" .. entry.title .. "\n"
+      page[#page + 1] = entry.body
+    end
+    local text = table.concat(page, "\n"):gsub("[ \n]+$", "")
+    write(("%s/%s.md"):format(out, module.name), text .. "\n")
+    local first = (module.about or ""):match("^[^\n]*")
+    index[#index + 1] = ("- [%s](%s.md): %s"):format(module.name, module.name, first)
+  end
+end
+write(out .. "/README.md", table.concat(index, "\n") .. "\n")
