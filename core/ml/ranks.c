@@ -1,0 +1,148 @@
+#include "core/ml/ranks.h"
+
+#include "core/base/mem.h"
+#include "core/base/pool.h"
+#include "core/ml/order.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+typedef struct rank_job {
+    const fr_columns *x;
+    uint32_t most;
+    fr_ranks *out;
+    size_t *bad_row; // [feature]: 1 + row of the first NaN, or 0
+} rank_job;
+
+static inline uint32_t key_of(uint64_t sorted) { return (uint32_t)(sorted >> 32); }
+
+// Writes the bins of one sorted column; returns their number. The last bin takes the
+// rest.
+static uint32_t cut_bins(const uint64_t *sorted, size_t n, uint32_t most, bool exact,
+                         uint16_t *rank, float *low, float *high)
+{
+    uint32_t bins = 0;
+    for (size_t i = 0; i < n;) {
+        size_t end = exact ? i + 1 : (size_t)((uint64_t)(bins + 1) * n / most);
+        end = FR_MAX(end, i + 1);
+        if (!exact && bins + 1 == most) {
+            end = n;
+        }
+        while (end < n && key_of(sorted[end]) == key_of(sorted[end - 1])) {
+            end++;
+        }
+        low[bins] = fr_order_value32(key_of(sorted[i]));
+        high[bins] = fr_order_value32(key_of(sorted[end - 1]));
+        for (; i < end; i++) {
+            rank[(uint32_t)sorted[i]] = (uint16_t)bins;
+        }
+        bins++;
+    }
+    return bins;
+}
+
+static int rank_column(void *ctx, size_t f)
+{
+    rank_job *job = ctx;
+    fr_ranks *r = job->out;
+    size_t n = r->rows;
+    const double *x = job->x->column[f];
+    uint64_t *keys = fr_try_alloc(2 * n * sizeof *keys);
+    r->rank[f] = fr_try_alloc((n + 1) * sizeof **r->rank);
+    if (keys == NULL || r->rank[f] == NULL) {
+        fr_free(keys);
+        return FR_ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (FR_UNLIKELY(isnan(x[i]))) {
+            job->bad_row[f] = i + 1;
+            fr_free(keys);
+            return FR_EINVAL;
+        }
+        keys[i] = (uint64_t)fr_order_key32((float)x[i]) << 32 | i;
+    }
+    uint64_t *sorted = fr_order_sort(keys, keys + n, n, 32);
+    size_t distinct = 1;
+    for (size_t i = 1; i < n; i++) {
+        distinct += key_of(sorted[i]) != key_of(sorted[i - 1]);
+    }
+    bool exact = distinct <= job->most;
+    size_t room = exact ? distinct : job->most;
+    r->low[f] = fr_try_alloc(2 * room * sizeof **r->low);
+    if (r->low[f] == NULL) {
+        fr_free(keys);
+        return FR_ENOMEM;
+    }
+    r->high[f] = r->low[f] + room;
+    r->bins[f] = cut_bins(sorted, n, job->most, exact, r->rank[f], r->low[f], r->high[f]);
+    fr_free(keys);
+    return FR_OK;
+}
+
+static int explain(int rc, const fr_columns *x, const size_t *bad_row, fr_err *err)
+{
+    for (size_t f = 0; f < x->count; f++) {
+        if (bad_row[f] > 0) {
+            return fr_fail(err, FR_EINVAL,
+                           "column `%s` is missing in row %zu: use fill or dropna first",
+                           x->name[f], bad_row[f]);
+        }
+    }
+    if (rc == FR_ENOMEM) {
+        return fr_fail(err, rc, "no memory for the ranks of %zu x %zu values", x->rows,
+                       x->count);
+    }
+    return fr_fail(err, rc, "%s", fr_err_text(rc));
+}
+
+int fr_ranks_new(const fr_columns *x, uint32_t most, fr_ranks **out, fr_err *err)
+{
+    *out = NULL;
+    if (x->rows > INT32_MAX || x->rows == 0) {
+        return fr_fail(err, FR_ELIMIT, "%zu rows: a tree takes 1 to 2147483647", x->rows);
+    }
+    fr_ranks *r = fr_zalloc(sizeof *r);
+    *r = (fr_ranks){.rows = x->rows,
+                    .features = x->count,
+                    .rank = fr_zalloc(x->count * sizeof *r->rank),
+                    .bins = fr_zalloc(x->count * sizeof *r->bins),
+                    .low = fr_zalloc(x->count * sizeof *r->low),
+                    .high = fr_zalloc(x->count * sizeof *r->high)};
+    rank_job job = {x, most, r, fr_zalloc(x->count * sizeof *job.bad_row)};
+    int rc = fr_pool_try(x->count, rank_column, &job);
+    if (rc == FR_OK) {
+        *out = r;
+    } else {
+        rc = explain(rc, x, job.bad_row, err);
+        fr_ranks_free(r);
+    }
+    fr_free(job.bad_row);
+    return rc;
+}
+
+void fr_ranks_free(fr_ranks *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    for (size_t f = 0; f < r->features; f++) {
+        fr_free(r->rank[f]);
+        fr_free(r->low[f]);
+    }
+    fr_free(r->rank);
+    fr_free(r->bins);
+    fr_free(r->low);
+    fr_free(r->high);
+    fr_free(r);
+}
+
+float fr_ranks_cut(const fr_ranks *r, size_t feature, uint32_t left, uint32_t right)
+{
+    float a = r->high[feature][left], b = r->low[feature][right];
+    double middle = (double)a / 2 + (double)b / 2;
+    float cut = (float)middle;
+    if ((double)cut > middle) {
+        cut = nextafterf(cut, -INFINITY);
+    }
+    return cut < b && cut >= a ? cut : a; // infinities, and NaN between -inf and inf
+}

@@ -1,0 +1,213 @@
+#include "core/ml/tree.h"
+
+#include "core/base/cancel.h"
+#include "core/base/mem.h"
+#include "core/ml/tree_grow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t fr_tree_pair(fr_tree *t)
+{
+    if (t->count + 2 > t->capacity) {
+        size_t capacity = t->capacity + t->capacity / 2 + 64;
+        fr_node *node = capacity < UINT32_MAX
+                            ? fr_try_realloc(t->node, capacity * sizeof *node)
+                            : NULL;
+        if (node == NULL) {
+            t->failed = true;
+            return 0;
+        }
+        t->node = node;
+        t->capacity = capacity;
+    }
+    uint32_t first = (uint32_t)t->count;
+    t->count += 2;
+    return first;
+}
+
+void fr_tree_fini(fr_tree *t)
+{
+    fr_free(t->node);
+    fr_free(t->value);
+    *t = (fr_tree){0};
+}
+
+// Stable and without branches: half of all directions are surprises.
+size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, uint32_t feature,
+                           uint32_t left)
+{
+    const uint16_t *rank = g->data->ranks->rank[feature];
+    fr_sample *s = g->samples, *spare = g->spare;
+    size_t l = n->begin, r = 0;
+    for (size_t i = n->begin; i < n->end; i++) {
+        fr_sample x = s[i];
+        size_t goes_left = rank[x.row] <= left;
+        s[l] = x;
+        spare[r] = x;
+        l += goes_left;
+        r += 1 - goes_left;
+    }
+    memcpy(s + l, spare, r * sizeof *s);
+    return l;
+}
+
+void fr_grower_push(fr_grower *g, fr_open_node n)
+{
+    if (g->open == g->stack_capacity) {
+        g->stack_capacity = g->stack_capacity * 2 + 64;
+        g->stack = fr_realloc(g->stack, g->stack_capacity * sizeof *g->stack);
+    }
+    g->stack[g->open++] = n;
+}
+
+static uint32_t most_bins(const fr_ranks *r)
+{
+    uint32_t most = 1;
+    for (size_t f = 0; f < r->features; f++) {
+        most = FR_MAX(most, r->bins[f]);
+    }
+    return most;
+}
+
+static void *zeroed(size_t n, size_t size, bool *ok)
+{
+    void *p = fr_try_alloc(n * size);
+    if (p == NULL) {
+        *ok = false;
+    } else {
+        memset(p, 0, n * size);
+    }
+    return p;
+}
+
+static bool room_for_binary(fr_grower *g, size_t bins)
+{
+    bool ok = true;
+    size_t p = g->data->ranks->features;
+    bins += 64; // kernels read and write whole vectors
+    g->hist = zeroed(bins, sizeof *g->hist, &ok);
+    g->used = zeroed(bins / 64 + 1, sizeof *g->used, &ok);
+    g->used_words = zeroed(bins / 4096 + 1, sizeof *g->used_words, &ok);
+    g->bin = zeroed(bins, sizeof *g->bin, &ok);
+    g->below = zeroed(bins, sizeof *g->below, &ok);
+    g->score = zeroed(bins, sizeof *g->score, &ok);
+    g->list = zeroed(bins, sizeof *g->list, &ok);
+    g->lane_filled = zeroed(FR_SMALL_LEVELS * (p / 64 + 1), sizeof *g->lane_filled, &ok);
+    g->lane = aligned_alloc(64, FR_SMALL_LEVELS * p * FR_LANES_MOST * sizeof *g->lane);
+    if (g->options->min_leaf > 1) {
+        g->rows = zeroed(bins, sizeof *g->rows, &ok);
+    }
+    if (g->data->ranks->rows >= 65536) {
+        g->wide = zeroed(bins, sizeof *g->wide, &ok);
+    }
+    return ok && g->lane != NULL;
+}
+
+static bool room_for_classes(fr_grower *g, size_t bins)
+{
+    bool ok = true;
+    size_t k = g->data->classes;
+    g->class_hist = zeroed(bins * k, sizeof *g->class_hist, &ok);
+    g->counts = zeroed(2 * k, sizeof *g->counts, &ok);
+    g->rows = zeroed(bins, sizeof *g->rows, &ok);
+    g->used = zeroed(bins / 64 + 1, sizeof *g->used, &ok);
+    g->used_words = zeroed(bins / 4096 + 1, sizeof *g->used_words, &ok);
+    return ok;
+}
+
+static bool make_room(fr_grower *g)
+{
+    bool ok = true;
+    size_t n = g->data->ranks->rows + 1, bins = most_bins(g->data->ranks);
+    g->order = zeroed(g->data->ranks->features, sizeof *g->order, &ok);
+    g->samples = zeroed(n, sizeof *g->samples, &ok);
+    g->spare = zeroed(n, sizeof *g->spare, &ok);
+    g->drawn = zeroed(n, sizeof *g->drawn, &ok);
+    return ok &&
+           (g->data->classes > 2 ? room_for_classes(g, bins) : room_for_binary(g, bins));
+}
+
+int fr_grower_new(const fr_tree_data *data, const fr_tree_options *options,
+                  fr_grower **out, fr_err *err)
+{
+    *out = NULL;
+    fr_grower *g = fr_zalloc(sizeof *g);
+    g->data = data;
+    g->options = options;
+    g->kernel = fr_lanes_kernel_best();
+    if (!make_room(g)) {
+        fr_grower_free(g);
+        return fr_fail(err, FR_ENOMEM, "no memory to grow a tree on %zu rows",
+                       data->ranks->rows);
+    }
+    *out = g;
+    return FR_OK;
+}
+
+void fr_grower_free(fr_grower *g)
+{
+    if (g == NULL) {
+        return;
+    }
+    void *const blocks[] = {g->order,       g->samples, g->spare,      g->drawn, g->stack,
+                            g->hist,        g->used,    g->used_words, g->wide,  g->bin,
+                            g->below,       g->score,   g->list,       g->rows,  g->lane,
+                            g->lane_filled, g->counts,  g->class_hist};
+    for (size_t i = 0; i < FR_COUNT(blocks); i++) {
+        fr_free(blocks[i]);
+    }
+    fr_free(g);
+}
+
+// Draws the rows of a tree with replacement; returns how many distinct ones.
+static size_t draw_rows(fr_grower *g, uint32_t *positive)
+{
+    uint32_t n = (uint32_t)g->data->ranks->rows;
+    uint16_t *drawn = g->drawn;
+    if (g->options->bootstrap) {
+        memset(drawn, 0, n * sizeof *drawn);
+        for (uint32_t i = 0; i < n; i++) {
+            drawn[fr_draw_below(&g->draw, n)]++;
+        }
+    } else {
+        for (uint32_t i = 0; i < n; i++) {
+            drawn[i] = 1;
+        }
+    }
+    const int32_t *code = g->data->code;
+    bool many = g->data->classes > 2;
+    size_t kept = 0;
+    *positive = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t w = drawn[i], y = (uint16_t)code[i];
+        g->samples[kept] = (fr_sample){i, w, many ? y : (uint16_t)(w * y)};
+        kept += w != 0;
+        *positive += (uint32_t)w * y;
+    }
+    return kept;
+}
+
+int fr_grower_grow(fr_grower *g, uint32_t index, fr_tree *out, double *importance)
+{
+    const fr_ranks *ranks = g->data->ranks;
+    fr_draw_init(&g->draw, g->options->seed, index);
+    g->tree = out;
+    g->importance = importance;
+    for (uint32_t f = 0; f < ranks->features; f++) {
+        g->order[f] = f;
+    }
+    uint32_t positive;
+    size_t samples = draw_rows(g, &positive);
+    (void)fr_tree_pair(out); // the root; the second one is given back
+    if (!out->failed) {
+        out->count = 1;
+        if (g->data->classes > 2) {
+            fr_grower_classes(g, samples, (uint32_t)ranks->rows);
+        } else {
+            fr_grower_binary(g, samples, (uint32_t)ranks->rows, positive);
+        }
+    }
+    int stopped = fr_cancel_code();
+    return stopped != FR_OK ? stopped : out->failed ? FR_ENOMEM : FR_OK;
+}

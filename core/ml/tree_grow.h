@@ -1,0 +1,116 @@
+#pragma once
+// tree_grow -- what the growers of trees share. Private to core/ml/tree_*.c.
+
+#include "core/base/rand.h"
+#include "core/ml/tree.h"
+#include "core/ml/tree_lanes.h"
+
+// A row in play: how often the bootstrap drew it, and how often as class 1. In forests of
+// many classes `positive` is its class.
+typedef struct fr_sample {
+    uint32_t row;
+    uint16_t weight, positive;
+} fr_sample;
+
+// xoshiro256** (Blackman, Vigna), seeded from the tree's fr_rand stream: the many small
+// draws of a tree cost a third of Philox's.
+typedef struct fr_draw {
+    uint64_t s[4];
+} fr_draw;
+
+static inline void fr_draw_init(fr_draw *d, uint64_t seed, uint64_t stream)
+{
+    fr_rand r;
+    fr_rand_init(&r, seed, stream);
+    for (int i = 0; i < 4; i++) {
+        d->s[i] = fr_rand_u64(&r);
+    }
+    d->s[0] |= d->s[0] == 0; // never the all-zero state
+}
+
+static inline uint64_t fr_draw_turn(uint64_t x, int k) { return x << k | x >> (64 - k); }
+
+// Uniform below n; the bias of n / 2^32 does not matter for drawing rows and features.
+static inline uint32_t fr_draw_below(fr_draw *d, uint32_t n)
+{
+    uint64_t *s = d->s, t = s[1] << 17;
+    uint64_t result = fr_draw_turn(s[1] * 5, 7) * 9;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = fr_draw_turn(s[3], 45);
+    return (uint32_t)(((result >> 32) * n) >> 32);
+}
+
+// A node that still has to be split.
+typedef struct fr_open_node {
+    size_t begin, end; // of its samples
+    uint32_t node, depth;
+    uint32_t weight, positive;
+} fr_open_node;
+
+typedef struct fr_wide_bin {
+    uint32_t weight, positive, rows;
+} fr_wide_bin;
+
+enum { FR_SMALL_LEVELS = 3 }; // groups of 128, 64 and 32 lanes
+
+struct fr_grower {
+    const fr_lanes_kernel *kernel; // the trees do not depend on which
+    const fr_tree_data *data;
+    const fr_tree_options *options;
+    fr_draw draw;
+    fr_tree *tree;
+    double *importance;
+    uint32_t *order; // permutation of the features
+    fr_sample *samples, *spare;
+    uint16_t *drawn; // bootstrap counts by row
+    fr_open_node *stack;
+    size_t open, stack_capacity;
+    // Histogram of one feature: positives << 16 | weight by bin, and two levels of bits
+    // that say which bins are in use. All zero between uses.
+    uint32_t *hist;
+    uint64_t *used, *used_words;
+    fr_wide_bin *wide;     // instead, when a node may weigh 65,536
+    uint16_t *bin;         // the bins in use, in order,
+    uint32_t *below;       // with running sums,
+    float *score;          // scores of the cuts between them,
+    uint32_t *list;        // and the best of those
+    uint32_t *rows;        // distinct rows by bin, when needed
+    uint16_t *lane;        // small nodes: [level][feature][128] ranks
+    uint64_t *lane_filled; // [level], a bit per feature
+    uint32_t *class_hist;  // many classes: [bin][class], zero between uses
+    uint32_t *counts;      // of the node, and of its left side
+};
+
+// Appends two nodes; returns the first's number. On memory failure marks the tree failed.
+uint32_t fr_tree_pair(fr_tree *t);
+// Makes `n` a leaf with value.
+static inline void fr_tree_leaf(fr_tree *t, uint32_t n, float value, uint32_t weight)
+{
+    t->node[n] = (fr_node){.cut = value, .feature = FR_TREE_LEAF, .weight = weight};
+}
+
+// The next feature to try: Fisher-Yates over the first *left entries of order.
+static inline uint32_t fr_grower_feature(fr_grower *g, uint32_t *left)
+{
+    uint32_t k = fr_draw_below(&g->draw, *left);
+    uint32_t f = g->order[k];
+    g->order[k] = g->order[--*left];
+    g->order[*left] = f;
+    return f;
+}
+
+// Moves the samples with rank <= left of `feature` to the front; returns where the others
+// begin.
+size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, uint32_t feature,
+                           uint32_t left);
+void fr_grower_push(fr_grower *g, fr_open_node n);
+void fr_grower_binary(fr_grower *g, size_t samples, uint32_t weight, uint32_t positive);
+void fr_grower_classes(fr_grower *g, size_t samples, uint32_t weight);
+
+// Grows the whole subtree of a node of few samples (kernel->most_parts * 32) and weight
+// below 256, of two classes.
+void fr_grower_small(fr_grower *g, const fr_open_node *n);
