@@ -18,7 +18,9 @@
 
 typedef struct fr_sched fr_sched;
 
-enum { FR_NO_NODE = UINT32_MAX, FR_NO_BRANCH = UINT32_MAX, FR_ROOT_BRANCH = 0 };
+#define FR_NO_NODE   UINT32_MAX
+#define FR_NO_BRANCH UINT32_MAX
+enum { FR_ROOT_BRANCH = 0 };
 
 typedef struct fr_task_opts {         // lives as long as the scheduler
     fr_retry_plan retry;

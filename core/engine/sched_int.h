@@ -162,7 +162,7 @@ struct fr_sched {
     uint32_t n_running, cap_running;
 };
 
-enum { CANCEL_MARK = UINT32_MAX };
+#define CANCEL_MARK UINT32_MAX
 
 static inline node *node_at(const fr_sched *s, uint32_t i)
 {
