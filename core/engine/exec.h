@@ -8,6 +8,7 @@
 
 #include "core/base/cancel.h"
 #include "core/data/value.h"
+#include "core/engine/item.h"
 
 typedef struct fr_exec fr_exec;
 struct fr_store_run;
@@ -94,6 +95,9 @@ typedef struct fr_exec_ops {
     void (*cancel)(fr_exec *x, fr_attempt *a, int code);
     void (*durable)(fr_exec *x);                             // some code->durable moved on
     uint32_t (*running)(fr_exec *x);                         // attempts on a worker now
+    // (optional) Gives the thread of a stuck attempt up: another takes its place, done
+    // follows with FR_ELOST. Its memory is never freed. For processes that hold a session.
+    void (*abandon)(fr_exec *x, fr_attempt *a);
     void (*close)(fr_exec *x);                               // waits for workers to end
 } fr_exec_ops;
 
@@ -103,17 +107,48 @@ extern const fr_exec_ops fr_exec_thread;
 typedef struct fr_body fr_body;
 typedef struct fr_body_env {
     struct uv_loop_s *loop;      // the worker's own
+    // Around every stretch of execution. enter returns false when the attempt was cancelled
+    // before it (then nothing may run and no leave follows; end it with done or item).
+    // leave tells how long it was and how many bodies it served.
+    bool (*enter)(void *ctx, fr_attempt *a, uint32_t item);
+    void (*leave)(void *ctx, fr_attempt *a, int64_t ns, uint32_t n);
+    // A single attempt has ended; or an item whose result refers to objects (n_items = 1,
+    // index). References are taken.
     void (*done)(void *ctx, fr_attempt *a, const fr_done *d);
+    // An item of a mapped attempt has ended; its bytes are copied.
+    void (*item)(void *ctx, fr_attempt *a, const fr_item_done *item);
+    // The next item of the chunk given to start: its number in the list. False: none is left
+    // for this worker. now: fr_clock_wall_ns.
+    bool (*claim)(void *ctx, fr_attempt *a, int64_t now, uint32_t *index);
+    // Set while bodies wait at the effect barrier (D5).
+    void (*barrier)(void *ctx, bool waiting);
     void *ctx;
     uint32_t worker;
 } fr_body_env;
+
+enum { FR_INTERRUPT_ONCE = 1, FR_INTERRUPT_STICKY = 2 };
+
 typedef struct fr_body_ops {
     int (*open)(fr_body **out, const fr_body_env *env, fr_err *err);
     // Runs the body until it ends or waits. When it ends env->done is called (perhaps before
-    // this returns). For a mapped attempt: positions first .. first + count of that chunk.
-    void (*start)(fr_body *b, fr_attempt *a, uint32_t first, uint32_t count);
-    void (*cancel)(fr_body *b, fr_attempt *a, int code);     // of an attempt that waits
+    // this returns). Of a mapped attempt: items as claimed, until none is left.
+    void (*start)(fr_body *b, fr_attempt *a);
+    // Looks at the suspended bodies: those whose attempt's cancel flag is set are resumed
+    // with the error, those at the barrier whose need is durable go on.
+    void (*look)(fr_body *b);
     uint32_t (*waiting)(fr_body *b);                         // suspended bodies
-    void (*durable)(fr_body *b);                             // wake bodies at the effect barrier
-    void (*close)(fr_body *b);
+    // From a signal handler on the worker's thread between enter and leave (in TSan builds
+    // from another thread): raise FR_ECANCELLED or FR_ETIMEOUT in what runs now.
+    void (*interrupt)(fr_body *b, int how);
+    void (*close)(fr_body *b);                               // nothing runs or waits
 } fr_body_ops;
+
+// The marker file (D4): one per worker, in shared memory that survives the process.
+typedef struct fr_marker {
+    uint64_t run;
+    uint32_t row, attempt, item;
+    uint32_t busy;               // 1: this attempt was on a CPU
+    int32_t signal;              // the fatal signal its thread got; 0 = none (SIGKILL, power)
+} fr_marker;
+// Reads what a dead process left: markers with busy set. Returns their number, at most `most`.
+uint32_t fr_marker_read(const char *path, fr_marker *out, uint32_t most);

@@ -1,0 +1,228 @@
+#include "core/engine/mailbox.h"
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+
+#include <uv.h>
+
+#include <sched.h>
+#include <stdatomic.h>
+
+enum {
+    PENDING = 1,             // fn must run
+    SEND = 2,                // the consumer sleeps or may sleep: a wake needs uv_async_send
+    ROUNDS = 64,             // of fn before the loop gets to poll its other handles
+    SPIN_MAX_NS = 50000,
+    SPIN_START_NS = 20000,
+    SPIN_MIN_NS = 1000,
+    SPIN_RETRY = 32,         // a spin that stopped paying is tried again after so many sleeps
+    YIELD_AFTER_NS = 5000,
+};
+
+struct fr_mailbox {
+    uv_async_t async;
+    uv_prepare_t prepare;
+    uv_idle_t idle;          // runs while fn still finds work: keeps the poll from blocking
+    fr_mailbox_fn fn;
+    void *ctx;
+    atomic_uint state;
+    _Atomic(fr_mail *) mail; // newest first
+    int64_t expected;
+    int64_t spin_ns;         // adapts: doubles with success, halves without
+    unsigned skipped;
+    unsigned open_handles;
+    bool warm;               // something happened since the last sleep
+};
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+typedef enum answer { NOTHING, STAY, TURN } answer;
+
+static answer run_pending(fr_mailbox *m)
+{
+    if ((atomic_load_explicit(&m->state, memory_order_relaxed) & PENDING) == 0) {
+        return NOTHING;
+    }
+    (void)atomic_fetch_and(&m->state, ~(unsigned)PENDING);
+    m->warm = true;
+    uv_update_time(m->async.loop);       // fn may start timers
+    return m->fn(m->ctx) ? STAY : TURN;
+}
+
+static bool wait_pending(fr_mailbox *m, int64_t limit_ns)
+{
+    int64_t start = fr_clock_mono_ns();
+    for (;;) {
+        for (int i = 0; i < 32; i++) {
+            if ((atomic_load_explicit(&m->state, memory_order_relaxed) & PENDING) != 0) {
+                int64_t took = fr_clock_mono_ns() - start;
+                m->spin_ns = FR_MIN(FR_MAX(m->spin_ns, 2 * took), (int64_t)SPIN_MAX_NS);
+                return true;
+            }
+            relax();
+        }
+        int64_t took = fr_clock_mono_ns() - start;
+        if (took > limit_ns) {
+            return false;
+        }
+        if (took > YIELD_AFTER_NS) {
+            (void)sched_yield();         // the answer may need this very core
+        }
+    }
+}
+
+static bool spin(fr_mailbox *m)
+{
+    if (m->expected <= 0 || !m->warm) {
+        return false;
+    }
+    if (m->spin_ns < SPIN_MIN_NS) {
+        if (++m->skipped < SPIN_RETRY) {
+            return false;
+        }
+        m->skipped = 0;
+        m->spin_ns = SPIN_START_NS;
+    }
+    if (wait_pending(m, m->spin_ns)) {
+        return true;
+    }
+    m->spin_ns /= 2;
+    m->warm = false;
+    return false;
+}
+
+bool fr_mailbox_spin(fr_mailbox *m)
+{
+    (void)atomic_fetch_and(&m->state, ~(unsigned)SEND);
+    bool found = run_pending(m) != NOTHING || (spin(m) && run_pending(m) != NOTHING);
+    (void)atomic_fetch_or(&m->state, SEND);   // a wake in between is seen by the next prepare
+    return found;
+}
+
+static void on_idle(uv_idle_t *h)
+{
+    (void)h;
+}
+
+// Runs last before the loop polls.
+static void on_prepare(uv_prepare_t *h)
+{
+    fr_mailbox *m = h->data;
+    (void)atomic_fetch_and(&m->state, ~(unsigned)SEND);
+    answer last = NOTHING;
+    bool ran = false;
+    for (int round = 0; round < ROUNDS && last != TURN; round++) {
+        last = run_pending(m);
+        ran = ran || last != NOTHING;
+        if (last != NOTHING || spin(m)) {
+            continue;
+        }
+        if ((atomic_load(&m->state) & PENDING) == 0) {
+            break;
+        }
+    }
+    bool late = (atomic_fetch_or(&m->state, SEND) & PENDING) != 0;
+    if (ran || late) {
+        (void)uv_idle_start(&m->idle, on_idle);   // the loop turns once without blocking
+    } else {
+        (void)uv_idle_stop(&m->idle);
+    }
+}
+
+static void on_async(uv_async_t *h)
+{
+    (void)run_pending(h->data);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    fr_mailbox *m = h->data;
+    if (--m->open_handles == 0) {
+        fr_free(m);
+    }
+}
+
+int fr_mailbox_open(uv_loop_t *loop, fr_mailbox_fn fn, void *ctx, fr_mailbox **out, fr_err *err)
+{
+    *out = NULL;
+    fr_mailbox *m = fr_zalloc(sizeof *m);
+    int rc = uv_async_init(loop, &m->async, on_async);
+    if (rc != 0) {
+        fr_free(m);
+        return fr_fail(err, FR_EIO, "no wake-up descriptor: %s", uv_strerror(rc));
+    }
+    (void)uv_prepare_init(loop, &m->prepare);
+    (void)uv_idle_init(loop, &m->idle);
+    m->async.data = m->prepare.data = m->idle.data = m;
+    m->open_handles = 3;
+    m->fn = fn;
+    m->ctx = ctx;
+    m->spin_ns = SPIN_START_NS;
+    atomic_init(&m->state, SEND);
+    (void)uv_prepare_start(&m->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&m->async);
+    uv_unref((uv_handle_t *)&m->prepare);
+    *out = m;
+    return FR_OK;
+}
+
+void fr_mailbox_close(fr_mailbox *m)
+{
+    if (m != NULL) {
+        uv_close((uv_handle_t *)&m->async, on_closed);
+        uv_close((uv_handle_t *)&m->prepare, on_closed);
+        uv_close((uv_handle_t *)&m->idle, on_closed);
+    }
+}
+
+void fr_mailbox_wake(fr_mailbox *m)
+{
+    unsigned before = atomic_fetch_or(&m->state, PENDING);
+    if ((before & (PENDING | SEND)) == SEND) {
+        (void)uv_async_send(&m->async);
+    }
+}
+
+void fr_mailbox_post(fr_mailbox *m, fr_mail *mail)
+{
+    fr_mail *head = atomic_load_explicit(&m->mail, memory_order_relaxed);
+    do {
+        mail->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&m->mail, &head, mail, memory_order_release,
+                                                    memory_order_relaxed));
+    fr_mailbox_wake(m);
+}
+
+fr_mail *fr_mailbox_take(fr_mailbox *m)
+{
+    fr_mail *newest = atomic_exchange_explicit(&m->mail, NULL, memory_order_acquire);
+    fr_mail *oldest = NULL;
+    while (newest != NULL) {
+        fr_mail *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+void fr_mailbox_expect(fr_mailbox *m, int change)
+{
+    bool before = m->expected > 0;
+    m->expected += change;
+    m->warm = m->warm || change > 0;
+    if (before != (m->expected > 0)) {
+        if (before) {
+            uv_unref((uv_handle_t *)&m->async);
+        } else {
+            uv_ref((uv_handle_t *)&m->async);
+        }
+    }
+}
