@@ -208,7 +208,7 @@ AVX512 static uint32_t peaks_avx512(const uint32_t *below, uint32_t n, uint32_t 
                   p = _mm512_set1_epi32((int)positive);
     __m512 top = _mm512_set1_ps(-1);
     for (uint32_t i = 0; i < n; i += 16) {
-        __mmask16 in = n - i >= 16 ? 0xffff : (__mmask16)((1U << (n - i)) - 1);
+        __mmask16 in = (__mmask16)(n - i >= 16 ? 0xffff : (1U << (n - i)) - 1);
         __m512i s = _mm512_loadu_si512(below + i);
         __m512i wl = _mm512_and_si512(s, _mm512_set1_epi32(0xffff));
         __m512i pl = _mm512_srli_epi32(s, 16);
