@@ -26,7 +26,6 @@ static void free_node(node *n)
     fr_free(n->deps);
     fr_value_unref(n->result);
     fr_value_unref(n->error);
-    fr_free((void *)(uintptr_t)n->where);
     fr_free((void *)(uintptr_t)n->label);
     if (n->map != NULL) {
         sched_map_free(n->map);
@@ -573,7 +572,7 @@ static void copy_call(node *n, const fr_call *c)
     n->argv = c->args != NULL ? fr_value_ref(c->args) : NULL;
     n->list = c->list != NULL ? fr_value_ref(c->list) : NULL;
     n->list_dep = c->kind == FR_CALL_MAP && c->list == NULL ? c->list_dep : (fr_dep){FR_NO_NODE, 0};
-    n->where = c->where != NULL ? fr_strdup(c->where) : NULL;
+    n->where = c->where;
     n->sleep_ns = c->sleep_ns;
     if (c->n_deps + c->n_after > 0) {
         n->deps = fr_alloc((c->n_deps + c->n_after) * sizeof *n->deps);

@@ -46,7 +46,7 @@ typedef struct fr_call {
     const fr_dep *deps, *after;       // after: only waited for
     uint32_t n_deps, n_after;
     const char *key;                  // the user's, or NULL
-    const char *where;                // "load.lua:41" of the call, for messages
+    const char *where;                // "load.lua:41" of the call; lives as long as the scheduler
     const fr_value *list;             // MAP: the items, or NULL when they come from list_dep
     fr_dep list_dep;                  // MAP: node FR_NO_NODE when `list` is given
     int64_t sleep_ns;                 // SLEEP

@@ -1,0 +1,74 @@
+--- Flows: tasks that may call tasks. A flow body only calls and branches; it is replayed on
+--- resume, so what it observes is recorded.
+local error_class = require "flowrun.core.error"
+local flow_core = require "flowrun.core.flow"
+local options = require "flowrun.options"
+local params = require "flowrun.params"
+local registry = require "flowrun.registry"
+local task = require "flowrun.task"
+
+local flow = {}
+
+---@class flowrun.Flow
+---@field name string
+---@field options table
+---@field params flowrun.Param[]
+local Flow = {}
+local methods = {}
+Flow.__index = methods
+Flow.__name = "flowrun.Flow"
+
+function Flow:__tostring()
+  return "flow " .. self.name
+end
+
+--- Inside a flow: a subflow, recorded as one step. Outside: `flow:run(p):get()`.
+function Flow:__call(p)
+  if flow_core.inside() then
+    return flow_core.subflow(self, self.fn, params.from_table(self.params, p))
+  end
+  return self:run(p):get()
+end
+
+--- Defines a flow: `fr.flow(name, [options,] fn)`.
+---@param name string
+---@param opts? table see docs/reference/options
+---@param fn fun(params: table): any
+---@return flowrun.Flow
+function flow.define(name, opts, fn)
+  local where = task.where_of(2)
+  if fn == nil and type(opts) == "function" then fn, opts = opts, nil end
+  if type(name) ~= "string" or not name:find("^[%a_][%w_%-]*$") then
+    error_class.raise("invalid", ("%s: fr.flow: expected a name (letters, digits, _ and -) first, "
+      .. "got %s; write fr.flow(\"name\", function(params) ... end)"):format(where, tostring(name)))
+  end
+  if type(fn) ~= "function" then
+    error_class.raise("invalid", ("%s: flow '%s': expected a function last, got %s")
+      :format(where, name, type(fn)))
+  end
+  local o = options.check("flow", name, opts)
+  local self = setmetatable({kind = "flow", name = name, options = o, where = where, fn = fn},
+    Flow)
+  self.params = params.declare(name, o.params or {})
+  self[1] = registry.add("flow", name, self, where)
+  self[2] = task.scheduler_options(name, {})
+  self[3] = fn
+  return self
+end
+
+--- Starts a run and returns its handle at once; it goes on while the loop turns (in `get`,
+--- at the REPL's prompt). Wrong parameters are refused before anything runs.
+---@param p? table parameters by name
+---@return flowrun.RunHandle
+function methods:run(p)
+  local r = registry.current()
+  if r.worker then error(flow.end_of_load) end     -- a worker loads the script, it runs nothing
+  return require("flowrun.session").run(self, p)
+end
+
+--- Raised by flow:run at the top level of a script that a worker loads: the definitions above
+--- it are all that the worker needs.
+flow.end_of_load = setmetatable({}, {__tostring = function() return "flow:run in a worker" end})
+
+flow.class = Flow
+return flow

@@ -1,0 +1,154 @@
+--- flowrun: pipelines of tasks as Lua scripts. `local fr = require "flowrun"`.
+local backoff = require "flowrun.backoff"
+local body = require "flowrun.core.body"
+local duration = require "flowrun.duration"
+local error_class = require "flowrun.core.error"
+local flow = require "flowrun.flow"
+local flow_core = require "flowrun.core.flow"
+local log = require "flowrun.log"
+local task = require "flowrun.task"
+
+local fr = {}
+
+fr.task = task.define
+fr.flow = flow.define
+fr.backoff = backoff
+fr.log = log
+
+--- Runs fn(...) as a branch of its own, concurrently; returns a handle of its result.
+---@param fn fun(...): any
+---@return flowrun.Handle
+function fr.spawn(fn, ...)
+  return flow_core.spawn(fn, ...)
+end
+
+local function handle_list(handles, what)
+  if type(handles) ~= "table" or #handles == 0 then
+    error_class.raise("type", what .. ": expected a list of handles, as in " .. what .. "{a, b}")
+  end
+  return handles
+end
+
+--- Waits for all handles and returns the list of their values; raises the first failure in
+--- the order of the list.
+---@param handles flowrun.Handle[]
+---@return any[]
+function fr.all(handles)
+  if type(handles) == "table" and #handles == 0 then return {} end
+  flow_core.wait(handle_list(handles, "fr.all"), false)
+  local values = {}
+  for i, h in ipairs(handles) do values[i] = h:get() end
+  return values
+end
+
+--- Waits until one of the handles has succeeded and returns its value and its place in the
+--- list. Failures are passed over; when all have failed the first one's error is raised. The
+--- others go on.
+---@param handles flowrun.Handle[]
+---@return any value, integer which
+function fr.any(handles)
+  handle_list(handles, "fr.any")
+  while true do
+    local unseen = {}
+    for i, h in ipairs(handles) do
+      local ok = flow_core.peek(h)
+      if ok then
+        for k = 1, #handles do
+          if flow_core.peek(handles[k]) == false then handles[k]:try() end
+        end
+        return h:get(), i
+      end
+      if ok == nil then unseen[#unseen + 1] = h end
+    end
+    if #unseen == 0 then return handles[1]:get(), 1 end
+    flow_core.wait(unseen, true)
+  end
+end
+
+--- Waits. In a flow body it is durable: after a crash only what is left is waited for. In a
+--- task body it does not hold the worker.
+---@param d fr.duration "5m" or seconds
+function fr.sleep(d)
+  local seconds = duration.seconds(d, "fr.sleep")
+  if flow_core.inside() then return flow_core.sleep(seconds) end
+  return body.sleep(seconds)
+end
+
+--- Seconds since 1970 UTC. Recorded in a flow body, so a replay sees the same time.
+---@return number
+function fr.now()
+  if flow_core.inside() then return flow_core.record("now", body.now()) end
+  return body.now()
+end
+
+local function draw(name)
+  if flow_core.inside() then return flow_core.draw(name) end
+  return body.draw()
+end
+
+--- As math.random: a float in [0, 1), an integer in [1, m] or [m, n]. In a flow body it
+--- depends on the run's seed and on which draw of the branch it is, so a replay repeats it.
+---@param m? integer
+---@param n? integer
+---@return number
+function fr.random(m, n)
+  local bits = draw("random")
+  local unit = (bits >> 11) * 0x1p-53
+  if m == nil then return unit end
+  if n == nil then m, n = 1, m end
+  if math.type(m) ~= "integer" or math.type(n) ~= "integer" or m > n then
+    error_class.raise("invalid", ("fr.random: expected integers m <= n, got %s and %s")
+      :format(tostring(m), tostring(n)))
+  end
+  return m + math.floor(unit * (n - m + 1))
+end
+
+--- A random UUID (version 4) as text; repeats on replay.
+---@return string
+function fr.uuid()
+  local hi, lo = draw("uuid")
+  hi = hi & ~0xf000 | 0x4000
+  lo = lo & 0x3fffffffffffffff | 0x8000000000000000
+  return ("%08x-%04x-%04x-%04x-%012x"):format(hi >> 32 & 0xffffffff, hi >> 16 & 0xffff,
+    hi & 0xffff, lo >> 48 & 0xffff, lo & 0xffffffffffff)
+end
+
+--- Raises an error with a code that the engine and people act on:
+--- `fr.fail{message = "too many nulls", code = "quality", retry = false}`.
+---@param e string|{message: string, code: string?, retry: boolean?}
+function fr.fail(e)
+  if type(e) == "string" then e = {message = e} end
+  local object = error_class.new(e.code or "error", tostring(e.message or "failed"))
+  if e.retry ~= nil then object.retry = e.retry end
+  error(object, 0)
+end
+
+--- About the run: id, flow, attempt, seed, params. Fields of fr.run.
+---@type {id: integer, flow: string, attempt: integer, seed: integer, params: table}
+fr.run = setmetatable({}, {
+  __index = function(_, name)
+    local info = flow_core.inside() and flow_core.run_info() or body.run_info()
+    return info and info[name]
+  end,
+  __newindex = function() error_class.raise("state", "fr.run cannot be changed") end,
+})
+
+-- Opened at first use: most flows need neither (start-up is a feature).
+local late = {sh = "flowrun.sh", http = "flowrun.http", json = "flowrun.json",
+              config = "flowrun.config"}
+setmetatable(fr, {
+  __index = function(t, name)
+    local module = late[name]
+    if not module then
+      local near = error_class.nearest(tostring(name), {"task", "flow", "spawn", "all", "any",
+        "sleep", "now", "random", "uuid", "fail", "log", "run", "backoff", "sh", "http", "json"})
+      error_class.raise("not_found", ("fr.%s does not exist%s"):format(tostring(name),
+        near and "; did you mean fr." .. near .. "?" or ""))
+    end
+    local v = require(module)
+    rawset(t, name, v)
+    return v
+  end,
+})
+
+return fr

@@ -1,0 +1,121 @@
+--- Tasks: functions of their arguments that the engine runs, retries, records.
+local backoff = require "flowrun.backoff"
+local error_class = require "flowrun.core.error"
+local flow_core = require "flowrun.core.flow"
+local options = require "flowrun.options"
+local registry = require "flowrun.registry"
+
+local task = {}
+
+---@class flowrun.Task
+---@field name string as given to fr.task
+---@field options table normalised options
+local Task = {}
+
+local methods = {}
+Task.__index = methods
+Task.__name = "flowrun.Task"
+Task.__call = flow_core.call                     -- in a flow: handles at once; else a plain call
+
+function Task:__tostring()
+  return "task " .. self.name
+end
+
+local function where_of(level)
+  local info = debug.getinfo(level + 1, "Sl")
+  return info and ("%s:%d"):format(info.short_src, info.currentline) or "?"
+end
+task.where_of = where_of
+
+-- A delay given as a function of the attempt is asked once per attempt number, at load.
+local function delays_of(fn, name)
+  local list = {}
+  for attempt = 1, 16 do
+    local ok, seconds = pcall(fn, attempt)
+    if not ok or type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+      error_class.raise("invalid", ("task '%s': option 'delay': the function must return seconds "
+        .. "for attempt %d, got %s"):format(name, attempt, tostring(seconds)))
+    end
+    list[attempt] = seconds
+  end
+  return list
+end
+
+--- Normalised options as the scheduler's option object.
+---@param name string
+---@param o table
+function task.scheduler_options(name, o)
+  local plan = options.retry_plan(o)
+  local delays = plan.list
+  if plan.backoff == "function" then delays = delays_of(plan.fn, name) end
+  local curve = plan.backoff
+  if curve == "list" or curve == "function" then curve = "fixed" end
+  return flow_core.options{
+    retries = plan.retries, backoff = curve, base = plan.base, cap = plan.cap,
+    factor = plan.factor, jitter = plan.jitter, delays = delays,
+    timeout = o.timeout, cpu = o.resources and o.resources.cpu,
+    outputs = o.outputs and #o.outputs, effect = o.effect,
+    has_fallback = o.fallback ~= nil, fallback = o.fallback,
+    fallback_fn = type(o.fallback) == "function",
+  }
+end
+
+--- Defines a task: `fr.task(name, [options,] fn)`.
+---@param name string unique in its script
+---@param opts? table see docs/reference/options
+---@param fn fun(...): ...
+---@return flowrun.Task
+function task.define(name, opts, fn)
+  local where = where_of(2)
+  if fn == nil and type(opts) == "function" then fn, opts = opts, nil end
+  if type(name) ~= "string" or not name:find("^[%a_][%w_%-]*$") then
+    error_class.raise("invalid", ("%s: fr.task: expected a name (letters, digits, _ and -) first, "
+      .. "got %s; write fr.task(\"name\", function(...) ... end)"):format(where, tostring(name)))
+  end
+  if type(fn) ~= "function" then
+    error_class.raise("invalid", ("%s: task '%s': expected a function last, got %s")
+      :format(where, name, type(fn)))
+  end
+  if flow_core.inside() then
+    error_class.raise("state", ("%s: task '%s': tasks are defined at the top level of a script, "
+      .. "not inside a flow body: workers load the script and must find it"):format(where, name))
+  end
+  local o = options.check("task", name, opts)
+  local self = setmetatable({kind = "task", name = name, options = o, where = where, fn = fn}, Task)
+  self[1] = registry.add("task", name, self, where)
+  self[2] = task.scheduler_options(name, o)
+  self[3] = fn
+  return self
+end
+
+--- Runs the task once per item of `list` (a table or a handle of one), in parallel. Further
+--- arguments are the same for every item. Returns one handle for the list of results.
+---@param list any[]|flowrun.Handle
+---@param ... any constants that follow the item
+---@return flowrun.Handle
+function methods:map(list, ...)
+  if not flow_core.inside() then
+    local out = {}
+    for i, item in ipairs(list) do out[i] = self[3](item, ...) end
+    return out
+  end
+  return flow_core.map(self, list, ...)
+end
+
+--- The same task with other options for the next call: `t:with{retries = 8, after = {h}}(x)`.
+---@param over table
+---@return flowrun.Task
+function methods:with(over)
+  local o = options.check("with", self.name, over)
+  local merged = options.merge(self.options, o)
+  local copy = setmetatable({kind = "task", name = self.name, options = merged,
+                             where = self.where, fn = self.fn}, Task)
+  copy[1], copy[3] = self[1], self[3]
+  copy[2] = task.scheduler_options(self.name, merged)
+  copy[4], copy[5] = merged.key, merged.after
+  return copy
+end
+
+task.class = Task
+task.backoff = backoff
+return task
