@@ -3,6 +3,7 @@
 #include "core/engine/exec_thread.h"
 
 #include "core/base/mem.h"
+#include "core/base/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,14 +104,12 @@ static void uninstall(bool fatal)
 static int map_markers(thread_exec *x, fr_err *err)
 {
     size_t size = x->most * sizeof(fr_marker);
-    int fd = open(x->env.marker, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return fr_fail_errno(err, FR_EIO, "marker file %s", x->env.marker);
+    int fd;
+    int rc = fr_sys_open(x->env.marker, O_RDWR | O_CREAT | O_TRUNC, 0600, &fd, err);
+    if (rc == FR_OK) {
+        rc = fr_sys_truncate(fd, (int64_t)size, x->env.marker, err);
     }
-    int rc = FR_OK;
-    if (ftruncate(fd, (off_t)size) != 0) {
-        rc = fr_fail_errno(err, FR_EIO, "marker file %s", x->env.marker);
-    } else {
+    if (rc == FR_OK) {
         void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED) {
             rc = fr_fail_errno(err, FR_EIO, "marker file %s", x->env.marker);
@@ -118,7 +117,7 @@ static int map_markers(thread_exec *x, fr_err *err)
             x->markers = p;
         }
     }
-    (void)close(fd);
+    fr_sys_close(fd);
     return rc;
 }
 

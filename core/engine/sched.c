@@ -401,7 +401,8 @@ static void fail_upstream(fr_sched *s, uint32_t id, uint32_t dep)
     char why[600];
     sched_error_text(d->error, why, sizeof why);
     n->cause = dep;
-    fr_value *error = sched_error("upstream", "%s did not succeed: %s", s->tasks[d->task].name, why);
+    const char *name = s->tasks[d->task].name;
+    fr_value *error = sched_error("upstream", "%s did not succeed: %s", name, why);
     bool stopped = d->state == FR_STOPPED;
     sched_finish(s, id, stopped ? FR_STOPPED : FR_FAILED,
                  stopped ? FR_BECAUSE_CANCELLED : FR_BECAUSE_UPSTREAM, NULL, error);
@@ -447,7 +448,8 @@ static void ready_to_start(fr_sched *s, uint32_t id)
     } else if (n->due > s->wall && n->attempt > 0) {      // a retry that a crash interrupted
         sched_move(s, n, FR_SCHEDULED, FR_BECAUSE_RETRY);
         int64_t longest = fr_retry_delay(&n->opts->retry, n->attempt, s->env.seed, n->key);
-        sched_timer_add(s, TIMER_RETRY, s->mono + FR_MIN(n->due - s->wall, longest), id, n->attempt, 0);
+        int64_t due = s->mono + FR_MIN(n->due - s->wall, longest);
+        sched_timer_add(s, TIMER_RETRY, due, id, n->attempt, 0);
     } else if (n->opts != NULL && n->opts->effect && s->durable < s->seq) {
         n->reason = FR_BECAUSE_DURABLE;
         sched_wait_durable(s, s->seq, id, FR_NO_NODE);

@@ -100,7 +100,8 @@ uint32_t fr_sched_spawn(fr_sched *s, uint32_t branch, uint32_t *node);   // the 
 // The recorded value of this use of `name`, or `fresh`, which is then recorded. Borrowed.
 FR_NODISCARD int fr_sched_value(fr_sched *s, uint32_t branch, const char *name, fr_value *fresh,
                                 const fr_value **out, fr_err *err);
-fr_hash fr_sched_draw(fr_sched *s, uint32_t branch, const char *name);   // key of this use, for fr.random
+// The key of this use, for fr.random.
+fr_hash fr_sched_draw(fr_sched *s, uint32_t branch, const char *name);
 // true: satisfied (any/all of the nodes were observed, or the run is being cancelled).
 bool fr_sched_wait(fr_sched *s, uint32_t branch, const uint32_t *nodes, uint32_t n, bool any);
 void fr_sched_branch_end(fr_sched *s, uint32_t branch, fr_value *result, fr_value *error);
@@ -112,7 +113,7 @@ const fr_value *fr_sched_error(const fr_sched *s, uint32_t node);
 void fr_sched_handled(fr_sched *s, uint32_t node);        // try() delivered its failure
 void fr_sched_raised(fr_sched *s, uint32_t branch, uint32_t node);   // get() raised it
 int fr_sched_cancelled(const fr_sched *s);                // FR_OK or the code of the cancel
-bool fr_sched_replaying(const fr_sched *s);               // the cursor has not passed the last record
+bool fr_sched_replaying(const fr_sched *s);       // the cursor has not passed the last record
 
 // --- the engine ---
 void fr_sched_begin(fr_sched *s);                         // makes the root branch ready

@@ -152,8 +152,8 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
         fr_reason why = a->option != NULL ? FR_BECAUSE_DEGRADED : FR_BECAUSE_RAN;
         fr_value_unref(n->error);
         n->error = NULL;
-        sched_finish(s, id, FR_SUCCESS, why, d->result != NULL ? fr_value_ref(d->result) : fr_value_nil(),
-                     NULL);
+        fr_value *result = d->result != NULL ? fr_value_ref(d->result) : fr_value_nil();
+        sched_finish(s, id, FR_SUCCESS, why, result, NULL);
     } else {
         fr_value *before = n->error;
         n->error = NULL;

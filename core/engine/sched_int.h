@@ -208,7 +208,7 @@ static inline bool queue32_empty(const queue32 *q)
 // sched_replay.c
 past *sched_past(const fr_sched *s, fr_hash key);         // NULL when the log has nothing
 int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err);
-bool sched_advance(fr_sched *s);                          // one step of the cursor; false at the end
+bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
 void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);
 

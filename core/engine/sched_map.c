@@ -164,7 +164,8 @@ static void recall_objects(fr_sched *s, const node *n, map_state *m)
             set_have(m, i);
             m->done++;
         } else if (p->attempt > 0 && p->seq == 0) {
-            *fr_map_put(&m->attempts, fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, i), NULL) = p->attempt;
+            fr_hash key = fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, i);
+            *fr_map_put(&m->attempts, key, NULL) = p->attempt;
         }
     }
 }
@@ -196,8 +197,8 @@ static void end_map(fr_sched *s, uint32_t id)
     sched_error_text(m->first_error, why, sizeof why);
     int code = sched_error_code(m->first_error);
     sched_finish(s, id, FR_FAILED, FR_BECAUSE_ERROR, NULL,
-                 sched_error(fr_err_name(code), "%u of %u items failed; item %u: %s", m->failed, m->n,
-                             m->first_failed + 1, why));
+                 sched_error(fr_err_name(code), "%u of %u items failed; item %u: %s", m->failed,
+                             m->n, m->first_failed + 1, why));
 }
 
 static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint32_t first,
@@ -298,8 +299,8 @@ static void record_part(fr_sched *s, const node *n, const void *data, size_t siz
 }
 
 // A row of its own for an item that failed for good or whose result refers to objects.
-static void record_item(fr_sched *s, const node *n, const fr_item_done *item, const fr_value *result,
-                        const fr_value *error)
+static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
+                        const fr_value *result, const fr_value *error)
 {
     fr_record r;
     sched_record_of(s, n, &r);

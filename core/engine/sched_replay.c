@@ -63,7 +63,8 @@ static void load_end(fr_sched *s, past *p, const fr_record *r)
     p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
     if (r->kind == FR_CALL_FLOW) {
-        *fr_map_put(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1}, NULL) = (uint64_t)(p - s->pasts);
+        fr_hash key = {.lo = r->row, .hi = 1};
+        *fr_map_put(&s->past_flows, key, NULL) = (uint64_t)(p - s->pasts);
     }
     if (r->kind != FR_CALL_ITEM) {
         set_order(s, r->seq, (uint32_t)(p - s->pasts) + 1);

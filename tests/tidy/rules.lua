@@ -67,6 +67,7 @@ rules.writable = {
     plan = "the fault plan of tests, set while single-threaded",
     fr_fault_armed = "whether there is one",
   },
+  ["exec_stop.c"] = {before = "signal handlers of the process, as they were before ours"},
   ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},
   ["pool.c"] = {pool = "one compute pool per process"},
 }
