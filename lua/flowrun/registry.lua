@@ -55,8 +55,8 @@ function registry.add(kind, name, object, where)
   local full = module .. ":" .. name
   local taken = r.tasks[full] or r.flows[full]
   if taken and #stack > 0 then
-    error_class.raise("load", ("%s: the name '%s' is taken by the %s defined at %s; names must differ")
-      :format(where, name, taken.kind, taken.where))
+    local text = "%s: the name '%s' is taken by the %s defined at %s; names must differ"
+    error_class.raise("load", text:format(where, name, taken.kind, taken.where))
   end
   r[kind .. "s"][full] = object
   r.order[#r.order + 1] = object
