@@ -58,6 +58,9 @@ void fr_store_append(fr_store_run *r, const fr_record *record);
 // Queues the run's end or another change of its row (state, reason, result, error, ended).
 void fr_store_run_update(fr_store_run *r, const fr_run_info *info);
 void fr_store_flush(fr_store *s);
+// pause: returns when the thread is between commits and holds no lock; it stays so until
+// called with false. For SIGTSTP: a stopped process must not keep others from the store.
+void fr_store_pause(fr_store *s, bool pause);
 uint64_t fr_store_durable(const fr_store_run *r);        // any thread
 size_t fr_store_backlog(const fr_store *s);              // bytes queued, for back-pressure
 // Writes a line to the run's log segments (any thread). Returns its offset in the run's log.

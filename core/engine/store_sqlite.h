@@ -1,0 +1,128 @@
+#pragma once
+// store_sqlite -- one SQLite connection of the store: schema, statements, transactions.
+// Private to store*.c. A connection is used by one thread at a time.
+
+#include "core/engine/store_priv.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+// X(name, SQL). Prepared at first use and kept.
+#define FR_SQL_LIST(X)                                                                   \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                          \
+    X(BEGIN_READ, "BEGIN")                                                               \
+    X(COMMIT, "COMMIT")                                                                  \
+    X(SAVEPOINT, "SAVEPOINT job")                                                        \
+    X(SAVEPOINT_BACK, "ROLLBACK TO job")                                                 \
+    X(SAVEPOINT_END, "RELEASE job")                                                      \
+    X(TASK, "INSERT INTO task VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                   \
+    X(RUNNING, "INSERT OR REPLACE INTO running VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")  \
+    X(JOURNAL, "INSERT INTO journal VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)") \
+    X(MAP_PART, "INSERT INTO map_part VALUES(?1,?2,?3,?4,?5,?6)")                        \
+    X(NOT_RUNNING, "DELETE FROM running WHERE id=?1")                                    \
+    X(NONE_RUNNING, "DELETE FROM running WHERE id BETWEEN ?1 AND ?2")                    \
+    X(RUNNING_IDS, "SELECT id FROM running WHERE id BETWEEN ?1 AND ?2")                  \
+    X(NAME_ID, "SELECT id FROM name WHERE text=?1")                                      \
+    X(NAME_PUT, "INSERT INTO name(text) VALUES(?1)")                                     \
+    X(NAME_TEXT, "SELECT text FROM name WHERE id=?1")                                    \
+    X(RUN_PUT, "INSERT INTO run(flow,file,bundle,params,seed,state,reason,attempt,started," \
+               "options) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                        \
+    X(RUN_SET, "UPDATE run SET state=?2,reason=?3,attempt=coalesce(?4,attempt),"         \
+               "started=coalesce(?5,started),ended=?6,result=?7,error=?8 WHERE id=?1")   \
+    X(RUN_AGAIN, "UPDATE run SET state=?2,reason=?3,attempt=attempt+1,ended=NULL,"       \
+                 "result=NULL,error=NULL WHERE id=?1")                                   \
+    X(RUN_IS, "SELECT 1 FROM run WHERE id=?1")                                           \
+    X(CHAIN_LAST, "SELECT chain FROM journal WHERE id BETWEEN ?1 AND ?2 "                \
+                  "ORDER BY id DESC LIMIT 1")                                            \
+    X(RUNS, "SELECT id,flow,file,bundle,params,seed,state,reason,attempt,started,ended," \
+            "result,error,options FROM run WHERE ?1=0 OR id=?1 ORDER BY id DESC LIMIT ?2") \
+    X(LAST_SEQ, "SELECT max((SELECT ifnull(max(id),0) FROM task WHERE id BETWEEN ?1 AND ?2),"      \
+                "(SELECT ifnull(max(id),0) FROM journal WHERE id BETWEEN ?1 AND ?2),"    \
+                "(SELECT ifnull(max(id),0) FROM map_part WHERE id BETWEEN ?1 AND ?2))")  \
+    X(ANCHOR_LAST, "SELECT head FROM anchor ORDER BY id DESC LIMIT 1")                   \
+    X(ANCHOR_PUT, "INSERT INTO anchor(run,seq,at,chain,head) VALUES(?1,?2,?3,?4,?5)")    \
+    X(BLOB_PUT, "INSERT OR IGNORE INTO blob(id,key,bytes) VALUES(?1,?2,?3)")             \
+    X(BLOB_GET, "SELECT bytes FROM blob WHERE id=?1 AND key=?2")                         \
+    X(REQUEST_PUT, "INSERT INTO request(run,kind,payload,at) VALUES(?1,?2,?3,?4)")       \
+    X(REQUEST_TAKEN, "UPDATE request SET taken=1 WHERE id=?1")                           \
+    X(REQUESTS, "SELECT id,kind,payload FROM request WHERE run=?1 AND id>?2 AND taken=0 "\
+                "ORDER BY id")                                                           \
+    X(TASKS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra FROM task "      \
+             "WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                   \
+    X(JOURNALS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra,type,due,data,chain " \
+                "FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                   \
+    X(MAP_PARTS, "SELECT id,row,n,how,sum,items FROM map_part WHERE id BETWEEN ?1 AND ?2 " \
+                 "ORDER BY id")                                                          \
+    X(RUNNINGS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra FROM running "\
+                "WHERE id BETWEEN ?1 AND ?2 ORDER BY id")
+
+typedef enum fr_sql {
+#define X(name, sql) FR_SQL_##name,
+    FR_SQL_LIST(X)
+#undef X
+    FR_SQL_COUNT
+} fr_sql;
+
+struct fr_db {
+    struct sqlite3 *handle;
+    struct sqlite3_stmt *statements[FR_SQL_COUNT];
+    char *path;                                // for messages
+    int wal_pages;                             // after the last commit
+    char **names;                              // reader: id -> text
+    size_t n_names;
+};
+
+// Opens the database of a home. `look_up`: query only, never checkpoints, FR_ENOTFOUND when
+// absent. Else it is made or brought up to date under `locks`.
+FR_NODISCARD int fr_db_open(const fr_store *s, bool look_up, fr_db **out, fr_err *err);
+void fr_db_close(fr_db *db);
+FR_NODISCARD int fr_db_begin(fr_db *db, fr_err *err);
+FR_NODISCARD int fr_db_commit(fr_db *db, fr_err *err);
+void fr_db_rollback(fr_db *db);                // certain: closes the transaction or the process
+FR_NODISCARD int fr_db_checkpoint(fr_db *db, bool truncate, fr_err *err);
+// NULL with err set when it cannot be prepared.
+struct sqlite3_stmt *fr_db_statement(fr_db *db, fr_sql which, fr_err *err);
+// Steps a statement that returns no rows, and resets it.
+FR_NODISCARD int fr_db_step(fr_db *db, struct sqlite3_stmt *st, fr_err *err);
+FR_NODISCARD int fr_db_run(fr_db *db, fr_sql which, fr_err *err);
+// Code and message of an SQLite result; *fatal* ones are listed at the definition.
+int fr_db_fail(fr_db *db, int rc, fr_err *err);
+
+// --- writing (store_sqlite_write.c), on the thread, inside a transaction ---
+FR_NODISCARD int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err);
+FR_NODISCARD int fr_write_starts(fr_store *s, fr_err *err);    // STARTs nothing followed
+void fr_write_committed(fr_store *s);                          // the batch is on disk
+FR_NODISCARD int fr_write_reload(fr_store *s, fr_err *err);    // it is not: what is?
+FR_NODISCARD int fr_write_run_begin(fr_store *s, const fr_run_info *info, fr_store_run *r,
+                                    fr_err *err);
+FR_NODISCARD int fr_write_run_resume(fr_store *s, fr_store_run *r, fr_err *err);
+FR_NODISCARD int fr_write_request(fr_store *s, uint64_t run, const char *kind, const char *json,
+                                  fr_err *err);
+
+// --- how rows are packed; used by both sides ---
+enum {
+    FR_X_LABEL_N = 1,        // varint n, varint size, branch: branch/short#n
+    FR_X_LABEL = 2,          // varint size, text
+    FR_X_LOG = 4,            // varint from, varint size
+    FR_X_RESULT_FILE = 8,    // the result column is the hash of a value file
+    FR_X_RESULT_OBJECTS = 16,
+    FR_X_ERROR = 32,         // varint size, packed value (or 16 bytes: FR_X_ERROR_FILE)
+    FR_X_OUTPUTS = 64,       // varint n, n hashes
+    FR_X_ITEMS = 128,        // varint items, varint failed
+    FR_X_ERROR_FILE = 256,
+    FR_X_ERROR_OBJECTS = 512,
+};
+typedef struct fr_row_sum {
+    int64_t id, row, name, what, queued, wait, took;
+    uint64_t result, extra;  // hashes, 0 = NULL
+    uint8_t ids[32];
+} fr_row_sum;
+static inline uint32_t fr_row_sum_of(const fr_row_sum *x)
+{
+    return (uint32_t)fr_hash_bytes(x, sizeof *x).lo;
+}
+// wait and took are NULL, or this in sums.
+#define FR_ROW_NULL INT64_MIN
+// First and last id of a run in the tables of its log.
+static inline int64_t fr_row_first(uint64_t run) { return (int64_t)(run << 32); }
+static inline int64_t fr_row_last(uint64_t run) { return (int64_t)(run << 32 | UINT32_MAX); }

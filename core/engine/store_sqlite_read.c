@@ -1,0 +1,742 @@
+// Look-ups through a second, read-only connection (ENGINE.md E2). A snapshot is held for a
+// quarter of a second at most: logs only grow, so a long scan goes on from where it was.
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/base/sys.h"
+#include "core/engine/item.h"
+#include "core/engine/store_sqlite.h"
+
+#include <sqlite3.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SNAPSHOT_NS = 250 * 1000 * 1000, CLOCK_ROWS = 512, MAX_NAMES = 1 << 24 };
+
+static int code_of(const fr_err *err) { return err->code != FR_OK ? err->code : FR_EIO; }
+
+// --- snapshots ---
+
+static int reader(fr_store *s, fr_err *err)
+{
+    return s->reader != NULL ? FR_OK : fr_db_open(s, true, &s->reader, err);
+}
+
+static int snapshot_begin(fr_store *s, fr_err *err)
+{
+    int rc = fr_store_lock_readers(s->locks, false, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    rc = fr_db_run(s->reader, FR_SQL_BEGIN_READ, err);
+    if (rc != FR_OK) {
+        fr_store_lock_readers_release(s->locks);
+    }
+    return rc;
+}
+
+static void snapshot_end(fr_store *s)
+{
+    fr_db_rollback(s->reader);
+    fr_store_lock_readers_release(s->locks);
+}
+
+// --- names ---
+
+static int name_text(fr_db *db, int64_t id, const char **out, fr_err *err)
+{
+    *out = "";
+    if (id <= 0 || id > MAX_NAMES) {
+        return fr_fail(err, FR_ECORRUPT, "%s is damaged (name %" PRId64 ")", db->path, id);
+    }
+    size_t at = (size_t)id;
+    if (at >= db->n_names) {
+        size_t n = at * 2 + 64;
+        db->names = fr_realloc(db->names, n * sizeof *db->names);
+        memset(db->names + db->n_names, 0, (n - db->n_names) * sizeof *db->names);
+        db->n_names = n;
+    }
+    if (db->names[at] == NULL) {
+        sqlite3_stmt *st = fr_db_statement(db, FR_SQL_NAME_TEXT, err);
+        if (st == NULL) {
+            return code_of(err);
+        }
+        (void)sqlite3_bind_int64(st, 1, id);
+        int rc = sqlite3_step(st);
+        const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+        db->names[at] = text != NULL ? fr_strdup(text) : NULL;
+        (void)sqlite3_reset(st);
+        if (db->names[at] == NULL) {
+            return rc == SQLITE_ROW || rc == SQLITE_DONE
+                       ? fr_fail(err, FR_ECORRUPT, "%s is damaged (name %" PRId64 " is missing)",
+                                 db->path, id)
+                       : fr_db_fail(db, rc, err);
+        }
+    }
+    *out = db->names[at];
+    return FR_OK;
+}
+
+// --- values ---
+
+// Objects loaded during one look-up, so that each file is opened once.
+typedef struct loader {
+    fr_store *store;
+    fr_map known;                              // hash and kind -> index + 1
+    fr_object **objects;
+    size_t n, room;
+    fr_object **found;                         // of the value being read
+    uint32_t n_found, found_room;
+    int rc;
+    fr_err err;
+} loader;
+
+static void loader_fini(loader *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        fr_object_unref(l->objects[i]);
+    }
+    fr_free(l->objects);
+    fr_free(l->found);
+    fr_map_fini(&l->known);
+}
+
+static int load_object(loader *l, uint8_t kind, fr_hash hash, fr_object **out)
+{
+    bool fresh;
+    uint64_t *at = fr_map_put(&l->known, fr_hash_mix(hash, kind), &fresh);
+    if (!fresh) {
+        *out = l->objects[*at - 1];
+        return FR_OK;
+    }
+    char path[FR_STORE_PATH];
+    fr_store_object_path(l->store, kind, hash, path);
+    const fr_object_ops *ops = fr_object_kind(l->store->env.kinds, kind);
+    int rc = ops == NULL || ops->load == NULL
+                 ? fr_fail(&l->err, FR_EUNSUPPORTED, "values of kind %u cannot be read back", kind)
+                 : ops->load(path, out, &l->err);
+    if (rc == FR_OK && !fr_hash_eq(ops->hash(*out), hash)) {
+        fr_object_unref(*out);
+        rc = fr_fail(&l->err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
+    }
+    if (rc != FR_OK) {
+        (void)fr_map_remove(&l->known, fr_hash_mix(hash, kind));
+        return rc;
+    }
+    if (l->n == l->room) {
+        l->room = l->room * 2 + 16;
+        l->objects = fr_realloc(l->objects, l->room * sizeof *l->objects);
+    }
+    l->objects[l->n++] = *out;
+    *at = l->n;
+    return FR_OK;
+}
+
+static void found_ref(void *ctx, uint8_t kind, fr_hash hash)
+{
+    loader *l = ctx;
+    if (l->rc != FR_OK) {
+        return;
+    }
+    fr_object *o = NULL;
+    l->rc = load_object(l, kind, hash, &o);
+    for (uint32_t i = 0; i < l->n_found && l->rc == FR_OK; i++) {
+        if (l->found[i] == o) {
+            return;
+        }
+    }
+    if (l->n_found == l->found_room) {
+        l->found_room = l->found_room * 2 + 8;
+        l->found = fr_realloc(l->found, l->found_room * sizeof(fr_object *));
+    }
+    if (l->rc == FR_OK) {
+        l->found[l->n_found++] = o;
+    }
+}
+
+static int value_of(loader *l, const uint8_t *bytes, size_t n, uint8_t how, fr_value **out,
+                    fr_err *err)
+{
+    l->n_found = 0;
+    l->rc = FR_OK;
+    if (FR_UNLIKELY((how & FR_STORED_OBJECTS) != 0)) {
+        int rc = fr_value_scan_refs(bytes, n, found_ref, l, err);
+        if (rc == FR_OK && l->rc != FR_OK) {
+            rc = fr_fail(err, l->rc, "%s", l->err.text);
+        }
+        if (rc != FR_OK) {
+            return rc;
+        }
+    }
+    *out = fr_value_new(bytes, n, l->found, l->n_found);
+    return FR_OK;
+}
+
+static int value_file(loader *l, fr_hash hash, uint8_t how, fr_value **out, fr_err *err)
+{
+    char path[FR_STORE_PATH];
+    fr_store_object_path(l->store, 0, hash, path);
+    int fd;
+    struct stat st;
+    int rc = fr_sys_open(path, O_RDONLY, 0, &fd, err);
+    if (rc != FR_OK) {
+        return fr_wrap(err, rc, "a recorded value is missing");
+    }
+    uint8_t *bytes = NULL;
+    size_t at = 0, size = fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
+    if (size > FR_VALUE_MAX || (bytes = fr_try_alloc(size + 1)) == NULL) {
+        rc = fr_fail(err, FR_ELIMIT, "%s is too large to read (%zu bytes)", path, size);
+    }
+    while (rc == FR_OK && at < size) {
+        ssize_t k = read(fd, bytes + at, size - at);
+        if (k <= 0) {
+            rc = fr_fail_errno(err, FR_EIO, "reading %s", path);
+        } else {
+            at += (size_t)k;
+        }
+    }
+    fr_sys_close(fd);
+    if (rc == FR_OK) {
+        rc = value_of(l, bytes, size, how, out, err);
+    }
+    fr_free(bytes);
+    if (rc == FR_OK && !fr_hash_eq((*out)->hash, hash)) {
+        fr_value_unref(*out);
+        *out = NULL;
+        rc = fr_fail(err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
+    }
+    return rc;
+}
+
+// A stored value: bytes, or the hash that names its file.
+static int stored_value(loader *l, const uint8_t *bytes, size_t n, uint8_t how, fr_value **out,
+                        fr_err *err)
+{
+    *out = NULL;
+    if ((how & FR_STORED_FILE) == 0) {
+        return value_of(l, bytes, n, how, out, err);
+    }
+    if (n != 16) {
+        return fr_fail(err, FR_ECORRUPT, "%s is damaged (a hash of %zu bytes)", l->store->path, n);
+    }
+    return value_file(l, fr_hash_load(bytes), how, out, err);
+}
+
+// --- one row ---
+
+typedef struct row {
+    fr_record rec;
+    fr_value *result, *error;
+    fr_buf label;
+    fr_hash outputs[FR_STORE_OUTPUTS];
+} row;
+
+static int damaged(const fr_store *s, int64_t id, const char *what, fr_err *err)
+{
+    return fr_fail(err, FR_ECORRUPT,
+                   "%s is damaged (%s of record %" PRId64 " of run %" PRId64
+                   "): put back a copy, or move it away to start anew",
+                   s->path, what, id & UINT32_MAX, id >> 32);
+}
+
+static void put_number(fr_buf *b, uint64_t n)
+{
+    char text[24];
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    fr_buf_put(b, text + at, sizeof text - at);
+}
+
+static void read_label(fr_reader *r, uint32_t flags, row *out)
+{
+    fr_buf_clear(&out->label);
+    if ((flags & FR_X_LABEL_N) != 0) {
+        uint64_t number = fr_read_varint(r);
+        size_t n = fr_read_varint(r);
+        const uint8_t *branch = fr_read_bytes(r, n);
+        if (branch != NULL) {
+            const char *colon = strrchr(out->rec.name, ':');
+            fr_buf_put(&out->label, branch, n);
+            fr_buf_put_u8(&out->label, '/');
+            fr_buf_put_str(&out->label, colon != NULL ? colon + 1 : out->rec.name);
+            fr_buf_put_u8(&out->label, '#');
+            put_number(&out->label, number);
+        }
+    } else {
+        size_t n = fr_read_varint(r);
+        const uint8_t *text = fr_read_bytes(r, n);
+        if (text != NULL) {
+            fr_buf_put(&out->label, text, n);
+        }
+    }
+    out->rec.label = fr_buf_text(&out->label);
+}
+
+static void read_outputs(fr_reader *r, row *out)
+{
+    uint64_t n = fr_read_varint(r);
+    if (n > FR_STORE_OUTPUTS) {
+        r->failed = true;
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        const uint8_t *h = fr_read_bytes(r, 16);
+        if (h != NULL) {
+            out->outputs[i] = fr_hash_load(h);
+        }
+    }
+    out->rec.outputs = out->outputs;
+    out->rec.n_outputs = (uint32_t)n;
+}
+
+// `extra`: what most rows do not have. Gives how the result is stored.
+static int read_extra(loader *l, const uint8_t *bytes, size_t n, int64_t id, row *out,
+                      uint8_t *how, fr_err *err)
+{
+    fr_reader r = fr_reader_of(bytes, n);
+    uint64_t flags = n > 0 ? fr_read_varint(&r) : 0;
+    const uint8_t *error = NULL;
+    size_t error_size = 0;
+    *how = (uint8_t)(((flags & FR_X_RESULT_FILE) != 0 ? FR_STORED_FILE : 0) |
+                     ((flags & FR_X_RESULT_OBJECTS) != 0 ? FR_STORED_OBJECTS : 0));
+    if ((flags & (FR_X_LABEL_N | FR_X_LABEL)) != 0) {
+        read_label(&r, (uint32_t)flags, out);
+    }
+    if ((flags & FR_X_LOG) != 0) {
+        out->rec.log_from = fr_read_varint(&r);
+        out->rec.log_to = out->rec.log_from + fr_read_varint(&r);
+    }
+    if ((flags & FR_X_ERROR) != 0) {
+        error_size = fr_read_varint(&r);
+        error = fr_read_bytes(&r, error_size);
+    }
+    if ((flags & FR_X_OUTPUTS) != 0) {
+        read_outputs(&r, out);
+    }
+    if ((flags & FR_X_ITEMS) != 0) {
+        out->rec.items = (uint32_t)fr_read_varint(&r);
+        out->rec.failed_items = (uint32_t)fr_read_varint(&r);
+    }
+    if (r.failed || r.at != r.end) {
+        return damaged(l->store, id, "the details", err);
+    }
+    if (error == NULL) {
+        return FR_OK;
+    }
+    uint8_t error_how = (uint8_t)(((flags & FR_X_ERROR_FILE) != 0 ? FR_STORED_FILE : 0) |
+                                  ((flags & FR_X_ERROR_OBJECTS) != 0 ? FR_STORED_OBJECTS : 0));
+    return stored_value(l, error, error_size, error_how, &out->error, err);
+}
+
+static int64_t column_delta(sqlite3_stmt *st, int column)
+{
+    return sqlite3_column_type(st, column) == SQLITE_NULL ? FR_ROW_NULL
+                                                          : sqlite3_column_int64(st, column);
+}
+
+// The ten columns that task, running and journal share.
+static int read_row(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+{
+    fr_store *s = l->store;
+    fr_row_sum sum = {
+        .id = sqlite3_column_int64(st, 0), .row = sqlite3_column_int64(st, 1),
+        .name = sqlite3_column_int64(st, 2), .what = sqlite3_column_int64(st, 3),
+        .queued = sqlite3_column_int64(st, 4), .wait = column_delta(st, 5),
+        .took = column_delta(st, 6),
+    };
+    const uint8_t *ids = sqlite3_column_blob(st, 7);
+    const uint8_t *result = sqlite3_column_blob(st, 8), *extra = sqlite3_column_blob(st, 9);
+    size_t result_size = (size_t)sqlite3_column_bytes(st, 8);
+    size_t extra_size = (size_t)sqlite3_column_bytes(st, 9);
+    if (ids == NULL || sqlite3_column_bytes(st, 7) != 36) {
+        return damaged(s, sum.id, "the key", err);
+    }
+    memcpy(sum.ids, ids, 32);
+    sum.result = result != NULL ? fr_hash_bytes(result, result_size).lo : 0;
+    sum.extra = extra != NULL ? fr_hash_bytes(extra, extra_size).lo : 0;
+    uint32_t check = (uint32_t)ids[32] | (uint32_t)ids[33] << 8 | (uint32_t)ids[34] << 16 |
+                     (uint32_t)ids[35] << 24;
+    if (fr_row_sum_of(&sum) != check) {
+        return damaged(s, sum.id, "the checksum", err);
+    }
+    out->rec = (fr_record){
+        .seq = (uint64_t)sum.id & UINT32_MAX, .row = (uint32_t)sum.row,
+        .state = (fr_state)(sum.what & 15), .reason = (fr_reason)(sum.what >> 4 & 255),
+        .kind = (fr_call_kind)(sum.what >> 12 & 15), .attempt = (uint32_t)(sum.what >> 16),
+        .key = fr_hash_load(ids), .args = fr_hash_load(ids + 16), .queued = sum.queued,
+    };
+    out->rec.started = sum.wait != FR_ROW_NULL ? sum.queued + sum.wait : 0;
+    out->rec.ended = sum.took == FR_ROW_NULL  ? 0
+                     : out->rec.started != 0 ? out->rec.started + sum.took
+                                             : sum.queued + sum.took;
+    int rc = name_text(s->reader, sum.name, &out->rec.name, err);
+    uint8_t how = 0;
+    if (rc == FR_OK && extra != NULL) {
+        rc = read_extra(l, extra, extra_size, sum.id, out, &how, err);
+    }
+    if (rc == FR_OK && result != NULL) {
+        rc = stored_value(l, result, result_size, how, &out->result, err);
+    }
+    out->rec.result = out->result;
+    out->rec.error = out->error;
+    return rc != FR_OK ? fr_wrap(err, rc, "record %" PRIu64 " of run %" PRId64 " (%s)",
+                                 out->rec.seq, sum.id >> 32, out->rec.name)
+                       : FR_OK;
+}
+
+static int read_map_part(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+{
+    int64_t id = sqlite3_column_int64(st, 0);
+    out->rec = (fr_record){
+        .type = FR_REC_MAP_PART, .kind = FR_CALL_MAP, .seq = (uint64_t)id & UINT32_MAX,
+        .row = (uint32_t)sqlite3_column_int64(st, 1),
+        .items = (uint32_t)sqlite3_column_int64(st, 2), .data = sqlite3_column_blob(st, 5),
+        .size = (size_t)sqlite3_column_bytes(st, 5), .name = "",
+    };
+    const void *data = out->rec.data != NULL ? out->rec.data : "";
+    if ((int64_t)(fr_hash_bytes(data, out->rec.size).lo & INT64_MAX) !=
+        sqlite3_column_int64(st, 4)) {
+        return damaged(l->store, id, "the checksum", err);
+    }
+    if (sqlite3_column_int(st, 3) == 0) {
+        return FR_OK;
+    }
+    fr_reader r = fr_reader_of(data, out->rec.size);
+    fr_item_done item;
+    if (!fr_item_next(&r, &item)) {
+        return damaged(l->store, id, "the items", err);
+    }
+    int rc = value_of(l, item.value, item.size, FR_STORED_OBJECTS, &out->result, err);
+    out->rec.result = out->result;
+    return rc;
+}
+
+static int read_journal(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+{
+    int rc = read_row(l, st, out, err);
+    out->rec.type = (fr_record_type)sqlite3_column_int(st, 10);
+    out->rec.due = sqlite3_column_int64(st, 11);
+    out->rec.data = sqlite3_column_blob(st, 12);
+    out->rec.size = (size_t)sqlite3_column_bytes(st, 12);
+    return rc;
+}
+
+// --- a run's log ---
+
+enum { CURSORS = 3 };
+
+typedef struct scan {
+    loader load;
+    row row;
+    fr_db *db;
+    uint64_t run;
+    int64_t next, last;                        // ids
+    sqlite3_stmt *cursors[CURSORS];            // tasks, journal, map parts
+    int64_t at[CURSORS];                       // id each stands on; INT64_MAX = at its end
+    fr_record_fn fn;
+    void *ctx;
+} scan;
+
+static int advance(scan *c, int i, fr_err *err)
+{
+    int rc = sqlite3_step(c->cursors[i]);
+    c->at[i] = rc == SQLITE_ROW ? sqlite3_column_int64(c->cursors[i], 0) : INT64_MAX;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? FR_OK : fr_db_fail(c->db, rc, err);
+}
+
+static int start_cursors(scan *c, fr_err *err)
+{
+    static const fr_sql which[CURSORS] = {FR_SQL_TASKS, FR_SQL_JOURNALS, FR_SQL_MAP_PARTS};
+    int rc = FR_OK;
+    for (int i = 0; i < CURSORS && rc == FR_OK; i++) {
+        c->cursors[i] = fr_db_statement(c->db, which[i], err);
+        if (c->cursors[i] == NULL) {
+            return code_of(err);
+        }
+        (void)sqlite3_bind_int64(c->cursors[i], 1, c->next);
+        (void)sqlite3_bind_int64(c->cursors[i], 2, c->last);
+        rc = advance(c, i, err);
+    }
+    return rc;
+}
+
+static int deliver(scan *c, int rc, fr_err *err)
+{
+    if (rc == FR_OK) {
+        rc = c->fn(c->ctx, &c->row.rec, err);
+    }
+    fr_value_unref(c->row.result);
+    fr_value_unref(c->row.error);
+    c->row.result = c->row.error = NULL;
+    return rc;
+}
+
+static int next_record(scan *c, int from, fr_err *err)
+{
+    int rc;
+    switch (from) {
+    case 0:
+        rc = read_row(&c->load, c->cursors[0], &c->row, err);
+        c->row.rec.type = FR_REC_TASK;
+        break;
+    case 1:
+        rc = read_journal(&c->load, c->cursors[1], &c->row, err);
+        break;
+    default:
+        rc = read_map_part(&c->load, c->cursors[2], &c->row, err);
+        break;
+    }
+    return deliver(c, rc, err);
+}
+
+// Delivers records in log order until the end, an error, or the snapshot is old.
+static int scan_part(scan *c, fr_err *err)
+{
+    int64_t until = fr_clock_mono_ns() + SNAPSHOT_NS;
+    int rc = start_cursors(c, err);
+    for (unsigned n = 1; rc == FR_OK; n++) {
+        int from = c->at[1] < c->at[0] ? 1 : 0;
+        from = c->at[2] < c->at[from] ? 2 : from;
+        if (c->at[from] == INT64_MAX) {
+            c->next = c->last + 1;
+            break;
+        }
+        if (c->at[from] != c->next) {          // the log has no gaps
+            return damaged(c->load.store, c->next, "the absence", err);
+        }
+        rc = next_record(c, from, err);
+        c->next++;
+        if (rc == FR_OK) {
+            rc = advance(c, from, err);
+        }
+        if (n % CLOCK_ROWS == 0 && fr_clock_mono_ns() > until) {
+            break;
+        }
+    }
+    return rc;
+}
+
+static int find_last(scan *c, fr_err *err)
+{
+    sqlite3_stmt *st = fr_db_statement(c->db, FR_SQL_LAST_SEQ, err);
+    if (st == NULL) {
+        return code_of(err);
+    }
+    (void)sqlite3_bind_int64(st, 1, fr_row_first(c->run));
+    (void)sqlite3_bind_int64(st, 2, fr_row_last(c->run));
+    int rc = sqlite3_step(st);
+    c->last = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    (void)sqlite3_reset(st);
+    return rc == SQLITE_ROW ? FR_OK : fr_db_fail(c->db, rc, err);
+}
+
+static int scan_running(scan *c, fr_err *err)
+{
+    sqlite3_stmt *st = fr_db_statement(c->db, FR_SQL_RUNNINGS, err);
+    if (st == NULL) {
+        return code_of(err);
+    }
+    (void)sqlite3_bind_int64(st, 1, fr_row_first(c->run));
+    (void)sqlite3_bind_int64(st, 2, fr_row_last(c->run));
+    int step, rc = FR_OK;
+    while (rc == FR_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
+        if (step != SQLITE_ROW) {
+            return fr_db_fail(c->db, step, err);
+        }
+        rc = read_row(&c->load, st, &c->row, err);
+        c->row.rec.type = FR_REC_START;
+        c->row.rec.seq = 0;
+        rc = deliver(c, rc, err);
+    }
+    return rc;
+}
+
+int fr_store_records(fr_store *s, uint64_t run, fr_record_fn fn, void *ctx, fr_err *err)
+{
+    fr_err local = FR_ERR_INIT;
+    err = err != NULL ? err : &local;
+    int rc = reader(s, err);
+    if (rc != FR_OK || run == 0 || run > INT32_MAX) {
+        return rc;
+    }
+    scan *c = fr_zalloc(sizeof *c);
+    *c = (scan){.db = s->reader, .run = run, .next = fr_row_first(run) + 1, .fn = fn, .ctx = ctx};
+    c->load.store = s;
+    fr_map_init(&c->load.known);
+    fr_buf_init(&c->row.label, FR_VALUE_MAX);
+    bool first = true;
+    do {
+        rc = snapshot_begin(s, err);
+        if (rc != FR_OK) {
+            break;
+        }
+        if (first) {
+            rc = find_last(c, err);
+            first = false;
+        }
+        if (rc == FR_OK && c->next <= c->last) {
+            rc = scan_part(c, err);
+        }
+        if (rc == FR_OK && c->next > c->last) {
+            rc = scan_running(c, err);
+        }
+        snapshot_end(s);
+    } while (rc == FR_OK && c->next <= c->last);
+    loader_fini(&c->load);
+    fr_buf_fini(&c->row.label);
+    fr_free(c);
+    return rc;
+}
+
+// --- runs ---
+
+static int run_value(loader *l, sqlite3_stmt *st, int column, fr_value **out, fr_err *err)
+{
+    const uint8_t *bytes = sqlite3_column_blob(st, column);
+    size_t n = (size_t)sqlite3_column_bytes(st, column);
+    *out = NULL;
+    return n < 1 ? FR_OK : stored_value(l, bytes + 1, n - 1, bytes[0], out, err);
+}
+
+static int one_run(loader *l, sqlite3_stmt *st, fr_run_fn fn, void *ctx, fr_err *err)
+{
+    fr_value *params = NULL, *result = NULL, *error = NULL;
+    const uint8_t *bundle = sqlite3_column_blob(st, 3);
+    fr_run_info info = {
+        .id = (uint64_t)sqlite3_column_int64(st, 0),
+        .file = (const char *)sqlite3_column_text(st, 2),
+        .seed = (uint64_t)sqlite3_column_int64(st, 5),
+        .state = (fr_state)sqlite3_column_int(st, 6),
+        .reason = (fr_reason)sqlite3_column_int(st, 7),
+        .attempt = (uint32_t)sqlite3_column_int64(st, 8),
+        .started = sqlite3_column_int64(st, 9), .ended = sqlite3_column_int64(st, 10),
+        .options = (const char *)sqlite3_column_text(st, 13),
+    };
+    if (bundle != NULL && sqlite3_column_bytes(st, 3) == 16) {
+        info.bundle = fr_hash_load(bundle);
+    }
+    int rc = name_text(l->store->reader, sqlite3_column_int64(st, 1), &info.flow, err);
+    if (rc == FR_OK) {
+        rc = run_value(l, st, 4, &params, err);
+    }
+    if (rc == FR_OK) {
+        rc = run_value(l, st, 11, &result, err);
+    }
+    if (rc == FR_OK) {
+        rc = run_value(l, st, 12, &error, err);
+    }
+    if (rc == FR_OK) {
+        info.params = params;
+        info.result = result;
+        info.error = error;
+        rc = fn(ctx, &info, err);
+    } else {
+        rc = fr_wrap(err, rc, "run %" PRIu64, info.id);
+    }
+    fr_value_unref(params);
+    fr_value_unref(result);
+    fr_value_unref(error);
+    return rc;
+}
+
+int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *ctx, fr_err *err)
+{
+    fr_err local = FR_ERR_INIT;
+    err = err != NULL ? err : &local;
+    int rc = reader(s, err);
+    sqlite3_stmt *st = rc == FR_OK ? fr_db_statement(s->reader, FR_SQL_RUNS, err) : NULL;
+    if (st == NULL) {
+        return rc != FR_OK ? rc : code_of(err);
+    }
+    rc = snapshot_begin(s, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    loader l = {.store = s};
+    fr_map_init(&l.known);
+    (void)sqlite3_bind_int64(st, 1, (int64_t)run);
+    (void)sqlite3_bind_int64(st, 2, (int64_t)FR_MIN(limit, (size_t)INT32_MAX));
+    int step;
+    while (rc == FR_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
+        rc = step == SQLITE_ROW ? one_run(&l, st, fn, ctx, err) : fr_db_fail(s->reader, step, err);
+    }
+    snapshot_end(s);
+    loader_fini(&l);
+    return rc;
+}
+
+// --- blobs and requests ---
+
+int fr_store_blob_get(fr_store *s, fr_hash key, fr_buf *out, fr_err *err)
+{
+    fr_err local = FR_ERR_INIT;
+    err = err != NULL ? err : &local;
+    int rc = reader(s, err);
+    sqlite3_stmt *st = rc == FR_OK ? fr_db_statement(s->reader, FR_SQL_BLOB_GET, err) : NULL;
+    if (st == NULL) {
+        return rc != FR_OK ? rc : code_of(err);
+    }
+    rc = snapshot_begin(s, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    uint8_t bytes[16];
+    int64_t id;
+    fr_hash_store(key, bytes);
+    memcpy(&id, &key.lo, sizeof id);
+    (void)sqlite3_bind_int64(st, 1, id);
+    (void)sqlite3_bind_blob(st, 2, bytes, sizeof bytes, SQLITE_STATIC);
+    int step = sqlite3_step(st);
+    if (step == SQLITE_ROW) {
+        size_t n = (size_t)sqlite3_column_bytes(st, 0);
+        rc = fr_buf_reserve(out, n, err);
+        if (rc == FR_OK) {
+            fr_buf_put(out, sqlite3_column_blob(st, 0), n);
+        }
+    } else if (step == SQLITE_DONE) {
+        char hex[FR_HASH_TEXT];
+        fr_hash_text(key, hex);
+        rc = fr_fail(err, FR_ENOTFOUND, "there is no source bundle %s in %s", hex, s->home);
+    } else {
+        rc = fr_db_fail(s->reader, step, err);
+    }
+    snapshot_end(s);
+    return rc;
+}
+
+int fr_store_requests(fr_store_run *r, fr_request_fn fn, void *ctx, fr_err *err)
+{
+    fr_err local = FR_ERR_INIT;
+    err = err != NULL ? err : &local;
+    fr_store *s = r->store;
+    fr_wake_drain(r->wake_fd);                 // before looking: what comes later wakes again
+    int rc = reader(s, err);
+    sqlite3_stmt *st = rc == FR_OK ? fr_db_statement(s->reader, FR_SQL_REQUESTS, err) : NULL;
+    if (st == NULL) {
+        return rc != FR_OK ? rc : code_of(err);
+    }
+    rc = snapshot_begin(s, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    (void)sqlite3_bind_int64(st, 1, (int64_t)r->id);
+    (void)sqlite3_bind_int64(st, 2, (int64_t)r->request_seen);
+    int step;
+    while ((step = sqlite3_step(st)) == SQLITE_ROW) {
+        const char *json = (const char *)sqlite3_column_text(st, 2);
+        r->request_seen = (uint64_t)sqlite3_column_int64(st, 0);
+        fn(ctx, r->request_seen, (const char *)sqlite3_column_text(st, 1),
+           json != NULL ? json : "");
+    }
+    rc = step == SQLITE_DONE ? FR_OK : fr_db_fail(s->reader, step, err);
+    snapshot_end(s);
+    return rc;
+}
