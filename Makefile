@@ -4,7 +4,7 @@ test: all   ; @ctest --preset release
 check demo: ; @./$@
 sim: all    ; @ctest --preset release -L '^sim$$'
 fuzz:       ; @cmake --workflow --preset fuzz
-reference: ; @lua5.4 docs/make_reference.lua
+reference: all ; @build/flowrun lua docs/make_reference.lua
 bench: all  ; @build/flowrun bench
 clean:      ; @cmake -E rm -rf build build-clang build-dev build-dev-clang build-tsan build-fuzz
 .PHONY: all test check demo sim fuzz reference bench clean

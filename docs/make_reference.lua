@@ -1,5 +1,5 @@
 -- Writes docs/reference/ from the LuaCATS comments of the Lua sources:
---   lua5.4 docs/make_reference.lua [ROOT [OUT]]
+--   build/flowrun lua docs/make_reference.lua [ROOT [OUT]]
 -- A comment block is a run of --- lines; it documents the function or field that follows.
 local root = arg[1] or "."
 local out = arg[2] or root .. "/docs/reference"
@@ -123,8 +123,29 @@ end
 list:close()
 table.sort(modules, function(a, b) return a.name < b.name end)
 
+-- The option table of core/engine/option.c.
+local function options_page()
+  local page = {"# Options of tasks and flows\n",
+    "`fr.task(name, {…}, fn)`, `fr.flow(name, {…}, fn)` and `task:with{…}` take these options. "
+      .. "Durations are seconds or text such as \"90s\", \"5m\", \"1h30m\".\n",
+    "| option | of | type | default | |", "|---|---|---|---|---|"}
+  for _, o in ipairs(require("flowrun.core.option").list()) do
+    local scopes = {}
+    for _, scope in ipairs {"task", "flow", "with"} do
+      if o[scope] then scopes[#scopes + 1] = scope end
+    end
+    local kind = o.choices and table.concat(o.choices, ", ") or o.type
+    local name = o.within and o.within .. "." .. o.name or o.name
+    page[#page + 1] = ("| `%s` | %s | %s | %s | %s%s |"):format(name, table.concat(scopes, ", "),
+      kind, o.preset or "", o.doc:gsub("|", "\\|"), o.built and "" or " *Not built yet.*")
+  end
+  return table.concat(page, "\n") .. "\n"
+end
+
+write(out .. "/options.md", options_page())
 local index = {"# Reference\n",
-  "Made by docs/make_reference.lua from the comments in the sources.\n"}
+  "Made by docs/make_reference.lua from the comments in the sources.\n",
+  "- [Options of tasks and flows](options.md)"}
 for _, module in ipairs(modules) do
   if module.about or #module.entries > 0 then
     local page = {"# " .. module.name .. "\n", module.about or ""}
@@ -134,7 +155,7 @@ for _, module in ipairs(modules) do
     end
     local text = table.concat(page, "\n"):gsub("[ \n]+$", "")
     write(("%s/%s.md"):format(out, module.name), text .. "\n")
-    local first = (module.about or ""):match("^[^\n]*")
+    local first = (module.about or ""):gsub("\n\n.*", ""):gsub("\n", " "):gsub("%. .*", ".")
     index[#index + 1] = ("- [%s](%s.md): %s"):format(module.name, module.name, first)
   end
 end

@@ -172,9 +172,11 @@ describe("a flow body", function()
     expect(run("flow", "return tostring({})")).to_equal("table: (no address)")
     expect(run("flow", "return tostring(print)")).to_equal("function: (no address)")
     expect(run("flow", "return string.format('%s %d%%', {}, 5)")).to_equal("table: (no address) 5%")
-    expect(run("flow", "return tostring(setmetatable({}, {__tostring = function() return 'x' end}))"))
+    local body = "return tostring(setmetatable({}, {__tostring = function() return 'x' end}))"
+    expect(run("flow", body))
       .to_equal("x")
-    expect(run("flow", "return tostring(setmetatable({}, {__name = 'P'}))")).to_equal("P: (no address)")
+    body = "return tostring(setmetatable({}, {__name = 'P'}))"
+    expect(run("flow", body)).to_equal("P: (no address)")
     expect(run("task", "return tostring({})")).to_match("^table: 0x")
     expect(run("flow", "return tostring(1.5) .. tostring(nil)")).to_equal("1.5nil")
   end)
@@ -200,7 +202,8 @@ end)
 
 describe("a task body", function()
   it("may use clocks, random numbers and files", function()
-    expect(run("task", "return os.time() > 0 and math.random() < 1 and os.clock() >= 0")).to_be_true()
+    local body = "return os.time() > 0 and math.random() < 1 and os.clock() >= 0"
+    expect(run("task", body)).to_be_true()
     local path = t.temp_dir() .. "/x"
     expect(run("task", ([[local f = assert(io.open(%q, "w")) f:write("hi") f:close()
       for line in io.lines(%q) do return line end]]):format(path, path))).to_equal("hi")
@@ -216,7 +219,8 @@ describe("a task body", function()
 
   it("prints and writes where it is told", function()
     local out = {}
-    run("task", "print(1, nil, 'x') io.write('a', 2) io.stdout:write('b'):write('c') io.stderr:write('d')",
+    run("task", "print(1, nil, 'x') io.write('a', 2) io.stdout:write('b'):write('c') "
+      .. "io.stderr:write('d')",
       {write = function(text) out[#out + 1] = text end})
     expect(table.concat(out)).to_equal("1\tnil\tx\na2bcd")
   end)
