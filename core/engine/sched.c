@@ -334,6 +334,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
         note_failure(s, id);
     }
     s->stats.degraded += why == FR_BECAUSE_DEGRADED;
+    sched_count_end(s, n);
     live_remove(s, n);
     if (n->kind == CALL_SPAWN) {
         sched_arrived(s, id);
@@ -624,6 +625,7 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
     n->list_dep.node = FR_NO_NODE;
     sched_move(s, n, FR_WAITING, FR_BECAUSE_DEPS);
     s->stats.calls++;
+    s->tasks[c->task].stats.calls++;
     n->queued = s->wall;
     int rc = call_key(s, c, n, err);
     if (rc != FR_OK) {

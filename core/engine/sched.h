@@ -144,6 +144,16 @@ typedef struct fr_sched_stats {
 } fr_sched_stats;
 void fr_sched_get_stats(const fr_sched *s, fr_sched_stats *out);
 
+typedef struct fr_task_stats {        // of all calls of one task (or map, subflow …) so far
+    const char *name;
+    uint32_t calls, ended, failed, running, retries, recorded;
+    uint64_t items, items_done;
+    int64_t first_started, last_ended;    // wall ns, 0 = none yet
+    int64_t busy_ns, longest_ns;          // sum and maximum over calls, of their last attempts
+} fr_task_stats;
+// By order of first call; false when there is no i-th.
+bool fr_sched_task_stats(const fr_sched *s, uint32_t i, fr_task_stats *out);
+
 typedef struct fr_node_info {         // of one call, for displays; pointers are borrowed
     uint32_t row, attempt, items, items_done, items_failed, branch;
     fr_call_kind kind;

@@ -20,6 +20,10 @@ void fr_sched_started(fr_sched *s, fr_attempt *a, int64_t wall_ns)
             s->running = fr_realloc(s->running, s->cap_running * sizeof *s->running);
         }
         s->running[s->n_running++] = ra->node;
+        fr_task_stats *t = &s->tasks[n->task].stats;
+        t->running++;
+        n->counted = true;
+        t->first_started = t->first_started == 0 ? wall_ns : t->first_started;
         sched_event(s, FR_MOMENT_STARTED, ra->node);
     }
     if (n->opts->timeout_ns > 0) {
@@ -50,6 +54,9 @@ static void start_retry(fr_sched *s, uint32_t id, const fr_value *error)
     n->due = n->ended + delay;
     sched_move(s, n, FR_SCHEDULED, FR_BECAUSE_RETRY);
     s->stats.retries++;
+    s->tasks[n->task].stats.retries++;
+    s->tasks[n->task].stats.running -= n->counted;
+    n->counted = false;
     fr_record r;
     sched_record_of(s, n, &r);
     r.type = FR_REC_RETRY;

@@ -107,6 +107,31 @@ void fr_sched_info(const fr_sched *s, uint32_t id, fr_node_info *out)
     }
 }
 
+void sched_count_end(fr_sched *s, const node *n)
+{
+    fr_task_stats *t = &s->tasks[n->task].stats;
+    t->ended++;
+    t->running -= n->counted;
+    t->failed += n->state == FR_FAILED || n->state == FR_STOPPED;
+    if (n->started != 0) {
+        int64_t ns = FR_MAX(n->ended - n->started, 0);
+        t->busy_ns += ns;
+        t->longest_ns = FR_MAX(t->longest_ns, ns);
+        t->first_started = t->first_started == 0 ? n->started : FR_MIN(t->first_started, n->started);
+    }
+    t->last_ended = FR_MAX(t->last_ended, n->ended);
+}
+
+bool fr_sched_task_stats(const fr_sched *s, uint32_t i, fr_task_stats *out)
+{
+    if (i >= s->n_tasks) {
+        return false;
+    }
+    *out = s->tasks[i].stats;
+    out->name = s->tasks[i].name;
+    return true;
+}
+
 uint32_t fr_sched_count(const fr_sched *s)
 {
     return s->n_nodes;

@@ -64,7 +64,7 @@ typedef struct node {
     uint32_t n_args, n_deps, n_after;
     uint32_t body;                    // FLOW, SPAWN: the branch of its body
     uint8_t kind, state, reason;
-    bool seen, handled, recorded, delayed, user_key, live, timed_out;
+    bool seen, handled, recorded, delayed, user_key, live, timed_out, counted;
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;
     const fr_task_opts *opts;
@@ -110,6 +110,7 @@ typedef struct task_name {
     char *name;
     fr_hash hash;
     double mean_ns;                   // of finished bodies; 0 = unknown
+    fr_task_stats stats;
 } task_name;
 
 struct fr_sched {
@@ -190,6 +191,7 @@ void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item
 bool sched_stopping(const fr_sched *s);
 fr_value *sched_dep_value(fr_sched *s, fr_dep d);         // a new reference, or NULL
 void sched_free_args(node *n);
+void sched_count_end(fr_sched *s, const node *n);         // in the statistics of its task
 void sched_make_ready(fr_sched *s, uint32_t branch);      // it may go on
 uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label);   // takes label
 

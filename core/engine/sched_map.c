@@ -264,6 +264,8 @@ void sched_map_start(fr_sched *s, uint32_t id)
     }
     s->stats.items += m->n;
     s->stats.items_done += m->done;
+    s->tasks[n->task].stats.items += m->n;
+    s->tasks[n->task].stats.items_done += m->done;
     n->queued = p != NULL && p->queued != 0 ? p->queued : s->wall;
     if (m->done == m->n) {
         end_map(s, id);
@@ -329,6 +331,7 @@ static void retry_item(fr_sched *s, uint32_t id, const fr_item_done *item, const
     int64_t delay = fr_retry_delay(&n->opts->retry, item->attempt, s->env.seed, key);
     *attempts_of(n->map, item->index) = item->attempt;
     s->stats.retries++;
+    s->tasks[n->task].stats.retries++;
     fr_record r;
     sched_record_of(s, n, &r);
     r.type = FR_REC_RETRY;
@@ -358,6 +361,7 @@ static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item)
     set_have(m, item->index);
     m->done++;
     s->stats.items_done++;
+    s->tasks[node_at(s, id)->task].stats.items_done++;
     if (item->flags & FR_ITEM_FAILED) {
         s->stats.items_failed++;
         keep_failure(m, item);
@@ -524,6 +528,8 @@ void sched_map_adopt(fr_sched *s, node *n, past *p)
     n->map = m;
     s->stats.items += m->n;
     s->stats.items_done += m->n;
+    s->tasks[n->task].stats.items += m->n;
+    s->tasks[n->task].stats.items_done += m->n;
 }
 
 fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err)

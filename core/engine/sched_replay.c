@@ -261,6 +261,8 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
         sched_free_args(n);
     }
     n->seen = p->seq <= s->cursor;
+    s->tasks[n->task].stats.recorded++;
+    sched_count_end(s, n);
     return FR_OK;
 }
 
