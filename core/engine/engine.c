@@ -1,0 +1,504 @@
+#include "core/engine/engine.h"
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/engine/mailbox.h"
+
+#include <uv.h>
+
+#include <string.h>
+
+enum {
+    BUDGET = 1024,                     // resumes per turn of the loop
+    BACKLOG_MAX = 64 << 20,            // bytes the store may lag behind
+};
+
+struct fr_engine {
+    fr_engine_env env;
+    fr_store *store;
+    fr_exec *exec;
+    fr_mailbox *wake;                  // from the store thread
+    fr_run *runs;
+    _Atomic(int) trouble;              // a code the store thread left, with trouble_text
+    fr_err trouble_text;
+    uv_mutex_t lock;
+};
+
+struct fr_run {
+    fr_run *next;
+    fr_engine *engine;
+    fr_sched *sched;
+    fr_store_run *store;
+    fr_code code;
+    fr_run_spec spec;
+    fr_value *params;
+    char *flow;
+    uv_timer_t timer, deadline;
+    uv_idle_t idle;
+    uv_poll_t poll;
+    int handles;                       // open uv handles
+    bool polling, started, ending, ended, pumping, closed;
+    uint64_t barrier;                  // durable place last told to the executor
+};
+
+static void pump(fr_run *r);
+
+// --- what the scheduler wants done ---
+
+static void io_append(void *ctx, const fr_record *record)
+{
+    fr_run *r = ctx;
+    if (r->store != NULL) {
+        fr_store_append(r->store, record);
+    }
+}
+
+static void io_start(void *ctx, fr_attempt *a)
+{
+    fr_run *r = ctx;
+    fr_exec_thread.start(r->engine->exec, a);
+}
+
+static void io_cancel(void *ctx, fr_attempt *a, int code)
+{
+    fr_run *r = ctx;
+    fr_exec_thread.cancel(r->engine->exec, a, code);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    fr_run *r = t->data;
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_sched_timer(r->sched);
+    pump(r);
+}
+
+static void io_timer(void *ctx, int64_t due)
+{
+    fr_run *r = ctx;
+    if (due == INT64_MAX) {
+        (void)uv_timer_stop(&r->timer);
+        return;
+    }
+    int64_t left = FR_MAX(due - fr_clock_mono_ns(), 0);
+    uv_update_time(r->engine->env.loop);
+    (void)uv_timer_start(&r->timer, on_timer, (uint64_t)(left + 999999) / 1000000, 0);
+}
+
+static fr_ran io_resume(void *ctx, uint32_t branch)
+{
+    fr_run *r = ctx;
+    return r->spec.host.resume(r->spec.host.ctx, branch);
+}
+
+static void io_moment(void *ctx, fr_moment what, uint32_t node)
+{
+    fr_run *r = ctx;
+    r->spec.host.moment(r->spec.host.ctx, what, node);
+}
+
+// --- what comes back ---
+
+static void on_started(void *ctx, fr_attempt *a, int64_t wall_ns)
+{
+    (void)ctx;
+    fr_run *r = FR_CONTAINER(a->code, fr_run, code);
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_sched_started(r->sched, a, wall_ns);
+}
+
+static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
+{
+    (void)ctx;
+    fr_run *r = FR_CONTAINER(a->code, fr_run, code);
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_sched_done(r->sched, a, d);
+}
+
+static void on_batch_end(void *ctx)
+{
+    fr_engine *e = ctx;
+    for (fr_run *r = e->runs, *next; r != NULL; r = next) {
+        next = r->next;
+        pump(r);
+    }
+}
+
+static void on_stuck(void *ctx, fr_attempt *a)
+{
+    fr_engine *e = ctx;
+    fr_run *r = FR_CONTAINER(a->code, fr_run, code);
+    if (e->env.stuck != NULL) {
+        e->env.stuck(e->env.ctx, r);
+    }
+}
+
+static void on_durable(void *ctx, fr_store_run *run, uint64_t seq)   // store thread
+{
+    (void)run;
+    (void)seq;
+    fr_engine *e = ctx;
+    fr_mailbox_wake(e->wake);
+}
+
+static void on_trouble(void *ctx, int code, const fr_err *err)       // store thread
+{
+    fr_engine *e = ctx;
+    uv_mutex_lock(&e->lock);
+    e->trouble_text = err != NULL ? *err : (fr_err)FR_ERR_INIT;
+    uv_mutex_unlock(&e->lock);
+    atomic_store(&e->trouble, code == FR_OK ? -1 : code);
+    fr_mailbox_wake(e->wake);
+}
+
+static bool on_wake(void *ctx)
+{
+    fr_engine *e = ctx;
+    int code = atomic_exchange(&e->trouble, 0);
+    if (code != 0 && e->env.trouble != NULL) {
+        uv_mutex_lock(&e->lock);
+        fr_err err = e->trouble_text;
+        uv_mutex_unlock(&e->lock);
+        e->env.trouble(e->env.ctx, code == -1 ? FR_OK : code, &err);
+    }
+    on_batch_end(e);
+    return true;
+}
+
+// --- runs ---
+
+static void on_closed(uv_handle_t *h)
+{
+    fr_run *r = h->data;
+    r->handles--;
+}
+
+static void close_handles(fr_run *r)
+{
+    if (r->closed) {
+        return;
+    }
+    r->closed = true;
+    uv_close((uv_handle_t *)&r->timer, on_closed);
+    uv_close((uv_handle_t *)&r->deadline, on_closed);
+    uv_close((uv_handle_t *)&r->idle, on_closed);
+    if (r->polling) {
+        uv_close((uv_handle_t *)&r->poll, on_closed);
+    }
+}
+
+static void end_run(fr_run *r)
+{
+    fr_outcome o;
+    fr_sched_outcome(r->sched, &o);
+    if (r->store != NULL) {
+        fr_run_info info = r->spec.info;
+        info.state = o.state;
+        info.reason = o.reason;
+        info.ended = fr_clock_wall_ns();
+        info.result = o.result;
+        info.error = o.error;
+        fr_store_run_update(r->store, &info);
+        fr_store_flush(r->engine->store);
+        fr_store_run_close(r->store);             // returns when all of it is durable
+        r->store = NULL;
+        r->code.log = NULL;
+    }
+    close_handles(r);
+    fr_mailbox_expect(r->engine->wake, -1);
+    r->ended = true;
+    r->spec.host.ended(r->spec.host.ctx, &o);
+}
+
+static void tell_durable(fr_run *r)
+{
+    uint64_t seq = r->store != NULL ? fr_store_durable(r->store) : fr_sched_seq(r->sched);
+    if (seq > r->barrier) {
+        r->barrier = seq;
+        atomic_store(&r->code.durable, seq);
+        fr_sched_durable(r->sched, seq);
+        fr_exec_thread.durable(r->engine->exec);
+    }
+}
+
+static void on_idle(uv_idle_t *h)
+{
+    pump(h->data);
+}
+
+static void pump(fr_run *r)
+{
+    if (!r->started || r->ended || r->pumping) {
+        return;
+    }
+    r->pumping = true;
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    tell_durable(r);
+    bool full = r->store != NULL && fr_store_backlog(r->engine->store) > BACKLOG_MAX;
+    if (!full) {
+        fr_sched_run(r->sched, BUDGET);
+    }
+    if (r->store == NULL) {
+        tell_durable(r);
+    } else {
+        fr_store_flush(r->engine->store);
+    }
+    r->pumping = false;
+    if (fr_sched_ended(r->sched) && !fr_sched_busy(r->sched)) {
+        fr_sched_close_log(r->sched);
+        end_run(r);
+    } else if (!full && fr_sched_busy(r->sched)) {
+        (void)uv_idle_start(&r->idle, on_idle);
+    } else {
+        (void)uv_idle_stop(&r->idle);
+    }
+}
+
+static void take_request(void *ctx, uint64_t id, const char *kind, const char *json)
+{
+    (void)id;
+    (void)json;
+    fr_run *r = ctx;
+    if (strcmp(kind, "cancel") == 0) {
+        fr_run_cancel(r, FR_ECANCELLED, "requested");
+    }
+}
+
+static void on_readable(uv_poll_t *p, int status, int events)
+{
+    (void)events;
+    fr_run *r = p->data;
+    if (status == 0 && r->store != NULL) {
+        (void)!fr_store_requests(r->store, take_request, r, NULL);
+    }
+}
+
+static void on_deadline(uv_timer_t *t)
+{
+    fr_run_cancel(t->data, FR_ETIMEOUT, "the flow's timeout is over");
+}
+
+static int load_record(void *ctx, const fr_record *record, fr_err *err)
+{
+    return fr_sched_load(ctx, record, err);
+}
+
+static int open_store_run(fr_run *r, fr_err *err)
+{
+    fr_store *store = r->engine->store;
+    if (store == NULL) {
+        return FR_OK;
+    }
+    if (r->spec.resume == 0) {
+        return fr_store_run_begin(store, &r->spec.info, &r->store, err);
+    }
+    return fr_store_run_resume(store, r->spec.resume, &r->store, err);
+}
+
+static void make_sched(fr_run *r)
+{
+    fr_io io = {.ctx = r, .append = io_append, .start = io_start, .cancel = io_cancel,
+                .timer = io_timer, .resume = io_resume,
+                .moment = r->spec.host.moment != NULL ? io_moment : NULL};
+    fr_sched_env env = {.io = &io, .code = &r->code, .seed = r->spec.info.seed,
+                        .strict = r->spec.strict, .rerun = r->spec.rerun};
+    r->sched = fr_sched_new(&env);
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+}
+
+static void open_handles(fr_run *r)
+{
+    uv_loop_t *loop = r->engine->env.loop;
+    r->timer.data = r->deadline.data = r->idle.data = r->poll.data = r;
+    (void)uv_timer_init(loop, &r->timer);
+    (void)uv_timer_init(loop, &r->deadline);
+    (void)uv_idle_init(loop, &r->idle);
+    r->handles = 3;
+    int fd = r->store != NULL ? fr_store_run_wakeup_fd(r->store) : -1;
+    if (fd >= 0 && uv_poll_init(loop, &r->poll, fd) == 0) {
+        r->polling = true;
+        r->handles++;
+        (void)uv_poll_start(&r->poll, UV_READABLE, on_readable);
+        uv_unref((uv_handle_t *)&r->poll);
+    }
+    if (r->spec.timeout_ns > 0) {
+        (void)uv_timer_start(&r->deadline, on_deadline, (uint64_t)r->spec.timeout_ns / 1000000, 0);
+    }
+}
+
+int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *err)
+{
+    *out = NULL;
+    fr_run *r = fr_zalloc(sizeof *r);
+    r->engine = e;
+    r->spec = *spec;
+    r->flow = fr_strdup(spec->info.flow);
+    r->spec.info.flow = r->flow;
+    r->params = spec->info.params != NULL ? fr_value_ref(spec->info.params) : NULL;
+    r->spec.info.params = r->params;
+    int rc = open_store_run(r, err);
+    if (rc != FR_OK) {
+        fr_value_unref(r->params);
+        fr_free(r->flow);
+        fr_free(r);
+        return rc;
+    }
+    r->code = (fr_code){.bundle = spec->info.bundle, .name = r->flow, .sources = spec->sources,
+                        .size = spec->sources_size, .seed = spec->info.seed, .log = r->store,
+                        .run = r->store != NULL ? fr_store_run_id(r->store) : 0,
+                        .params = r->params, .flow_attempt = FR_MAX(spec->info.attempt, 1)};
+    r->spec.info.id = r->code.run;
+    make_sched(r);
+    if (spec->resume != 0 && e->store != NULL) {
+        rc = fr_store_records(e->store, spec->resume, load_record, r->sched, err);
+        if (rc == FR_OK && spec->rerun) {
+            fr_sched_drop_unhandled(r->sched);
+        }
+    }
+    open_handles(r);
+    r->next = e->runs;
+    e->runs = r;
+    if (rc != FR_OK) {
+        if (r->store != NULL) {
+            fr_store_run_close(r->store);
+            r->store = NULL;
+        }
+        r->ended = true;
+        fr_run_free(r);
+        return rc;
+    }
+    *out = r;
+    return FR_OK;
+}
+
+void fr_run_start(fr_run *r)
+{
+    r->started = true;
+    fr_mailbox_expect(r->engine->wake, 1);         // keeps the loop alive until the end
+    fr_sched_begin(r->sched);
+    (void)uv_idle_start(&r->idle, on_idle);
+}
+
+void fr_run_free(fr_run *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    FR_ASSERT(r->ended);
+    close_handles(r);
+    while (r->handles > 0) {
+        (void)uv_run(r->engine->env.loop, UV_RUN_NOWAIT);
+    }
+    for (fr_run **p = &r->engine->runs; *p != NULL; p = &(*p)->next) {
+        if (*p == r) {
+            *p = r->next;
+            break;
+        }
+    }
+    fr_sched_free(r->sched);
+    fr_value_unref(r->params);
+    fr_free(r->flow);
+    fr_free(r);
+}
+
+fr_sched *fr_run_sched(fr_run *r)
+{
+    return r->sched;
+}
+
+fr_store_run *fr_run_store(fr_run *r)
+{
+    return r->store;
+}
+
+uint64_t fr_run_id(const fr_run *r)
+{
+    return r->code.run;
+}
+
+fr_code *fr_run_code(fr_run *r)
+{
+    return &r->code;
+}
+
+bool fr_run_ended(const fr_run *r)
+{
+    return r->ended;
+}
+
+void fr_run_cancel(fr_run *r, int code, const char *why)
+{
+    if (r->ended) {
+        return;
+    }
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_sched_cancel(r->sched, code, why);
+    fr_run_kick(r);
+}
+
+void fr_run_kick(fr_run *r)
+{
+    if (r->started && !r->ended) {
+        (void)uv_idle_start(&r->idle, on_idle);
+    }
+}
+
+// --- the engine itself ---
+
+int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
+{
+    *out = NULL;
+    fr_engine *e = fr_zalloc(sizeof *e);
+    e->env = *env;
+    (void)uv_mutex_init(&e->lock);
+    int rc = fr_mailbox_open(env->loop, on_wake, e, &e->wake, err);
+    if (rc != FR_OK) {
+        goto fail;
+    }
+    if (env->home != NULL) {
+        fr_store_env store = {.home = env->home, .relaxed = env->relaxed, .kinds = env->kinds,
+                              .durable = on_durable, .trouble = on_trouble, .ctx = e};
+        rc = fr_store_open(&store, &e->store, err);
+        if (rc != FR_OK) {
+            goto fail;
+        }
+    }
+    fr_exec_env exec = {.loop = env->loop, .bodies = env->bodies, .workers = env->workers,
+                        .started = on_started, .done = on_done, .batch_end = on_batch_end,
+                        .stuck = on_stuck, .ctx = e};
+    rc = fr_exec_thread.open(&e->exec, &exec, err);
+    if (rc == FR_OK) {
+        *out = e;
+        return FR_OK;
+    }
+fail:
+    if (e->store != NULL) {
+        (void)!fr_store_close(e->store, NULL);
+    }
+    if (e->wake != NULL) {
+        fr_mailbox_close(e->wake);
+    }
+    uv_mutex_destroy(&e->lock);
+    fr_free(e);
+    return rc;
+}
+
+void fr_engine_close(fr_engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    fr_exec_thread.close(e->exec);
+    if (e->store != NULL) {
+        (void)!fr_store_close(e->store, NULL);
+    }
+    fr_mailbox_close(e->wake);
+    (void)uv_run(e->env.loop, UV_RUN_NOWAIT);
+    uv_mutex_destroy(&e->lock);
+    fr_free(e);
+}
+
+fr_store *fr_engine_store(fr_engine *e)
+{
+    return e->store;
+}

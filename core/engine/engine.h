@@ -1,0 +1,65 @@
+#pragma once
+// engine -- wires the scheduler, the store and the executor to a libuv loop (DESIGN.md 4).
+//
+// An engine holds R >= 1 runs; the command line uses one per process. Everything here belongs
+// to the thread of the loop. Flow bodies are run by a host (lua/bind/l_flow.c) through
+// fr_flow_host; the engine decides when.
+
+#include "core/engine/sched.h"
+#include "core/engine/store.h"
+
+typedef struct fr_engine fr_engine;
+typedef struct fr_run fr_run;
+
+typedef struct fr_engine_env {
+    struct uv_loop_s *loop;
+    const char *home;                 // NULL: nothing is durable (tests, plain calls)
+    bool relaxed;                     // synchronous=NORMAL
+    uint32_t workers;                 // 0 = one per core
+    const struct fr_body_ops *bodies;
+    fr_object_kinds kinds;
+    // The store or a worker is in trouble that a run cannot survive (fatal), or the disk is
+    // full (code FR_EFULL) or free again (FR_OK).
+    void (*trouble)(void *ctx, int code, const fr_err *err);
+    // What does not stop by itself: execute the program anew as `resume` (ENGINE.md D3).
+    void (*stuck)(void *ctx, fr_run *run);
+    void *ctx;
+} fr_engine_env;
+
+FR_NODISCARD int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err);
+// Ends workers and the store; everything queued is committed first. The loop turns inside.
+void fr_engine_close(fr_engine *e);
+fr_store *fr_engine_store(fr_engine *e);          // NULL without a home
+
+typedef struct fr_flow_host {         // flow bodies, on the engine's thread
+    void *ctx;
+    fr_ran (*resume)(void *ctx, uint32_t branch);
+    void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
+    // Everything ended and is durable. The outcome's pointers live as long as the run.
+    void (*ended)(void *ctx, const fr_outcome *outcome);
+} fr_flow_host;
+
+typedef struct fr_run_spec {
+    fr_run_info info;                 // flow, file, bundle, params, seed, options
+    const void *sources;              // the packed bundle; referenced until the run is freed
+    size_t sources_size;
+    bool strict;                      // durable = "strict"
+    int64_t timeout_ns;               // of the flow; 0 = none
+    uint64_t resume;                  // run to go on with; 0 = a new one
+    bool rerun;                       // with resume: continue a finished run (rerun --failed)
+    fr_flow_host host;
+} fr_run_spec;
+
+// Makes the run (a new row, or the lock and log of an old one). Nothing runs before
+// fr_run_start, so that the host can prepare.
+FR_NODISCARD int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *err);
+void fr_run_start(fr_run *r);
+void fr_run_free(fr_run *r);                      // after it ended
+fr_sched *fr_run_sched(fr_run *r);
+fr_store_run *fr_run_store(fr_run *r);            // NULL without a home
+uint64_t fr_run_id(const fr_run *r);
+fr_code *fr_run_code(fr_run *r);
+void fr_run_cancel(fr_run *r, int code, const char *why);
+bool fr_run_ended(const fr_run *r);
+// Host: flow code changed something outside resume (REPL); look again soon.
+void fr_run_kick(fr_run *r);

@@ -1,0 +1,191 @@
+#include "lua/bind/flow_host.h"
+
+#include "lua/bind/error_value.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char current_key;        // its address: registry key of the current host
+
+fr_host *flow_host_new(lua_State *L)
+{
+    fr_host *h = fr_zalloc(sizeof *h);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    h->L = lua_tothread(L, -1);
+    lua_pop(L, 1);
+    h->branch = FR_NO_BRANCH;
+    fr_arena_init(&h->places);
+    fr_map_init(&h->place_index);
+    return h;
+}
+
+void flow_host_free(fr_host *h)
+{
+    if (h == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < h->n_co; i++) {
+        luaL_unref(h->L, LUA_REGISTRYINDEX, h->co[i]);
+    }
+    fr_free(h->co);
+    fr_arena_fini(&h->places);
+    fr_map_fini(&h->place_index);
+    fr_free(h->sources);
+    fr_free(h);
+}
+
+fr_host *flow_host_current(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &current_key);
+    fr_host *h = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return h;
+}
+
+static void set_current(lua_State *L, fr_host *h)
+{
+    lua_pushlightuserdata(L, h);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &current_key);
+}
+
+const char *flow_host_place(fr_host *h, lua_State *L, int level)
+{
+    lua_Debug ar;
+    if (!lua_getstack(L, level, &ar) || !lua_getinfo(L, "Sl", &ar)) {
+        return NULL;
+    }
+    fr_hash key = {.lo = fr_hash_str(ar.short_src).lo, .hi = (uint64_t)ar.currentline + 1};
+    bool fresh;
+    uint64_t *at = fr_map_put(&h->place_index, key, &fresh);
+    if (fresh) {
+        char text[LUA_IDSIZE + 16];
+        int n = snprintf(text, sizeof text, "%s:%d", ar.short_src, ar.currentline);
+        *at = (uint64_t)(uintptr_t)fr_arena_strndup(&h->places, text, (size_t)n);
+    }
+    return (const char *)(uintptr_t)*at;
+}
+
+void flow_push_value(lua_State *L, const fr_value *v)
+{
+    if (v == NULL) {
+        lua_pushnil(L);
+    } else {
+        marshal_push(L, v, NULL, 0);
+    }
+}
+
+void flow_host_branch(fr_host *h, lua_State *L, uint32_t branch, int nargs)
+{
+    lua_State *co = lua_newthread(L);
+    lua_insert(L, -2 - nargs);                         // below the function and its arguments
+    lua_xmove(L, co, nargs + 1);
+    if (branch >= h->n_co) {
+        h->co = fr_realloc(h->co, (branch + 1) * sizeof *h->co);
+        for (uint32_t i = h->n_co; i <= branch; i++) {
+            h->co[i] = LUA_NOREF;
+        }
+        h->n_co = branch + 1;
+    }
+    h->co[branch] = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static lua_State *branch_thread(fr_host *h, uint32_t branch)
+{
+    lua_rawgeti(h->L, LUA_REGISTRYINDEX, h->co[branch]);
+    lua_State *co = lua_tothread(h->L, -1);
+    lua_pop(h->L, 1);
+    return co;
+}
+
+typedef struct pack_job {
+    lua_State *co;
+    int n;
+    fr_value *out;
+} pack_job;
+
+static fr_value *pack_result(fr_host *h, lua_State *co, int n, fr_value **error)
+{
+    *error = NULL;
+    if (n == 0) {
+        return fr_value_nil();
+    }
+    lua_settop(co, lua_gettop(co) - n + 1);            // the first result
+    marshal *m = marshal_scratch(co);
+    fr_err err = FR_ERR_INIT;
+    fr_value *v = NULL;
+    if (marshal_value(co, -1, "result of the flow", m, &v, &err) == FR_OK) {
+        return v;
+    }
+    bind_push_error(h->L, err.code, err.text, NULL);
+    *error = bind_error_pack(h->L, -1, NULL, NULL);
+    lua_pop(h->L, 1);
+    return NULL;
+}
+
+static void branch_over(fr_host *h, uint32_t branch, lua_State *co, int status, int n)
+{
+    fr_value *error = NULL, *result = NULL;
+    if (status == LUA_OK) {
+        result = pack_result(h, co, n, &error);
+    } else {
+        error = bind_error_of(h->L, co, NULL);
+        (void)lua_resetthread(co);                     // runs its <close> variables
+        lua_settop(co, 0);
+    }
+    luaL_unref(h->L, LUA_REGISTRYINDEX, h->co[branch]);
+    h->co[branch] = LUA_NOREF;
+    fr_sched_branch_end(h->sched, branch, result, error);
+}
+
+static fr_ran host_resume(void *ctx, uint32_t branch)
+{
+    fr_host *h = ctx;
+    lua_State *co = branch_thread(h, branch);
+    int nargs = 0, n = 0;
+    if (lua_status(co) == LUA_OK) {
+        nargs = lua_gettop(co) - 1;                    // first time: the function's arguments
+    }
+    fr_host *before = flow_host_current(h->L);
+    set_current(h->L, h);
+    h->branch = branch;
+    h->running = co;
+    h->gave_way = false;
+    int status = lua_resume(co, h->L, nargs, &n);
+    h->branch = FR_NO_BRANCH;
+    h->running = NULL;
+    set_current(h->L, before);
+    if (status == LUA_YIELD) {
+        lua_pop(co, n);
+        return h->gave_way ? FR_RAN_YIELDED : FR_RAN_BLOCKED;
+    }
+    branch_over(h, branch, co, status, n);
+    return FR_RAN_ENDED;
+}
+
+static void host_moment_note(void *ctx, fr_moment what, uint32_t node)
+{
+    fr_host *h = ctx;
+    host_moment *last = &h->moments[(h->moment_tail - 1) % HOST_MOMENTS];
+    if (h->moment_tail != h->moment_head && what == FR_MOMENT_ITEMS && last->what == what &&
+        last->node == node) {
+        return;
+    }
+    if (h->moment_tail - h->moment_head == HOST_MOMENTS) {
+        h->moment_head++;
+        h->moments_lost++;
+    }
+    h->moments[h->moment_tail++ % HOST_MOMENTS] = (host_moment){what, node};
+}
+
+static void host_ended(void *ctx, const fr_outcome *outcome)
+{
+    fr_host *h = ctx;
+    h->ended = true;
+    h->outcome = *outcome;
+}
+
+fr_flow_host flow_host_ops(fr_host *h)
+{
+    return (fr_flow_host){.ctx = h, .resume = host_resume, .moment = host_moment_note,
+                          .ended = host_ended};
+}

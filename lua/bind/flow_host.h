@@ -1,0 +1,70 @@
+#pragma once
+// flow_host -- runs flow bodies as coroutines of one Lua state for the engine's scheduler.
+//
+// One fr_host per run; it belongs to the thread of its Lua state. l_flow.c binds what flow
+// code calls (tasks, handles, waits); l_engine.c makes runs and reads them.
+
+#include "core/base/map.h"
+#include "core/base/mem.h"
+#include "core/engine/engine.h"
+#include "lua/bind/bind.h"
+#include "lua/bind/marshal.h"
+
+#define FLOW_HANDLE "flowrun.Handle"
+#define FLOW_OPTS   "flowrun.TaskOptions"
+#define FLOW_RUN    "flowrun.Run"
+
+enum { HOST_MOMENTS = 512, HOST_CALLS = 1024 };
+
+typedef struct host_moment {
+    fr_moment what;
+    uint32_t node;
+} host_moment;
+
+typedef struct fr_host {
+    lua_State *L;                     // the state's main thread
+    fr_run *run;                      // NULL in simulations
+    fr_sched *sched;
+    struct {                          // what flow code may ask
+        uint64_t id, seed;
+        const char *name;
+        uint32_t flow_attempt;
+        const fr_value *params;
+        fr_store_run *log;            // NULL: lines are shown, not kept
+    } info;
+    int *co;                          // by branch: registry reference of its coroutine
+    uint32_t n_co;
+    uint32_t branch;                  // the one that runs, FR_NO_BRANCH between
+    lua_State *running;               // its coroutine
+    uint32_t calls;                   // since it last gave way
+    bool gave_way, ended, dead;
+    fr_outcome outcome;
+    host_moment moments[HOST_MOMENTS];   // not yet shown; the oldest are dropped
+    uint32_t moment_head, moment_tail;
+    uint64_t moments_lost;
+    fr_arena places;                  // interned "file:line"
+    fr_map place_index;
+    void *sources;                    // the packed bundle
+} fr_host;
+
+// Task options as the scheduler wants them, made by flow.options{…}; kept by the task.
+typedef struct flow_opts {
+    fr_task_opts o;
+    fr_value *fallback;
+} flow_opts;
+
+typedef struct flow_handle {          // userdata; user value 1 is the Run
+    fr_host *host;
+    uint32_t node, output;
+} flow_handle;
+
+fr_host *flow_host_new(lua_State *L);
+void flow_host_free(fr_host *h);                       // after its run was freed
+fr_flow_host flow_host_ops(fr_host *h);
+// Anchors the function (or coroutine) on top of L as the body of a branch; pops it and its n
+// arguments.
+void flow_host_branch(fr_host *h, lua_State *L, uint32_t branch, int nargs);
+// The host whose flow code runs in this state now; NULL outside flow code.
+fr_host *flow_host_current(lua_State *L);
+const char *flow_host_place(fr_host *h, lua_State *L, int level);   // "file.lua:12" of a caller
+void flow_push_value(lua_State *L, const fr_value *v); // nil for NULL

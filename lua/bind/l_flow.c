@@ -1,0 +1,790 @@
+// flowrun.core.flow -- what flow code calls: tasks, handles, waits, recorded values.
+//
+// A callable (task, or what task:with{} made) is a table with integer fields: [1] name
+// "module:task", [2] its flow_opts, [3] the function, [4] key (string, function or nil),
+// [5] list of handles to wait for. lua/flowrun/task.lua makes them.
+#include "lua/bind/error_value.h"
+#include "lua/bind/flow_host.h"
+
+#include <string.h>
+
+enum { FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER };
+enum { OUTPUT_BITS = 16, MAX_DEPS = 1 << 20 };
+
+static flow_handle *test_handle(lua_State *L, int idx)
+{
+    return luaL_testudata(L, idx, FLOW_HANDLE);
+}
+
+static flow_handle *check_handle(lua_State *L, int idx)
+{
+    return luaL_checkudata(L, idx, FLOW_HANDLE);
+}
+
+static bool handle_id(void *ctx, lua_State *L, int idx, uint64_t *id)
+{
+    flow_handle *h = test_handle(L, idx);
+    if (h == NULL || h->host != ctx) {
+        return false;
+    }
+    *id = (uint64_t)h->node << OUTPUT_BITS | h->output;
+    return true;
+}
+
+static fr_dep dep_of(uint64_t id)
+{
+    return (fr_dep){.node = (uint32_t)(id >> OUTPUT_BITS), .output = id & ((1u << OUTPUT_BITS) - 1)};
+}
+
+static void push_handle(lua_State *L, fr_host *host, uint32_t node, uint32_t output)
+{
+    flow_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (flow_handle){host, node, output};
+    luaL_setmetatable(L, FLOW_HANDLE);
+}
+
+// The host whose branch this very coroutine is; raises otherwise.
+static fr_host *in_branch(lua_State *L, const char *what)
+{
+    fr_host *h = flow_host_current(L);
+    if (h == NULL || h->branch == FR_NO_BRANCH) {
+        (void)bind_fail(L, FR_ESTATE, "%s works only in the body of a flow", what);
+    }
+    if (h->running != L) {
+        (void)bind_fail(L, FR_ESTATE,
+                        "%s inside a coroutine of your own: use fr.spawn(function() ... end), "
+                        "which the engine records", what);
+    }
+    return h;
+}
+
+static int give_way_k(lua_State *L, int status, lua_KContext n)
+{
+    (void)status;
+    (void)L;
+    return (int)n;
+}
+
+// Every 1,024 calls the loop gets its turn, so that Ctrl-C, timers and progress live.
+static int return_handles(lua_State *L, fr_host *h, int n)
+{
+    if (++h->calls < HOST_CALLS || !lua_isyieldable(L)) {
+        return n;
+    }
+    h->calls = 0;
+    h->gave_way = true;
+    return lua_yieldk(L, 0, n, give_way_k);
+}
+
+// --- task calls ---
+
+static int plain_k(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L);
+}
+
+// Outside a flow branch a call just runs the function (ENGINE.md C5).
+static int plain_call(lua_State *L)
+{
+    lua_rawgeti(L, 1, FIELD_FN);
+    lua_replace(L, 1);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, plain_k);
+    return plain_k(L, LUA_OK, 0);
+}
+
+static const char *user_key(lua_State *L, int first, int n)
+{
+    switch (lua_rawgeti(L, 1, FIELD_KEY)) {
+    case LUA_TNIL:
+        return NULL;
+    case LUA_TFUNCTION:
+        luaL_checkstack(L, n + 1, "too many arguments");
+        for (int i = 0; i < n; i++) {
+            lua_pushvalue(L, first + i);
+        }
+        lua_call(L, n, 1);
+        break;
+    default:
+        break;
+    }
+    if (lua_type(L, -1) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER) {
+        (void)bind_fail(L, FR_ETYPE, "key: expected a string, got %s", luaL_typename(L, -1));
+    }
+    return lua_tostring(L, -1);
+}
+
+static void fill_deps(lua_State *L, const marshal *m, fr_call *c)
+{
+    if (m->deps == 0) {
+        return;
+    }
+    fr_dep *deps = lua_newuserdatauv(L, m->deps * sizeof *deps, 0);
+    for (uint32_t i = 0; i < m->deps; i++) {
+        deps[i] = dep_of(m->dep[i]);
+    }
+    c->deps = deps;
+    c->n_deps = m->deps;
+}
+
+static void fill_after(lua_State *L, fr_host *h, fr_call *c)
+{
+    if (lua_rawgeti(L, 1, FIELD_AFTER) != LUA_TTABLE) {
+        return;
+    }
+    int list = lua_gettop(L);
+    uint32_t n = (uint32_t)lua_rawlen(L, list);
+    fr_dep *after = lua_newuserdatauv(L, (n + 1) * sizeof *after, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        lua_rawgeti(L, list, (lua_Integer)i + 1);
+        flow_handle *d = test_handle(L, -1);
+        if (d == NULL || d->host != h) {
+            (void)bind_fail(L, FR_ETYPE, "after[%d]: expected a handle of this run, got %s",
+                            (int)i + 1, luaL_typename(L, -1));
+        }
+        after[i] = (fr_dep){d->node, d->output};
+        lua_pop(L, 1);
+    }
+    c->after = after;
+    c->n_after = n;
+}
+
+static void begin_call(lua_State *L, fr_host *h, fr_call_kind kind, fr_call *c)
+{
+    *c = (fr_call){.kind = kind, .branch = h->branch, .list_dep = {FR_NO_NODE, 0}};
+    lua_rawgeti(L, 1, FIELD_NAME);
+    c->task = fr_sched_task(h->sched, luaL_checkstring(L, -1));
+    lua_pop(L, 1);
+    lua_rawgeti(L, 1, FIELD_OPTS);
+    flow_opts *o = luaL_checkudata(L, -1, FLOW_OPTS);
+    lua_pop(L, 1);                                     // the callable keeps it
+    c->opts = &o->o;
+    c->where = flow_host_place(h, L, 1);
+}
+
+static int raise_packing(lua_State *L, marshal *m, const fr_err *err)
+{
+    marshal_clear(m);
+    return bind_raise(L, err->code, err);
+}
+
+static int push_handles(lua_State *L, fr_host *h, uint32_t node, uint32_t outputs)
+{
+    if (outputs <= 1) {
+        push_handle(L, h, node, 0);
+        return return_handles(L, h, 1);
+    }
+    luaL_checkstack(L, (int)outputs, "too many outputs");
+    for (uint32_t i = 1; i <= outputs; i++) {
+        push_handle(L, h, node, i);
+    }
+    return return_handles(L, h, (int)outputs);
+}
+
+// task(...): in a flow branch makes a call and returns its handles, at once.
+static int task_call(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    fr_host *h = flow_host_current(L);
+    if (h == NULL || h->branch == FR_NO_BRANCH || h->running != L) {
+        if (h != NULL && h->branch != FR_NO_BRANCH) {
+            (void)in_branch(L, "a task call");
+        }
+        return plain_call(L);
+    }
+    int n = lua_gettop(L) - 1;
+    fr_call c;
+    begin_call(L, h, FR_CALL_TASK, &c);
+    c.key = user_key(L, 2, n);
+    fill_after(L, h, &c);
+    fr_value **args = marshal_box(L);
+    marshal *m = marshal_scratch(L);
+    m->handle = handle_id;
+    m->ctx = h;
+    fr_err err = FR_ERR_INIT;
+    if (n > 0) {
+        if (marshal_pack_list(L, 2, n, "argument", m, &err) != FR_OK) {
+            return raise_packing(L, m, &err);
+        }
+        fill_deps(L, m, &c);
+        *args = marshal_take(m);
+    }
+    c.args = *args;
+    c.n_args = (uint32_t)n;
+    uint32_t node;
+    int rc = fr_sched_call(h->sched, &c, &node, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    return push_handles(L, h, node, c.opts->n_outputs);
+}
+
+// map(task, list, ...): the list may be a handle; further arguments are constants.
+static int task_map(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkany(L, 2);
+    fr_host *h = in_branch(L, "map");
+    int n = lua_gettop(L) - 2;
+    fr_call c;
+    begin_call(L, h, FR_CALL_MAP, &c);
+    if (c.opts->n_outputs > 1) {
+        return bind_fail(L, FR_EUNSUPPORTED, "map: a task with several outputs cannot be mapped; "
+                                             "return one table");
+    }
+    flow_handle *list = test_handle(L, 2);
+    if (list == NULL && !lua_istable(L, 2)) {
+        return bind_fail(L, FR_ETYPE, "map: expected a list or a handle of one, got %s",
+                         luaL_typename(L, 2));
+    }
+    c.key = user_key(L, 2, 1);
+    fill_after(L, h, &c);
+    fr_value **both = marshal_box(L), **args = marshal_box(L);
+    marshal *m = marshal_scratch(L);
+    m->handle = handle_id;
+    m->ctx = h;
+    fr_err err = FR_ERR_INIT;
+    if (n > 0) {
+        if (marshal_pack_list(L, 3, n, "argument", m, &err) != FR_OK) {
+            return raise_packing(L, m, &err);
+        }
+        fill_deps(L, m, &c);
+        *args = marshal_take(m);
+        m->handle = handle_id;
+        m->ctx = h;
+    }
+    if (list != NULL) {
+        c.list_dep = (fr_dep){list->node, list->output};
+    } else {
+        if (c.n_deps > 0) {
+            m->handle = NULL;                          // one numbering of handles: the constants'
+        }
+        if (marshal_value(L, 2, "list", m, both, &err) != FR_OK) {
+            return raise_packing(L, m, &err);
+        }
+        c.list = *both;
+    }
+    c.args = *args;
+    c.n_args = (uint32_t)n;
+    uint32_t node;
+    int rc = fr_sched_call(h->sched, &c, &node, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    push_handle(L, h, node, 0);
+    return return_handles(L, h, 1);
+}
+
+// subflow(callable, fn, params): runs fn(params) in a branch of its own.
+static int flow_subflow(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 3);
+    fr_host *h = in_branch(L, "a flow call");
+    fr_call c;
+    begin_call(L, h, FR_CALL_FLOW, &c);
+    fr_value **args = marshal_box(L);
+    marshal *m = marshal_scratch(L);
+    fr_err err = FR_ERR_INIT;
+    if (marshal_value(L, 3, "params", m, args, &err) != FR_OK) {
+        return raise_packing(L, m, &err);
+    }
+    c.args = *args;
+    c.n_args = 1;
+    uint32_t node, branch;
+    int rc = fr_sched_subflow(h->sched, &c, &node, &branch, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    if (branch != FR_NO_BRANCH) {
+        lua_pushvalue(L, 2);
+        lua_pushvalue(L, 3);
+        flow_host_branch(h, L, branch, 1);
+    }
+    push_handle(L, h, node, 0);
+    return return_handles(L, h, 1);
+}
+
+static int flow_spawn(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    fr_host *h = in_branch(L, "spawn");
+    int n = lua_gettop(L) - 1;
+    uint32_t node, branch = fr_sched_spawn(h->sched, h->branch, &node);
+    flow_host_branch(h, L, branch, n);
+    push_handle(L, h, node, 0);
+    return return_handles(L, h, 1);
+}
+
+// --- handles ---
+
+static int push_output(lua_State *L, flow_handle *d)
+{
+    const fr_value *v;
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_sched_result(d->host->sched, (fr_dep){d->node, d->output}, &v, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    flow_push_value(L, v);
+    if (d->output > 0 && lua_istable(L, -1)) {
+        (void)lua_geti(L, -1, d->output);
+    }
+    return 1;
+}
+
+static fr_state seen_state(flow_handle *d)
+{
+    fr_reason why;
+    return fr_sched_state(d->host->sched, d->node, &why);
+}
+
+static int raise_cancelled(lua_State *L, int code)
+{
+    return bind_fail(L, code, code == FR_ETIMEOUT ? "the flow's own timeout is over"
+                     : code == FR_EDIVERGED       ? "the run diverged from its record"
+                                                  : "the run was cancelled");
+}
+
+// 0, or raises: the run is being cancelled (or diverged) and the wait will not be answered.
+static void check_stopped(lua_State *L, fr_host *h, uint32_t node)
+{
+    if (fr_sched_seen(h->sched, node)) {
+        return;
+    }
+    int code = fr_sched_cancelled(h->sched);
+    const char *why = fr_sched_divergence(h->sched);
+    if (why != NULL) {
+        fr_err err = FR_ERR_INIT;
+        (void)fr_fail(&err, FR_EDIVERGED, "%s", why);
+        bind_raise_error(L, &err);
+    }
+    (void)raise_cancelled(L, code != FR_OK ? code : FR_ECANCELLED);
+}
+
+static int get_k(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    flow_handle *d = check_handle(L, 1);
+    fr_host *h = d->host;
+    check_stopped(L, h, d->node);
+    fr_state state = seen_state(d);
+    if (state == FR_SUCCESS || state == FR_SKIPPED) {
+        return push_output(L, d);
+    }
+    fr_sched_raised(h->sched, h->branch, d->node);
+    bind_error_push(L, fr_sched_error(h->sched, d->node));
+    return lua_error(L);
+}
+
+static void same_run(lua_State *L, fr_host *h, const flow_handle *d)
+{
+    if (d->host != h) {
+        (void)bind_fail(L, FR_ESTATE, "this handle belongs to another run");
+    }
+}
+
+static int handle_get(lua_State *L)
+{
+    flow_handle *d = check_handle(L, 1);
+    lua_settop(L, 1);
+    fr_host *h = in_branch(L, "handle:get()");
+    same_run(L, h, d);
+    if (!fr_sched_wait(h->sched, h->branch, &d->node, 1, false)) {
+        return lua_yieldk(L, 0, 0, get_k);
+    }
+    return get_k(L, LUA_OK, 0);
+}
+
+static int try_k(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    flow_handle *d = check_handle(L, 1);
+    fr_host *h = d->host;
+    check_stopped(L, h, d->node);
+    fr_state state = seen_state(d);
+    if (state == FR_SUCCESS || state == FR_SKIPPED) {
+        lua_pushboolean(L, true);
+        return 1 + push_output(L, d);
+    }
+    fr_sched_handled(h->sched, d->node);
+    lua_pushnil(L);
+    bind_error_push(L, fr_sched_error(h->sched, d->node));
+    return 2;
+}
+
+static int handle_try(lua_State *L)
+{
+    flow_handle *d = check_handle(L, 1);
+    lua_settop(L, 1);
+    fr_host *h = in_branch(L, "handle:try()");
+    same_run(L, h, d);
+    if (!fr_sched_wait(h->sched, h->branch, &d->node, 1, false)) {
+        return lua_yieldk(L, 0, 0, try_k);
+    }
+    return try_k(L, LUA_OK, 0);
+}
+
+// Recorded, because what it says depends on when it is asked.
+static int handle_state(lua_State *L)
+{
+    flow_handle *d = check_handle(L, 1);
+    fr_host *h = in_branch(L, "handle:state()");
+    same_run(L, h, d);
+    fr_reason why;
+    fr_value **fresh = marshal_box(L);
+    const char *name = fr_state_name(fr_sched_state(h->sched, d->node, &why));
+    *fresh = fr_value_text(name, strlen(name));
+    const fr_value *v;
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_sched_value(h->sched, h->branch, "state", *fresh, &v, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    flow_push_value(L, v);
+    return 1;
+}
+
+static int handle_hint(lua_State *L)
+{
+    lua_Debug ar;
+    const char *what = "used as a value";
+    if (lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.name != NULL) {
+        what = ar.name;
+    }
+    return bind_fail(L, FR_ETYPE,
+                     "this is a handle (of a task that may still run), not its value (%s); "
+                     "write h:get() to wait for the value", what);
+}
+
+static int handle_index(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL) {
+        return 1;
+    }
+    return bind_fail(L, FR_ETYPE,
+                     "this is a handle, not its value: '%s' is not one of its methods (get, try, "
+                     "state); write h:get().%s",
+                     luaL_tolstring(L, 2, NULL), luaL_tolstring(L, 2, NULL));
+}
+
+static int handle_tostring(lua_State *L)
+{
+    flow_handle *d = check_handle(L, 1);
+    if (d->host->dead) {
+        lua_pushliteral(L, "handle of a closed run");
+        return 1;
+    }
+    fr_node_info info;
+    fr_sched_info(d->host->sched, d->node, &info);
+    lua_pushfstring(L, "handle of %s", info.name);
+    return 1;
+}
+
+static int handle_eq(lua_State *L)
+{
+    flow_handle *a = test_handle(L, 1), *b = test_handle(L, 2);
+    if (a == NULL || b == NULL) {
+        return handle_hint(L);
+    }
+    lua_pushboolean(L, a->host == b->host && a->node == b->node && a->output == b->output);
+    return 1;
+}
+
+// --- waits on several, sleep, recorded values ---
+
+static uint32_t *collect(lua_State *L, fr_host *h, uint32_t *n)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    *n = (uint32_t)lua_rawlen(L, 1);
+    uint32_t *nodes = lua_newuserdatauv(L, (*n + 1) * sizeof *nodes, 0);
+    for (uint32_t i = 0; i < *n; i++) {
+        lua_rawgeti(L, 1, (lua_Integer)i + 1);
+        flow_handle *d = test_handle(L, -1);
+        if (d == NULL) {
+            (void)bind_fail(L, FR_ETYPE, "[%d]: expected a handle, got %s", (int)i + 1,
+                            luaL_typename(L, -1));
+        }
+        same_run(L, h, d);
+        nodes[i] = d->node;
+        lua_pop(L, 1);
+    }
+    return nodes;
+}
+
+static int wait_k(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    fr_host *h = in_branch(L, "wait");
+    int code = fr_sched_cancelled(h->sched);
+    if (code != FR_OK) {
+        return raise_cancelled(L, code);
+    }
+    return 0;
+}
+
+// wait(list, any): until all (or any unseen one) of the handles were observed.
+static int flow_wait(lua_State *L)
+{
+    fr_host *h = in_branch(L, "wait");
+    bool any = lua_toboolean(L, 2);
+    uint32_t n, *nodes = collect(L, h, &n);
+    if (n == 0 || fr_sched_wait(h->sched, h->branch, nodes, n, any)) {
+        return wait_k(L, LUA_OK, 0);
+    }
+    return lua_yieldk(L, 0, 0, wait_k);
+}
+
+// peek(handle): nil (not observed), true (succeeded) or false (did not). Deterministic.
+static int flow_peek(lua_State *L)
+{
+    flow_handle *d = check_handle(L, 1);
+    same_run(L, in_branch(L, "peek"), d);
+    if (!fr_sched_seen(d->host->sched, d->node)) {
+        lua_pushnil(L);
+    } else {
+        fr_state state = seen_state(d);
+        lua_pushboolean(L, state == FR_SUCCESS || state == FR_SKIPPED);
+    }
+    return 1;
+}
+
+static int sleep_k(lua_State *L, int status, lua_KContext node)
+{
+    (void)status;
+    fr_host *h = in_branch(L, "sleep");
+    check_stopped(L, h, (uint32_t)node);
+    return 0;
+}
+
+static int flow_sleep(lua_State *L)
+{
+    double seconds = luaL_checknumber(L, 1);
+    luaL_argcheck(L, seconds >= 0 && seconds < 3.0e9, 1, "expected a duration of 0 or more");
+    fr_host *h = in_branch(L, "sleep");
+    fr_call c = {.kind = FR_CALL_SLEEP, .branch = h->branch,
+                 .task = fr_sched_task(h->sched, "sleep"), .list_dep = {FR_NO_NODE, 0},
+                 .where = flow_host_place(h, L, 1), .sleep_ns = (int64_t)(seconds * 1e9)};
+    fr_value **args = marshal_box(L);
+    *args = fr_value_int(c.sleep_ns);
+    c.args = *args;
+    c.n_args = 1;
+    uint32_t node;
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_sched_call(h->sched, &c, &node, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    if (!fr_sched_wait(h->sched, h->branch, &node, 1, false)) {
+        return lua_yieldk(L, 0, node, sleep_k);
+    }
+    return sleep_k(L, LUA_OK, node);
+}
+
+// record(name, value): the value recorded for this use of name; in a first run, `value`.
+static int flow_record(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    fr_host *h = in_branch(L, name);
+    fr_value **fresh = marshal_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = marshal_value(L, 2, name, marshal_scratch(L), fresh, &err);
+    const fr_value *v = NULL;
+    if (rc == FR_OK) {
+        rc = fr_sched_value(h->sched, h->branch, name, *fresh, &v, &err);
+    }
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    flow_push_value(L, v);
+    return 1;
+}
+
+// draw(name): two integers that depend on the run's seed and this use of name only.
+static int flow_draw(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    fr_host *h = in_branch(L, name);
+    fr_hash key = fr_sched_draw(h->sched, h->branch, name);
+    key = fr_hash_mix(key, h->info.seed);
+    lua_pushinteger(L, (lua_Integer)key.hi);
+    lua_pushinteger(L, (lua_Integer)key.lo);
+    return 2;
+}
+
+static int flow_inside(lua_State *L)
+{
+    fr_host *h = flow_host_current(L);
+    lua_pushboolean(L, h != NULL && h->branch != FR_NO_BRANCH);
+    return 1;
+}
+
+static int flow_replaying(lua_State *L)
+{
+    fr_host *h = flow_host_current(L);
+    lua_pushboolean(L, h != NULL && fr_sched_replaying(h->sched));
+    return 1;
+}
+
+// run_info(): {id, flow, attempt, seed, params} of the run whose body runs.
+static int flow_run_info(lua_State *L)
+{
+    fr_host *h = in_branch(L, "fr.run");
+    lua_newtable(L);
+    lua_pushinteger(L, (lua_Integer)h->info.id);
+    lua_setfield(L, -2, "id");
+    lua_pushstring(L, h->info.name);
+    lua_setfield(L, -2, "flow");
+    lua_pushinteger(L, h->info.flow_attempt);
+    lua_setfield(L, -2, "attempt");
+    lua_pushinteger(L, (lua_Integer)h->info.seed);
+    lua_setfield(L, -2, "seed");
+    flow_push_value(L, h->info.params);
+    lua_setfield(L, -2, "params");
+    return 1;
+}
+
+// log(level, text): a line of the flow body; nothing while replaying (ENGINE.md B4).
+static int flow_log(lua_State *L)
+{
+    lua_Integer level = luaL_checkinteger(L, 1);
+    size_t n;
+    const char *text = luaL_checklstring(L, 2, &n);
+    fr_host *h = flow_host_current(L);
+    bool keep = h != NULL && !fr_sched_replaying(h->sched);
+    if (keep && h->info.log != NULL) {
+        (void)fr_store_log(h->info.log, 0, 0, 0, (int)level, text, n);
+    }
+    lua_pushboolean(L, keep);
+    return 1;
+}
+
+// --- options ---
+
+static int opts_gc(lua_State *L)
+{
+    flow_opts *o = luaL_checkudata(L, 1, FLOW_OPTS);
+    fr_value_unref(o->fallback);
+    o->fallback = NULL;
+    return 0;
+}
+
+static double field_number(lua_State *L, const char *name, double otherwise)
+{
+    lua_getfield(L, 1, name);
+    double v = luaL_optnumber(L, -1, otherwise);
+    lua_pop(L, 1);
+    return v;
+}
+
+static int64_t field_ns(lua_State *L, const char *name)
+{
+    double s = field_number(L, name, 0);
+    return s >= 9.0e9 ? INT64_MAX / 2 : (int64_t)(s * 1e9);
+}
+
+static void fill_list(lua_State *L, fr_retry_plan *p)
+{
+    if (lua_getfield(L, 1, "delays") == LUA_TTABLE) {
+        p->backoff = FR_BACKOFF_LIST;
+        for (lua_Integer i = 1; i <= luaL_len(L, -1) && i <= FR_RETRY_LIST; i++) {
+            lua_geti(L, -1, i);
+            p->list_ns[p->n_list++] = (int64_t)(luaL_checknumber(L, -1) * 1e9);
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+// options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
+// cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), fallback_fn=}
+static int flow_options(lua_State *L)
+{
+    static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    flow_opts *o = lua_newuserdatauv(L, sizeof *o, 0);
+    *o = (flow_opts){0};
+    luaL_setmetatable(L, FLOW_OPTS);
+    fr_retry_plan *p = &o->o.retry;
+    p->retries = (uint32_t)field_number(L, "retries", 0);
+    lua_getfield(L, 1, "backoff");
+    p->backoff = (fr_backoff)luaL_checkoption(L, -1, "fixed", curves);
+    lua_pop(L, 1);
+    p->base_ns = field_ns(L, "base");
+    p->cap_ns = field_ns(L, "cap");
+    p->factor = field_number(L, "factor", 2);
+    p->jitter = field_number(L, "jitter", 0);
+    fill_list(L, p);
+    o->o.timeout_ns = field_ns(L, "timeout");
+    o->o.cpu = (uint32_t)field_number(L, "cpu", 1);
+    o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
+    lua_getfield(L, 1, "effect");
+    o->o.effect = lua_toboolean(L, -1);
+    lua_getfield(L, 1, "fallback_fn");
+    o->o.fallback_fn = lua_toboolean(L, -1);
+    lua_getfield(L, 1, "has_fallback");
+    if (lua_toboolean(L, -1) && !o->o.fallback_fn) {
+        lua_getfield(L, 1, "fallback");
+        fr_err err = FR_ERR_INIT;
+        int rc = marshal_value(L, -1, "fallback", marshal_scratch(L), &o->fallback, &err);
+        if (rc != FR_OK) {
+            return bind_raise(L, rc, &err);
+        }
+        o->o.fallback = o->fallback;
+    }
+    lua_settop(L, 2);
+    return 1;
+}
+
+static const luaL_Reg handle_methods[] = {
+    {"get", handle_get},
+    {"try", handle_try},
+    {"state", handle_state},
+    {NULL, NULL},
+};
+
+static const luaL_Reg handle_meta[] = {
+    {"__tostring", handle_tostring}, {"__eq", handle_eq},       {"__newindex", handle_hint},
+    {"__call", handle_hint},         {"__len", handle_hint},    {"__pairs", handle_hint},
+    {"__add", handle_hint},          {"__sub", handle_hint},    {"__mul", handle_hint},
+    {"__div", handle_hint},          {"__mod", handle_hint},    {"__pow", handle_hint},
+    {"__unm", handle_hint},          {"__idiv", handle_hint},   {"__concat", handle_hint},
+    {"__lt", handle_hint},           {"__le", handle_hint},     {NULL, NULL},
+};
+
+static const luaL_Reg functions[] = {
+    {"call", task_call},     {"map", task_map},         {"subflow", flow_subflow},
+    {"spawn", flow_spawn},   {"wait", flow_wait},       {"peek", flow_peek},
+    {"sleep", flow_sleep},   {"record", flow_record},   {"draw", flow_draw},
+    {"inside", flow_inside}, {"replaying", flow_replaying}, {"log", flow_log},
+    {"options", flow_options}, {"run_info", flow_run_info}, {NULL, NULL},
+};
+
+int luaopen_flowrun_core_flow(lua_State *L)
+{
+    if (luaL_newmetatable(L, FLOW_HANDLE)) {
+        luaL_setfuncs(L, handle_meta, 0);
+        luaL_newlib(L, handle_methods);
+        lua_pushcclosure(L, handle_index, 1);
+        lua_setfield(L, -2, "__index");
+        lua_pushliteral(L, "locked");
+        lua_setfield(L, -2, "__metatable");
+    }
+    if (luaL_newmetatable(L, FLOW_OPTS)) {
+        lua_pushcfunction(L, opts_gc);
+        lua_setfield(L, -2, "__gc");
+        lua_pushliteral(L, "locked");
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_pop(L, 2);
+    luaL_newlib(L, functions);
+    return 1;
+}

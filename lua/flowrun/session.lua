@@ -1,0 +1,139 @@
+--- The engine of this process: opened at the first run, closed at exit. `flow:run`, the
+--- command line and the REPL start runs here.
+local bundle = require "flowrun.bundle"
+local engine_core = require "flowrun.core.engine"
+local error_class = require "flowrun.core.error"
+local params = require "flowrun.params"
+
+local session = {}
+
+local engine, home_dir, guard
+
+--- Where runs are kept: $FLOWRUN_HOME, else $XDG_DATA_HOME/flowrun, else
+--- ~/.local/share/flowrun.
+---@return string
+function session.default_home()
+  local dir = os.getenv("FLOWRUN_HOME")
+  if dir and dir ~= "" then return dir end
+  local data = os.getenv("XDG_DATA_HOME")
+  if not data or data == "" then
+    local user = os.getenv("HOME")
+    if not user or user == "" then
+      error_class.raise("invalid", "neither FLOWRUN_HOME, XDG_DATA_HOME nor HOME is set; "
+        .. "say where runs are kept with --home DIR")
+    end
+    data = user .. "/.local/share"
+  end
+  return data .. "/flowrun"
+end
+
+--- The engine, opened if need be. o.home = false keeps nothing (tests).
+---@param o? {home: string|false|nil, workers: integer?, relaxed: boolean?}
+---@return userdata engine
+function session.engine(o)
+  if not engine then
+    o = o or {}
+    home_dir = o.home
+    if home_dir == nil then home_dir = session.default_home() end
+    engine = engine_core.open{home = home_dir or nil, workers = o.workers, relaxed = o.relaxed}
+    guard = setmetatable({}, {__gc = session.close})
+  end
+  return engine
+end
+
+--- Directory of the open engine's store, or nil.
+function session.home() return home_dir or nil end
+
+--- Ends workers and store; everything that ended is on disk then.
+function session.close()
+  local e = engine
+  engine, guard = nil, nil
+  if e then e:close() end
+  return guard
+end
+
+--- Starts a run of a flow of a loaded bundle. Parameters must have been checked.
+---@param loaded table from bundle.load, flow kind; its environment belongs to this run alone
+---@param f flowrun.Flow a flow of it
+---@param p table checked parameters
+---@param o? {seed: integer?, resume: integer?, rerun: boolean?, attempt: integer?, moments: boolean?}
+---@return userdata run
+function session.start(loaded, f, p, o)
+  o = o or {}
+  local run = session.engine():run({
+    flow = f.name, file = loaded.bundle.file, bundle = loaded.bundle.hash,
+    sources = loaded.bundle.sources, params = p, seed = o.seed or session.new_seed(),
+    resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
+    strict = f.options.durable == "strict", timeout = f.options.timeout,
+  }, f.fn)
+  run:start()
+  return run
+end
+
+--- A seed for a new run, from the system.
+---@return integer below 2^53, so that it survives JSON
+function session.new_seed()
+  local f = io.open("/dev/urandom", "rb")
+  local bytes = f and f:read(8)
+  if f then f:close() end
+  local n = bytes and #bytes == 8 and ("<I8"):unpack(bytes) or os.time()
+  return n & 0x1fffffffffffff
+end
+
+---@class flowrun.RunHandle
+---@field id integer
+local RunHandle = {}
+RunHandle.__index = RunHandle
+RunHandle.__name = "flowrun.RunHandle"
+
+function RunHandle:__tostring()
+  return ("run %d of %s: %s"):format(self.id, self.flow, self:state())
+end
+
+--- The state now: RUNNING until everything ended and is durable.
+---@return string
+function RunHandle:state()
+  local o = self.run:outcome()
+  return o and o.state or "RUNNING"
+end
+
+--- Waits for the end; true and the flow's result, or nil and its error.
+---@return boolean?, any
+function RunHandle:try()
+  while not self.run:ended() do engine:turn() end
+  local o = self.run:outcome()
+  if o.state == "SUCCESS" then return true, o.result end
+  return nil, o.error or error_class.new("cancelled", "the run was cancelled")
+end
+
+--- Waits for the end and returns the flow's result, or raises its error.
+---@return any
+function RunHandle:get()
+  local ok, v = self:try()
+  if not ok then error(v, 0) end
+  return v
+end
+
+--- Asks the run to stop; `try` and `get` return when it has.
+function RunHandle:cancel()
+  self.run:cancel("cancelled", "asked by the script")
+end
+
+--- flow:run(params) of a script (see flow.lua): loads the file that defined the flow anew, so
+--- that the run has an environment of its own, and starts it.
+---@param f flowrun.Flow
+---@param p? table
+---@return flowrun.RunHandle
+function session.run(f, p)
+  local checked = params.from_table(f.params, p)
+  local loaded = bundle.load(bundle.of_function(f.fn), "flow")
+  local mine = loaded.registry.flows[f[1]] or loaded.by_name[f.name]
+  if not mine then
+    error_class.raise("load", ("flow '%s' is not defined at the top level of %s")
+      :format(f.name, loaded.bundle.file))
+  end
+  local run = session.start(loaded, mine, checked)
+  return setmetatable({run = run, id = run:id(), flow = f.name}, RunHandle)
+end
+
+return session
