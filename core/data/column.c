@@ -1,6 +1,7 @@
 // Columns made from columns or constants: end to end, other types, nulls filled.
 
 #include "core/base/mem.h"
+#include "core/base/pool.h"
 #include "core/data/bits.h"
 #include "core/data/compute.h"
 
@@ -167,6 +168,45 @@ int fr_compute_cast(const fr_array *a, fr_type type, fr_array **out, fr_err *err
         return cast_time(a, type, out, err);
     }
     return no_cast(a, &type, err);
+}
+
+typedef struct mapping {
+    const fr_array *from;
+    double (*fn)(double);
+    double *to;
+} mapping;
+
+static void map_chunk(void *ctx, size_t c)
+{
+    mapping *m = ctx;
+    int64_t at = (int64_t)c * FR_CHUNK_ROWS,
+            end = FR_MIN(at + FR_CHUNK_ROWS, m->from->length);
+    for (int64_t i = at; i < end; i++) {
+        m->to[i] = fr_array_has(m->from, i) ? m->fn(fr_array_number(m->from, i)) : 0;
+    }
+}
+
+int fr_compute_map(const fr_array *a, double (*fn)(double), fr_array **out, fr_err *err)
+{
+    *out = NULL;
+    if (!fr_kind_number(a->type.kind) && a->type.kind != FR_BOOL) {
+        char name[64];
+        return fr_fail(err, FR_ETYPE, "%s is not numeric", fr_type_name(&a->type, name));
+    }
+    fr_array *to;
+    int rc = fr_array_new(fr_type_of(FR_FLOAT64), a->length, 0, &to, err);
+    if (rc == FR_OK) {
+        mapping m = {a, fn, (double *)(void *)to->values->data};
+        rc = fr_compute_failed(err,
+                               fr_pool_run(fr_compute_chunks(a->length), map_chunk, &m));
+    }
+    rc = rc == FR_OK ? copy_validity(a, to, err) : rc;
+    if (rc != FR_OK) {
+        fr_array_unref(to);
+        return rc;
+    }
+    *out = to;
+    return FR_OK;
 }
 
 // --- end to end ---

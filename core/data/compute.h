@@ -64,6 +64,10 @@ void fr_compute_get(const fr_array *a, int64_t i, fr_scalar *out);
 // Total order: numbers, then NaN, then null; text by bytes. Both of one type.
 int fr_compute_compare(const fr_array *a, int64_t i, const fr_array *b, int64_t j);
 
+// fn of every number as FLOAT64; null stays null.
+FR_NODISCARD int fr_compute_map(const fr_array *a, double (*fn)(double), fr_array **out,
+                                fr_err *err);
+
 // Aggregates skip nulls (first and last do not). NaN is an ordinary number: it makes sum,
 // mean, min, max, std, var, median and quantile NaN. Of no values: sum 0, count 0,
 // nunique 0, all others null.

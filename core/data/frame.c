@@ -1,10 +1,11 @@
 #include "core/data/frame.h"
 
 #include "core/base/mem.h"
+#include "core/base/nearest.h"
 
 #include <string.h>
 
-enum { INDEX_FROM = 12, NEAREST_MAX = 64 };
+enum { INDEX_FROM = 12 };
 
 static void frame_destroy(fr_object *o)
 {
@@ -123,46 +124,9 @@ void fr_frame_unref(const fr_frame *f)
     }
 }
 
-// Edit distance, given up above `most`.
-static size_t distance(const char *a, const char *b, size_t most)
-{
-    size_t n = strlen(a), m = strlen(b), row[NEAREST_MAX + 1];
-    if (n > NEAREST_MAX || m > NEAREST_MAX || (n > m ? n - m : m - n) > most) {
-        return most + 1;
-    }
-    for (size_t j = 0; j <= m; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t above = row[j];
-            bool same = (a[i - 1] | 32) == (b[j - 1] | 32);
-            row[j] = FR_MIN(FR_MIN(above, row[j - 1]) + 1, diagonal + !same);
-            diagonal = above;
-        }
-    }
-    return row[m];
-}
-
-const char *fr_frame_nearest(const fr_frame *f, const char *name)
-{
-    size_t best = FR_MAX(strlen(name) / 3, 1) + 1;
-    const char *found = NULL;
-    for (size_t i = 0; i < f->columns; i++) {
-        size_t d = distance(name, f->names[i], best);
-        if (d < best) {
-            best = d;
-            found = f->names[i];
-        }
-    }
-    return found;
-}
-
 static int no_column(const fr_frame *f, const char *name, fr_err *err)
 {
-    const char *near = fr_frame_nearest(f, name);
+    const char *near = fr_nearest(name, (const char *const *)f->names, f->columns);
     if (near != NULL) {
         return fr_fail(err, FR_ENOTFOUND, "no column \"%s\": did you mean \"%s\"?", name,
                        near);

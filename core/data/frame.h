@@ -32,5 +32,3 @@ FR_NODISCARD int fr_frame_column(const fr_frame *f, const char *name, const fr_a
                                  fr_err *err);
 FR_NODISCARD int fr_frame_slice(const fr_frame *f, int64_t start, int64_t length,
                                 fr_frame **out, fr_err *err);
-// The name nearest to `name` by edit distance, for "did you mean", or NULL.
-const char *fr_frame_nearest(const fr_frame *f, const char *name);
