@@ -1,6 +1,7 @@
 #include "lua/bind/bind.h"
 #include "lua/bind/embed.h"
 #include "lua/bind/vm.h"
+#include "tests/bind/failing.h"
 #include "tests/unit/check.h"
 
 #include <stdlib.h>
@@ -198,26 +199,6 @@ static void a_development_tree_replaces_the_sources(void)
 
 // --- the n-th allocation fails ---
 
-typedef struct budget {
-    long left;                               // allocations until one fails; later ones succeed
-    bool failed;
-} budget;
-
-static void *allocate(void *ud, void *p, size_t old, size_t size)
-{
-    budget *b = ud;
-    (void)old;
-    if (size == 0) {
-        free(p);
-        return NULL;
-    }
-    if ((p == NULL || size > old) && b->left-- == 0) {
-        b->failed = true;
-        return NULL;
-    }
-    return realloc(p, size);
-}
-
 static int run_all(lua_State *L)
 {
     luaL_openlibs(L);
@@ -237,22 +218,23 @@ static int run_all(lua_State *L)
 
 static void every_failing_allocation_is_survived(void)
 {
-    budget b = {.failed = true};
-    long n = 0;
+    failing f = {.failed = true};
+    long n = 0, failures = 0;
     int rc = LUA_ERRMEM;
-    for (; b.failed && n < 100000; n++) {
-        b = (budget){.left = n};
-        lua_State *L = lua_newstate(allocate, &b);
+    for (; f.failed && n < 100000; n++) {
+        f = (failing){.left = n};
+        lua_State *L = lua_newstate(failing_alloc, &f);
         if (L == NULL) {
             continue;
         }
         lua_pushcfunction(L, run_all);
         rc = lua_pcall(L, 0, 1, 0);
+        failures += rc != LUA_OK;
         lua_close(L);
-        FR_ASSERT(alive == 0);
+        FR_ASSERT(alive == 0 && f.bytes == 0);
     }
-    CHECK(n > 300);                          // it really swept
-    CHECK(!b.failed && rc == LUA_OK);        // and came to an undisturbed run
+    CHECK(failures > 300);                   // it really swept
+    CHECK(!f.failed && rc == LUA_OK);        // and came to an undisturbed run
 }
 
 int main(void)
