@@ -117,7 +117,8 @@ void sched_count_end(fr_sched *s, const node *n)
         int64_t ns = FR_MAX(n->ended - n->started, 0);
         t->busy_ns += ns;
         t->longest_ns = FR_MAX(t->longest_ns, ns);
-        t->first_started = t->first_started == 0 ? n->started : FR_MIN(t->first_started, n->started);
+        int64_t first = t->first_started;
+        t->first_started = first == 0 ? n->started : FR_MIN(first, n->started);
     }
     t->last_ended = FR_MAX(t->last_ended, n->ended);
 }

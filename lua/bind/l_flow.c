@@ -33,7 +33,8 @@ static bool handle_id(void *ctx, lua_State *L, int idx, uint64_t *id)
 
 static fr_dep dep_of(uint64_t id)
 {
-    return (fr_dep){.node = (uint32_t)(id >> OUTPUT_BITS), .output = id & ((1u << OUTPUT_BITS) - 1)};
+    return (fr_dep){.node = (uint32_t)(id >> OUTPUT_BITS),
+                    .output = id & ((1u << OUTPUT_BITS) - 1)};
 }
 
 static void push_handle(lua_State *L, fr_host *host, uint32_t node, uint32_t output)

@@ -258,7 +258,9 @@ function methods:sort(keys, options)
     invalid("sort: expected columns such as {\"feeder\", {\"kw\", desc = true}}")
   end
   if keys.desc ~= nil or keys.nulls ~= nil then    -- {"kw", desc = true}
-    if #keys > 1 then invalid("sort: write {\"a\", {\"b\", desc = true}} or sort(keys, {desc = true})") end
+    if #keys > 1 then
+      invalid('sort: write {"a", {"b", desc = true}} or sort(keys, {desc = true})')
+    end
     keys = {keys}
   end
   local names, desc, first = {}, {}, {}

@@ -56,7 +56,8 @@ end
 ---@param loaded table from bundle.load, flow kind; its environment belongs to this run alone
 ---@param f flowrun.Flow a flow of it
 ---@param p table checked parameters
----@param o? {seed: integer?, resume: integer?, rerun: boolean?, attempt: integer?, moments: boolean?}
+---@param o? {seed: integer?, resume: integer?, rerun: boolean?, attempt: integer?,
+---  moments: boolean?}
 ---@return userdata run
 function session.start(loaded, f, p, o)
   o = o or {}

@@ -198,7 +198,8 @@ describe("an array", function()
   local y = frame.array{3, 1, null, 2}
 
   it("has aggregates that skip nulls", function()
-    expect({y:sum(), y:mean(), y:min(), y:max(), y:count(), y:nunique()}).to_equal{6, 2.0, 1, 3, 3, 3}
+    expect({y:sum(), y:mean(), y:min(), y:max(), y:count(), y:nunique()})
+      .to_equal{6, 2.0, 1, 3, 3, 3}
     expect(y:std()).to_be(1.0)
     expect(y:var()).to_be(1.0)
     expect(y:quantile(0.25)).to_be(1.5)
@@ -278,7 +279,8 @@ end)
 describe("sort", function()
   it("is stable, with nulls last and NaN before them", function()
     local nan = 0 / 0
-    local df = frame.from{{"k", {2, null, 1, 2, 1}}, {"x", {nan, 5, null, 1, 7}}, {"i", {1, 2, 3, 4, 5}}}
+    local df = frame.from{{"k", {2, null, 1, 2, 1}}, {"x", {nan, 5, null, 1, 7}},
+      {"i", {1, 2, 3, 4, 5}}}
     local function order(...) return df:sort(...).i:to_table() end
     expect(order("k")).to_equal{3, 5, 1, 4, 2}
     expect(order{{"k", desc = true}}).to_equal{1, 4, 3, 5, 2}
