@@ -55,13 +55,20 @@ FR_NODISCARD int fr_grower_grow(fr_grower *g, uint32_t index, fr_tree *out,
                                 double *importance);
 void fr_tree_fini(fr_tree *t);
 
-// Adds to out[rows] (binary: the value; many classes: out[k * rows + row]) what each of
-// `trees` says. root[t] is the first node of tree t, child numbers count from there.
-// x is row-major float32 with `features` a row.
+// A forest as one flat piece: root[t] is the first node of tree t (child numbers count
+// from there), value_root[t] its first row of values.
 typedef struct fr_forest_view {
     const fr_node *node;
     const uint64_t *root;       // [trees + 1]
-    const float *value;         // [.][classes], many classes
-    const uint64_t *value_root; // [trees + 1]
+    const float *value;         // many classes: [row][classes]
+    const uint64_t *value_root; // many classes: [trees + 1]
     size_t trees, features, classes;
 } fr_forest_view;
+
+// out[k * rows + i]: the mean over trees of the share of class k where row i ends; one
+// row of out (class 1's, or the sum of values for `classes` 0) unless there are more
+// classes.
+FR_NODISCARD int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out,
+                                fr_err *err);
+// Whether every number in it is in range, so that walking it ends: FR_ECORRUPT otherwise.
+FR_NODISCARD int fr_forest_check(const fr_forest_view *v, fr_err *err);

@@ -1,6 +1,7 @@
 #include "lua/bind/object_box.h"
 
 #include "core/data/frame.h"
+#include "core/ml/model.h"
 
 #include <stdbool.h>
 
@@ -13,7 +14,8 @@ static const struct {
     {FR_KIND_MODEL, "flowrun.Model", "flowrun.ml"},
 };
 
-static const fr_object_ops *const kinds[] = {&fr_frame_ops, &fr_array_ops, NULL};
+static const fr_object_ops *const kinds[] = {&fr_frame_ops, &fr_array_ops,
+                                             &fr_model_object_ops, NULL};
 
 static const char mark = 0; // key in a metatable: its userdata are object boxes
 

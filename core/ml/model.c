@@ -1,0 +1,537 @@
+#include "core/ml/model.h"
+
+#include "core/base/mem.h"
+#include "core/base/pool.h"
+#include "core/base/sys.h"
+#include "core/ml/model_file.h"
+#include "core/ml/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops, NULL};
+
+const fr_model_ops *fr_model_kind(const char *name)
+{
+    for (size_t i = 0; fr_model_kinds[i] != NULL; i++) {
+        if (strcmp(fr_model_kinds[i]->name, name) == 0) {
+            return fr_model_kinds[i];
+        }
+    }
+    return NULL;
+}
+
+// ---- options
+
+void fr_model_presets(const fr_model_ops *ops, double *option)
+{
+    for (size_t i = 0; i < FR_MODEL_OPTIONS; i++) {
+        option[i] = i < ops->option_count ? ops->options[i].preset : 0;
+    }
+}
+
+// The place of a word in a list with blanks between; -1 when it is not there.
+static int word_at(const char *list, const char *word, size_t n)
+{
+    for (int k = 0; list != NULL && *list != 0; k++) {
+        size_t len = strcspn(list, " ");
+        if (len == n && memcmp(list, word, n) == 0) {
+            return k;
+        }
+        list += len;
+        list += *list == ' ';
+    }
+    return -1;
+}
+
+int fr_model_option_find(const fr_model_ops *ops, const char *name)
+{
+    for (size_t i = 0; i < ops->option_count; i++) {
+        const fr_model_option *o = &ops->options[i];
+        if (strcmp(o->name, name) == 0 || word_at(o->alias, name, strlen(name)) >= 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int fr_model_option_choice(const fr_model_option *o, const char *text, size_t n)
+{
+    return word_at(o->choices, text, n);
+}
+
+int fr_model_option_check(const fr_model_ops *ops, int row, double value, fr_err *err)
+{
+    const fr_model_option *o = &ops->options[row];
+    bool choice = o->type == FR_MODEL_CHOICE || o->type == FR_MODEL_BOOL ||
+                  (o->type == FR_MODEL_NUMBER_OR_CHOICE && value < 0);
+    bool whole = o->type != FR_MODEL_INT || value == floor(value);
+    if (!choice && !(whole && value >= o->min && value <= o->max)) {
+        return fr_fail(err, FR_EINVAL, "%s: %s must be %s from %.15g to %.15g, got %.15g",
+                       ops->name, o->name,
+                       o->type == FR_MODEL_INT ? "a whole number" : "a number", o->min,
+                       o->max, value);
+    }
+    return FR_OK;
+}
+
+// ---- columns
+
+typedef struct gathered {
+    fr_columns x;
+    const double **column;
+    double **owned; // [count], NULL where a column's buffer is used
+} gathered;
+
+static void gathered_fini(gathered *g)
+{
+    for (size_t f = 0; g->owned != NULL && f < g->x.count; f++) {
+        fr_free(g->owned[f]);
+    }
+    fr_free(g->owned);
+    fr_free(g->column);
+}
+
+static int not_a_feature(const fr_array *a, const char *name, fr_err *err)
+{
+    char type[64];
+    const char *hint = "use hour(when), weekday(when), … in df:with, or leave it out";
+    if (a->type.kind == FR_UTF8 || a->type.kind == FR_CATEGORY) {
+        hint = "code it with ml.ordinal{…} or ml.one_hot{…}, or leave it out with "
+               "features = {…}";
+    }
+    return fr_fail(err, FR_ETYPE, "column `%s` is %s, and a feature must be a number: %s",
+                   name, fr_type_name(&a->type, type), hint);
+}
+
+static int check_present(const fr_array *a, const double *v, const char *name,
+                         fr_err *err)
+{
+    size_t n = (size_t)a->length, i = 0;
+    double sum = 0;
+    for (size_t k = 0; k < n; k++) {
+        sum += v[k] - v[k]; // NaN as soon as one is NaN or infinite
+    }
+    if (sum == 0) {
+        return FR_OK;
+    }
+    while (i < n && !isnan(v[i])) {
+        i++;
+    }
+    if (i == n) {
+        return FR_OK;
+    }
+    return fr_fail(err, FR_EINVAL,
+                   "column `%s` is %s in row %zu: use df:fill or df:dropna first", name,
+                   fr_array_has(a, (int64_t)i) ? "NaN" : "null", i + 1);
+}
+
+static int gather_one(gathered *g, size_t f, const fr_array *a, const char *name,
+                      fr_err *err)
+{
+    bool coded = a->type.kind == FR_CATEGORY && a->type.ordered;
+    if (!fr_kind_number(a->type.kind) && a->type.kind != FR_BOOL && !coded) {
+        return not_a_feature(a, name, err);
+    }
+    if (a->type.kind == FR_FLOAT64 && a->nulls == 0) {
+        g->column[f] = fr_array_f64(a);
+    } else {
+        g->owned[f] = fr_try_alloc(((size_t)a->length + 1) * sizeof(double));
+        if (g->owned[f] == NULL) {
+            return fr_fail(err, FR_ENOMEM, "no memory for %lld values",
+                           (long long)a->length);
+        }
+        int rc = fr_array_to_f64(a, g->owned[f], err);
+        if (rc != FR_OK) {
+            return fr_wrap(err, rc, "column `%s`", name);
+        }
+        g->column[f] = g->owned[f];
+    }
+    return check_present(a, g->column[f], name, err);
+}
+
+static int gather(const fr_frame *x, const char *const *feature, size_t n, gathered *g,
+                  fr_err *err)
+{
+    *g = (gathered){.column = fr_zalloc((n + 1) * sizeof *g->column),
+                    .owned = fr_zalloc((n + 1) * sizeof *g->owned)};
+    g->x = (fr_columns){(size_t)x->rows, n, g->column, feature};
+    int rc = FR_OK;
+    for (size_t f = 0; f < n && rc == FR_OK; f++) {
+        const fr_array *a;
+        rc = fr_frame_column(x, feature[f], &a, err);
+        rc = rc != FR_OK ? rc : gather_one(g, f, a, feature[f], err);
+    }
+    if (rc != FR_OK) {
+        gathered_fini(g);
+    }
+    return rc;
+}
+
+int fr_model_training_hash(const char *const *feature, size_t features, const fr_frame *x,
+                           const char *target, const fr_array *y, fr_hash *out,
+                           fr_err *err)
+{
+    fr_hash h = fr_hash_str(target);
+    h = fr_hash_pair(h, fr_array_hash(y));
+    for (size_t f = 0; f < features; f++) {
+        const fr_array *a;
+        int rc = fr_frame_column(x, feature[f], &a, err);
+        if (rc != FR_OK) {
+            return rc;
+        }
+        h = fr_hash_pair(h, fr_hash_pair(fr_hash_str(feature[f]), fr_array_hash(a)));
+    }
+    *out = h;
+    return FR_OK;
+}
+
+// ---- life
+
+static fr_model *model_new(void)
+{
+    fr_model *m = fr_zalloc(sizeof *m);
+    fr_object_init(&m->object, &fr_model_object_ops);
+    return m;
+}
+
+static void model_destroy(fr_object *o)
+{
+    fr_model *m = (fr_model *)o;
+    if (m->state != NULL) {
+        m->ops->close(m->state);
+    }
+    for (size_t f = 0; f < m->features; f++) {
+        fr_free(m->feature[f]);
+    }
+    fr_free(m->feature);
+    fr_free(m->target);
+    fr_array_unref(m->labels);
+    fr_block_unref(m->image);
+    fr_free(m);
+}
+
+fr_model *fr_model_ref(const fr_model *m)
+{
+    return (fr_model *)fr_object_ref(&m->object);
+}
+
+void fr_model_unref(const fr_model *m)
+{
+    if (m != NULL) {
+        fr_object_unref(&m->object);
+    }
+}
+
+static int open_payload(fr_model *m, const char *path, fr_err *err)
+{
+    int rc = m->ops->open(m, &m->state, err);
+    return rc == FR_ECORRUPT ? fr_wrap(err, rc, "%s is damaged", path) : rc;
+}
+
+int fr_model_open(fr_block *image, const char *path, fr_model **out, fr_err *err)
+{
+    *out = NULL;
+    fr_model *m = model_new();
+    m->image = image;
+    int rc = fr_model_file_read(m, path, err);
+    rc = rc != FR_OK ? rc : open_payload(m, path, err);
+    if (rc != FR_OK) {
+        fr_model_unref(m);
+        return rc;
+    }
+    *out = m;
+    return FR_OK;
+}
+
+// ---- fitting
+
+static int check_target(const fr_model_ops *ops, size_t classes, const char *target,
+                        const fr_array *labels, fr_err *err)
+{
+    if (classes < 2) {
+        fr_buf text;
+        fr_buf_init(&text, 100);
+        if (classes == 1) {
+            fr_target_print(labels, 0, &text);
+        }
+        int rc = fr_fail(err, FR_EINVAL, "%s needs two classes or more, `%s` has %s %s",
+                         ops->title, target, classes == 1 ? "only" : "none",
+                         fr_buf_text(&text));
+        fr_buf_fini(&text);
+        return rc;
+    }
+    if (ops->most_classes > 0 && classes > ops->most_classes) {
+        return fr_fail(err, FR_EINVAL, "%s takes %u classes, `%s` has %zu", ops->title,
+                       ops->most_classes, target, classes);
+    }
+    return FR_OK;
+}
+
+// Turns y into codes and labels, or into numbers.
+static int take_target(fr_model *m, const fr_array *y, int32_t *code, double *number,
+                       fr_target *t, fr_err *err)
+{
+    if (!m->ops->classifies) {
+        int rc = y->nulls > 0 ? fr_fail(err, FR_EINVAL, "`%s` has nulls", m->target)
+                              : fr_array_to_f64(y, number, err);
+        *t = (fr_target){.number = number};
+        return rc != FR_OK ? rc : check_present(y, number, m->target, err);
+    }
+    int rc = fr_target_encode(y, m->target, code, &m->labels, err);
+    size_t classes = rc == FR_OK ? fr_model_classes(m) : 0;
+    rc = rc != FR_OK ? rc : check_target(m->ops, classes, m->target, m->labels, err);
+    *t = (fr_target){.code = code, .classes = classes};
+    return rc;
+}
+
+static int fit_payload(fr_model *m, const fr_frame *x, const fr_array *y, fr_buf *payload,
+                       fr_err *err)
+{
+    gathered g;
+    int rc = gather(x, (const char *const *)m->feature, m->features, &g, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    size_t n = (size_t)x->rows + 1;
+    int32_t *code = fr_try_alloc(n * sizeof *code);
+    double *number = m->ops->classifies ? NULL : fr_try_alloc(n * sizeof *number);
+    fr_target t = {0};
+    if (code == NULL || (!m->ops->classifies && number == NULL)) {
+        rc = fr_fail(err, FR_ENOMEM, "no memory for %zu rows", n);
+    } else {
+        rc = take_target(m, y, code, number, &t, err);
+    }
+    if (rc == FR_OK) {
+        rc = m->ops->fit(&(fr_fit){&g.x, &t, m->option}, payload, err);
+    }
+    rc = rc != FR_OK ? rc : fr_buf_check(payload, err);
+    fr_free(code);
+    fr_free(number);
+    gathered_fini(&g);
+    return rc;
+}
+
+static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_array *y,
+                       fr_err *err)
+{
+    if (x->columns == 0) {
+        return fr_fail(err, FR_EINVAL, "%s needs at least one feature", ops->title);
+    }
+    if (x->rows == 0) {
+        return fr_fail(err, FR_EINVAL, "%s cannot be fitted on no rows", ops->title);
+    }
+    if (y->length != x->rows) {
+        return fr_fail(err, FR_EINVAL, "the features have %lld rows, the target %lld",
+                       (long long)x->rows, (long long)y->length);
+    }
+    return FR_OK;
+}
+
+static const size_t PAYLOAD_MAX = (size_t)1 << 40;
+
+int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *x,
+                 const char *target, const fr_array *y, fr_model **out, fr_err *err)
+{
+    *out = NULL;
+    int rc = check_shape(ops, x, y, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    fr_model *m = model_new();
+    m->ops = ops;
+    m->features = x->columns;
+    m->feature = fr_zalloc((x->columns + 1) * sizeof *m->feature);
+    for (size_t f = 0; f < x->columns; f++) {
+        m->feature[f] = fr_strdup(x->names[f]);
+    }
+    m->target = fr_strdup(target);
+    m->rows = x->rows;
+    memcpy(m->option, option, ops->option_count * sizeof *option);
+    (void)snprintf(m->version, sizeof m->version, "%s", FLOWRUN_VERSION);
+    fr_buf payload;
+    fr_buf_init(&payload, PAYLOAD_MAX);
+    int threads = fr_model_option_find(ops, "threads");
+    unsigned before = fr_pool_limit(0);
+    unsigned most =
+        threads >= 0 && option[threads] > 0 ? (unsigned)option[threads] : before;
+    (void)fr_pool_limit(before > 0 ? FR_MIN(before, most) : most);
+    rc = fit_payload(m, x, y, &payload, err);
+    (void)fr_pool_limit(before);
+    if (threads >= 0) {
+        m->option[threads] = ops->options[threads].preset; // no part of what a model is
+    }
+    if (rc == FR_OK) {
+        rc = fr_model_training_hash((const char *const *)m->feature, m->features, x,
+                                    target, y, &m->training, err);
+    }
+    rc = rc != FR_OK ? rc : fr_model_file_write(m, &payload, &m->image, err);
+    if (rc == FR_OK) {
+        m->payload_size = payload.size;
+        m->payload = m->image->data + m->image->size - payload.size;
+        rc = open_payload(m, "the model", err);
+    }
+    fr_buf_fini(&payload);
+    if (rc != FR_OK) {
+        fr_model_unref(m);
+        return rc;
+    }
+    *out = m;
+    return FR_OK;
+}
+
+// ---- using
+
+static int check_features(const fr_model *m, const fr_frame *x, fr_err *err)
+{
+    for (size_t f = 0; f < m->features; f++) {
+        if (fr_frame_find(x, m->feature[f]) < 0) {
+            const char *near = fr_frame_nearest(x, m->feature[f]);
+            return fr_fail(err, FR_ENOTFOUND,
+                           "the %s needs column `%s`, which the frame lacks%s%s%s",
+                           m->ops->title, m->feature[f],
+                           near != NULL ? ": did you mean `" : "",
+                           near != NULL ? near : "", near != NULL ? "`?" : "");
+        }
+    }
+    return FR_OK;
+}
+
+int fr_model_predict(const fr_model *m, const fr_frame *x, double *out, fr_err *err)
+{
+    gathered g;
+    int rc = check_features(m, x, err);
+    rc = rc != FR_OK ? rc
+                     : gather(x, (const char *const *)m->feature, m->features, &g, err);
+    if (rc == FR_OK) {
+        rc = m->ops->predict(m, &g.x, out, err);
+        gathered_fini(&g);
+    }
+    return rc;
+}
+
+void fr_model_choose(const double *probability, size_t rows, size_t classes,
+                     int32_t *code)
+{
+    for (size_t i = 0; i < rows; i++) {
+        code[i] = 0;
+        for (size_t k = 1; k < classes; k++) {
+            if (probability[k * rows + i] > probability[(size_t)code[i] * rows + i]) {
+                code[i] = (int32_t)k;
+            }
+        }
+    }
+}
+
+// ---- files
+
+static int write_file(const fr_model *m, const char *path, fr_err *err)
+{
+    int fd;
+    int rc = fr_sys_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, err);
+    rc = rc != FR_OK ? rc : fr_sys_write(fd, m->image->data, m->image->size, path, err);
+    fr_sys_close(fd);
+    return rc;
+}
+
+int fr_model_save(const fr_model *m, const char *path, fr_err *err)
+{
+    fr_buf part;
+    fr_buf_init(&part, 1 << 16);
+    fr_buf_printf(&part, "%s.part", path);
+    int rc = fr_buf_check(&part, err);
+    rc = rc != FR_OK ? rc : write_file(m, fr_buf_text(&part), err);
+    rc = rc != FR_OK ? rc : fr_sys_rename(fr_buf_text(&part), path, err);
+    if (rc != FR_OK) {
+        int left = fr_sys_unlink(fr_buf_text(&part), NULL);
+        (void)left; // the first failure is the one to tell
+    }
+    fr_buf_fini(&part);
+    return rc;
+}
+
+static int read_all(int fd, uint8_t *to, size_t n, const char *path, fr_err *err)
+{
+    while (n > 0) {
+        ssize_t k = read(fd, to, n);
+        if (k < 0 && errno == EINTR) {
+            continue;
+        }
+        if (k < 0) {
+            return fr_fail_errno(err, FR_EIO, "reading %s", path);
+        }
+        if (k == 0) {
+            return fr_fail(err, FR_EIO, "reading %s: it became shorter meanwhile", path);
+        }
+        to += k;
+        n -= (size_t)k;
+    }
+    return FR_OK;
+}
+
+// Users' files are read, not mapped: one that is truncated later would end the process.
+int fr_model_load(const char *path, fr_model **out, fr_err *err)
+{
+    *out = NULL;
+    int fd;
+    fr_block *image = NULL;
+    struct stat st;
+    int rc = fr_sys_open(path, O_RDONLY, 0, &fd, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        rc = fr_fail(err, FR_EIO, "%s is not a regular file", path);
+    }
+    rc = rc != FR_OK ? rc : fr_block_new((size_t)st.st_size, &image, err);
+    rc = rc != FR_OK ? rc : read_all(fd, image->data, image->size, path, err);
+    fr_sys_close(fd);
+    if (rc != FR_OK) {
+        fr_block_unref(image);
+        return rc;
+    }
+    return fr_model_open(image, path, out, err);
+}
+
+static fr_hash model_hash(const fr_object *o)
+{
+    return fr_hash_load(((const fr_model *)o)->image->data + 16);
+}
+
+static size_t model_size(const fr_object *o)
+{
+    return ((const fr_model *)o)->image->size + sizeof(fr_model);
+}
+
+static int model_save(const fr_object *o, const char *path, fr_err *err)
+{
+    return write_file((const fr_model *)o, path, err);
+}
+
+static int model_load(const char *path, fr_object **out, fr_err *err)
+{
+    *out = NULL;
+    fr_block *image;
+    fr_model *m;
+    int rc = fr_block_map_file(path, &image, err);
+    rc = rc != FR_OK ? rc : fr_model_open(image, path, &m, err);
+    if (rc == FR_OK) {
+        *out = &m->object;
+    }
+    return rc;
+}
+
+const fr_object_ops fr_model_object_ops = {
+    .name = "model",
+    .kind = FR_KIND_MODEL,
+    .destroy = model_destroy,
+    .hash = model_hash,
+    .size = model_size,
+    .save = model_save,
+    .load = model_load,
+};

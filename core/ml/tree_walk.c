@@ -1,0 +1,227 @@
+// tree_walk -- predicting: rows walk down trees several at a time, because one row's walk
+// is a chain of cache misses that others can fill.
+
+#include "core/base/mem.h"
+#include "core/base/pool.h"
+#include "core/ml/tree.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { BLOCK = 1024 }; // rows per chunk of the pool
+
+// leaf[i] = the leaf of row i of x (row-major), for `rows` rows.
+typedef void (*leaves_fn)(const fr_node *tree, const float *x, size_t features,
+                          size_t rows, uint32_t *leaf);
+
+static void leaves_plain(const fr_node *tree, const float *x, size_t features,
+                         size_t rows, uint32_t *leaf)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = x + i * features;
+        uint32_t k = 0;
+        while (tree[k].feature >= 0) {
+            k = tree[k].left + (row[tree[k].feature] > tree[k].cut);
+        }
+        leaf[i] = k;
+    }
+}
+
+#if defined(__x86_64__)
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,bmi,popcnt")))
+#define AVX2   __attribute__((target("avx2,bmi,popcnt")))
+
+typedef struct wide_walk {
+    __m512i at, row; // node of each lane; first value of its row
+    __mmask16 active;
+} wide_walk;
+
+AVX512 static inline __attribute__((always_inline)) void
+step_512(wide_walk *w, const fr_node *tree, const float *x)
+{
+    // A node is two 8-byte words: cut | feature, left | weight.
+    __m512i word = _mm512_slli_epi32(w->at, 1);
+    const char *base = (const char *)tree;
+    __m512i zero = _mm512_setzero_si512();
+    __m512i f = _mm512_mask_i32gather_epi32(zero, w->active, word, base + 4, 8);
+    w->active = _mm512_mask_cmpge_epi32_mask(w->active, f, zero);
+    __m512 cut =
+        _mm512_mask_i32gather_ps(_mm512_castsi512_ps(zero), w->active, word, base, 8);
+    __m512i left = _mm512_mask_i32gather_epi32(zero, w->active, word, base + 8, 8);
+    __m512 v = _mm512_mask_i32gather_ps(_mm512_castsi512_ps(zero), w->active,
+                                        _mm512_add_epi32(w->row, f), x, 4);
+    __mmask16 right = _mm512_mask_cmp_ps_mask(w->active, v, cut, _CMP_GT_OQ);
+    left = _mm512_mask_add_epi32(left, right, left, _mm512_set1_epi32(1));
+    w->at = _mm512_mask_mov_epi32(w->at, w->active, left);
+}
+
+AVX512 static void leaves_avx512(const fr_node *tree, const float *x, size_t features,
+                                 size_t rows, uint32_t *leaf)
+{
+    const __m512i lane =
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i p = _mm512_set1_epi32((int)features);
+    size_t i = 0;
+    for (; i + 32 <= rows; i += 32) {
+        wide_walk a = {.active = 0xffff}, b = a;
+        a.at = b.at = _mm512_setzero_si512();
+        a.row = _mm512_mullo_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32((int)i)), p);
+        b.row = _mm512_add_epi32(a.row, _mm512_slli_epi32(p, 4));
+        while ((a.active | b.active) != 0) {
+            step_512(&a, tree, x);
+            step_512(&b, tree, x);
+        }
+        _mm512_storeu_si512(leaf + i, a.at);
+        _mm512_storeu_si512(leaf + i + 16, b.at);
+    }
+    leaves_plain(tree, x + i * features, features, rows - i, leaf + i);
+}
+
+typedef struct half_walk {
+    __m256i at, row, active;
+} half_walk;
+
+AVX2 static inline __attribute__((always_inline)) void
+step_256(half_walk *w, const fr_node *tree, const float *x)
+{
+    __m256i word = _mm256_slli_epi32(w->at, 1), zero = _mm256_setzero_si256();
+    const int *base = (const int *)(const void *)tree;
+    __m256i f =
+        _mm256_mask_i32gather_epi32(_mm256_set1_epi32(-1), base + 1, word, w->active, 8);
+    w->active = _mm256_andnot_si256(_mm256_cmpgt_epi32(zero, f), w->active);
+    __m256 on = _mm256_castsi256_ps(w->active);
+    __m256 cut = _mm256_mask_i32gather_ps(_mm256_setzero_ps(),
+                                          (const float *)(const void *)base, word, on, 8);
+    __m256i left = _mm256_mask_i32gather_epi32(zero, base + 2, word, w->active, 8);
+    __m256 v = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x,
+                                        _mm256_add_epi32(w->row, f), on, 4);
+    left = _mm256_sub_epi32(left, _mm256_castps_si256(_mm256_cmp_ps(v, cut, _CMP_GT_OQ)));
+    w->at = _mm256_blendv_epi8(w->at, left, w->active);
+}
+
+AVX2 static void leaves_avx2(const fr_node *tree, const float *x, size_t features,
+                             size_t rows, uint32_t *leaf)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i p = _mm256_set1_epi32((int)features);
+    size_t i = 0;
+    for (; i + 16 <= rows; i += 16) {
+        half_walk a, b;
+        a.at = b.at = _mm256_setzero_si256();
+        a.active = b.active = _mm256_set1_epi32(-1);
+        a.row = _mm256_mullo_epi32(_mm256_add_epi32(lane, _mm256_set1_epi32((int)i)), p);
+        b.row = _mm256_add_epi32(a.row, _mm256_slli_epi32(p, 3));
+        do {
+            step_256(&a, tree, x);
+            step_256(&b, tree, x);
+        } while (!_mm256_testz_si256(a.active, a.active) ||
+                 !_mm256_testz_si256(b.active, b.active));
+        _mm256_storeu_si256((__m256i *)(void *)(leaf + i), a.at);
+        _mm256_storeu_si256((__m256i *)(void *)(leaf + i + 8), b.at);
+    }
+    leaves_plain(tree, x + i * features, features, rows - i, leaf + i);
+}
+
+#endif
+
+static leaves_fn best_leaves(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq")) {
+        return leaves_avx512;
+    }
+    if (__builtin_cpu_supports("avx2")) {
+        return leaves_avx2;
+    }
+#endif
+    return leaves_plain;
+}
+
+typedef struct walk_job {
+    const fr_forest_view *view;
+    const fr_columns *x;
+    double *out;
+    leaves_fn leaves;
+} walk_job;
+
+static void add_values(const walk_job *job, size_t t, const uint32_t *leaf, size_t begin,
+                       size_t n)
+{
+    const fr_forest_view *v = job->view;
+    const fr_node *tree = v->node + v->root[t];
+    double *out = job->out + begin;
+    if (v->classes <= 2) {
+        for (size_t i = 0; i < n; i++) {
+            out[i] += (double)tree[leaf[i]].cut;
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const float *value =
+            v->value + (v->value_root[t] + tree[leaf[i]].left) * v->classes;
+        for (size_t k = 0; k < v->classes; k++) {
+            out[k * job->x->rows + i] += (double)value[k];
+        }
+    }
+}
+
+static int walk_block(void *ctx, size_t chunk)
+{
+    walk_job *job = ctx;
+    const fr_forest_view *v = job->view;
+    size_t p = v->features, begin = chunk * BLOCK,
+           n = FR_MIN(job->x->rows - begin, BLOCK);
+    float *x = fr_try_alloc((n * p + 16) * sizeof *x);
+    if (x == NULL) {
+        return FR_ENOMEM;
+    }
+    for (size_t f = 0; f < p; f++) {
+        const double *from = job->x->column[f] + begin;
+        for (size_t i = 0; i < n; i++) {
+            x[i * p + f] = (float)from[i];
+        }
+    }
+    uint32_t leaf[BLOCK];
+    for (size_t t = 0; t < v->trees; t++) {
+        job->leaves(v->node + v->root[t], x, p, n, leaf);
+        add_values(job, t, leaf, begin, n);
+    }
+    fr_free(x);
+    return FR_OK;
+}
+
+int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out, fr_err *err)
+{
+    walk_job job = {v, x, out, best_leaves()};
+    size_t rows = v->classes > 2 ? v->classes * x->rows : x->rows;
+    memset(out, 0, rows * sizeof *out);
+    int rc = fr_pool_try((x->rows + BLOCK - 1) / BLOCK, walk_block, &job);
+    return rc == FR_OK ? FR_OK : fr_fail(err, rc, "predicting: %s", fr_err_text(rc));
+}
+
+int fr_forest_check(const fr_forest_view *v, fr_err *err)
+{
+    for (size_t t = 0; t < v->trees; t++) {
+        uint64_t nodes = v->root[t + 1] - v->root[t];
+        uint64_t values =
+            v->classes > 2 ? v->value_root[t + 1] - v->value_root[t] : UINT64_MAX;
+        const fr_node *tree = v->node + v->root[t];
+        for (uint64_t k = 0; k < nodes; k++) {
+            const fr_node *n = &tree[k];
+            bool leaf =
+                n->feature == FR_TREE_LEAF && (v->classes <= 2 || n->left < values);
+            bool inner = n->feature >= 0 && (size_t)n->feature < v->features &&
+                         n->left > k && n->left < nodes - 1;
+            if (!leaf && !inner) {
+                return fr_fail(err, FR_ECORRUPT, "tree %zu, node %llu is impossible",
+                               t + 1, (unsigned long long)k);
+            }
+        }
+    }
+    return FR_OK;
+}
