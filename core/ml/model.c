@@ -1,6 +1,7 @@
 #include "core/ml/model.h"
 
 #include "core/base/mem.h"
+#include "core/base/nearest.h"
 #include "core/base/pool.h"
 #include "core/base/sys.h"
 #include "core/ml/model_file.h"
@@ -391,7 +392,8 @@ static int check_features(const fr_model *m, const fr_frame *x, fr_err *err)
 {
     for (size_t f = 0; f < m->features; f++) {
         if (fr_frame_find(x, m->feature[f]) < 0) {
-            const char *near = fr_frame_nearest(x, m->feature[f]);
+            const char *near =
+                fr_nearest(m->feature[f], (const char *const *)x->names, x->columns);
             return fr_fail(err, FR_ENOTFOUND,
                            "the %s needs column `%s`, which the frame lacks%s%s%s",
                            m->ops->title, m->feature[f],
