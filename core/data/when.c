@@ -508,15 +508,15 @@ size_t fr_when_print_duration(int64_t value, fr_unit unit, char out[FR_WHEN_MAX]
             whole %= s;
         }
     }
-    if (whole != 0 || nanos != 0 || n == start) {
-        n += (size_t)snprintf(out + n, FR_WHEN_MAX - n, "%llu", (unsigned long long)whole);
-        if (nanos != 0) {
-            n += (size_t)snprintf(out + n, FR_WHEN_MAX - n, ".%09d", nanos);
-            while (out[n - 1] == '0') {
-                n--;
-            }
+    if (whole != 0 || (nanos == 0 && n == start)) {
+        n += (size_t)snprintf(out + n, FR_WHEN_MAX - n, "%llus", (unsigned long long)whole);
+    }
+    static const char *const small[] = {"ms", "us", "ns"};
+    for (int32_t i = 0, size = 1000000; i < 3; i++, size /= 1000) {
+        if (nanos / size % 1000 != 0) {
+            n += (size_t)snprintf(out + n, FR_WHEN_MAX - n, "%d%s", nanos / size % 1000,
+                                  small[i]);
         }
-        out[n++] = 's';
     }
     out[n] = '\0';
     return n;

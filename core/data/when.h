@@ -40,14 +40,14 @@ FR_NODISCARD int fr_when_check(const char *format, bool *has_time, bool *has_off
 // Digits beyond the unit are cut.
 bool fr_when_value(const fr_when *w, fr_unit unit, int64_t *out);
 
-enum { FR_WHEN_MAX = 48 };
+enum { FR_WHEN_MAX = 56 };
 size_t fr_when_print_date(int64_t days, char out[FR_WHEN_MAX]);             // 2024-01-31
 // 2024-01-31 10:00:00[.fraction, trailing zeros in threes dropped]; `offset_s` shifts a UTC
 // value to local time and, with `zoned`, is written as +HH:MM (Z for 0).
 size_t fr_when_print(int64_t value, fr_unit unit, bool zoned, int32_t offset_s,
                      char out[FR_WHEN_MAX]);
 size_t fr_when_print_time(int64_t nanos, char out[FR_WHEN_MAX]);            // 10:00:00[.f]
-size_t fr_when_print_duration(int64_t value, fr_unit unit, char out[FR_WHEN_MAX]);  // 1d2h3s
+size_t fr_when_print_duration(int64_t value, fr_unit unit, char out[FR_WHEN_MAX]);  // 1d2h3s4ms
 
 // "90s", "1h30m", "15min", "-2d", "250ms", "1w": nanoseconds. Units: ns us ms s m min h d w.
 bool fr_when_parse_duration(const char *s, size_t n, int64_t *nanos);

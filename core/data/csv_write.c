@@ -1,0 +1,408 @@
+#include "core/base/decimal.h"
+#include "core/base/mem.h"
+#include "core/base/pool.h"
+#include "core/base/zone.h"
+#include "core/data/csv_int.h"
+#include "core/data/when.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { ROWS = 4096, WAVE = 32, TRIES = 100, GZIP_OUT = 1 << 18 };
+
+static const size_t TEXT_MAX = (size_t)1 << 40;
+
+void fr_csv_write_defaults(fr_csv_write_options *o)
+{
+    *o = (fr_csv_write_options){.sep = ',', .header = true, .null = ""};
+}
+
+typedef struct writer {
+    const fr_frame *f;
+    const fr_csv_write_options *o;
+    const char *null;             // as written; never empty when a line would be blank
+    size_t null_size;
+    csv_nulls nulls;              // what a reader takes for null
+    fr_zone **zones;              // per column, NULL: none
+    uint64_t special[4];          // bytes that need quotes
+} writer;
+
+static void mark(uint64_t *set, uint8_t c) { set[c >> 6] |= UINT64_C(1) << (c & 63); }
+static bool marked(const uint64_t *set, uint8_t c) { return set[c >> 6] >> (c & 63) & 1; }
+
+static bool needs_quotes(const writer *w, const char *s, size_t n)
+{
+    if (n == 0 || csv_nulls_has(&w->nulls, (const uint8_t *)s, n) ||
+        (n == w->null_size && memcmp(s, w->null, n) == 0)) {
+        return true;
+    }
+    if (s[0] == ' ' || s[0] == '\t' || s[n - 1] == ' ' || s[n - 1] == '\t') {
+        return true;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (marked(w->special, (uint8_t)s[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_text(const writer *w, fr_buf *b, const char *s, size_t n)
+{
+    if (!needs_quotes(w, s, n)) {
+        fr_buf_put(b, s, n);
+        return;
+    }
+    fr_buf_put_u8(b, '"');
+    const char *end = s + n;
+    for (;;) {
+        const char *q = s < end ? memchr(s, '"', (size_t)(end - s)) : NULL;
+        if (q == NULL) {
+            break;
+        }
+        fr_buf_put(b, s, (size_t)(q - s) + 1);
+        fr_buf_put_u8(b, '"');
+        s = q + 1;
+    }
+    fr_buf_put(b, s, (size_t)(end - s));
+    fr_buf_put_u8(b, '"');
+}
+
+static void put_double(fr_buf *b, double x)
+{
+    char text[FR_DECIMAL_MAX];
+    size_t n = fr_decimal_print(x, text);
+    if (isnan(x)) {
+        memcpy(text, "NaN", 3);
+    }
+    fr_buf_put(b, text, n);
+}
+
+static void put_stamp(const writer *w, fr_buf *b, size_t column, int64_t v)
+{
+    const fr_type *t = &w->f->cols[column]->type;
+    const fr_zone *z = w->zones[column];
+    int32_t offset = 0;
+    if (z != NULL) {
+        offset = fr_zone_offset(z, fr_floor_div(v, fr_unit_per_second(t->unit)));
+    }
+    char text[FR_WHEN_MAX];
+    fr_buf_put(b, text, fr_when_print(v, t->unit, z != NULL, offset, text));
+}
+
+static void put_value(const writer *w, fr_buf *b, size_t column, int64_t row)
+{
+    const fr_array *a = w->f->cols[column];
+    char text[FR_WHEN_MAX];
+    size_t n;
+    const char *s;
+    switch (a->type.kind) {
+    case FR_BOOL:
+        fr_buf_put_str(b, fr_array_bool(a, row) ? "true" : "false");
+        break;
+    case FR_FLOAT64:
+        put_double(b, fr_array_f64(a)[row]);
+        break;
+    case FR_FLOAT32:
+        put_double(b, fr_array_number(a, row));
+        break;
+    case FR_UTF8:
+    case FR_CATEGORY:
+        s = fr_array_text(a, row, &n);
+        put_text(w, b, s, n);
+        break;
+    case FR_DATE:
+        fr_buf_put(b, text, fr_when_print_date(fr_array_int(a, row), text));
+        break;
+    case FR_TIMESTAMP:
+        put_stamp(w, b, column, fr_array_int(a, row));
+        break;
+    case FR_TIME:
+        fr_buf_put(b, text, fr_when_print_time(fr_array_int(a, row), text));
+        break;
+    case FR_DURATION:
+        n = fr_when_print_duration(fr_array_int(a, row), a->type.unit, text);
+        fr_buf_put(b, text, n);
+        break;
+    case FR_UINT64:
+        n = (size_t)snprintf(text, sizeof text, "%llu",
+                             (unsigned long long)fr_array_int(a, row));
+        fr_buf_put(b, text, n);
+        break;
+    case FR_INT64:
+    case FR_INT8:
+    case FR_INT16:
+    case FR_INT32:
+    case FR_UINT8:
+    case FR_UINT16:
+    case FR_UINT32:
+        fr_buf_put(b, text, fr_decimal_print_int(fr_array_int(a, row), text));
+        break;
+    }
+}
+
+static void put_end(const writer *w, fr_buf *b)
+{
+    fr_buf_put_str(b, w->o->crlf ? "\r\n" : "\n");
+}
+
+static void put_header(const writer *w, fr_buf *b)
+{
+    if (w->o->bom) {
+        fr_buf_put_str(b, "\xef\xbb\xbf");
+    }
+    for (size_t i = 0; w->o->header && i < w->f->columns; i++) {
+        if (i > 0) {
+            fr_buf_put_u8(b, (uint8_t)w->o->sep);
+        }
+        put_text(w, b, w->f->names[i], strlen(w->f->names[i]));
+    }
+    if (w->o->header) {
+        put_end(w, b);
+    }
+}
+
+static void put_rows(const writer *w, fr_buf *b, int64_t from, int64_t to)
+{
+    for (int64_t row = from; row < to; row++) {
+        for (size_t i = 0; i < w->f->columns; i++) {
+            if (i > 0) {
+                fr_buf_put_u8(b, (uint8_t)w->o->sep);
+            }
+            if (fr_array_has(w->f->cols[i], row)) {
+                put_value(w, b, i, row);
+            } else {
+                fr_buf_put(b, w->null, w->null_size);
+            }
+        }
+        put_end(w, b);
+    }
+}
+
+// Where the bytes go.
+typedef struct sink {
+    fr_buf *buf;                  // or
+    int fd;
+    z_stream *gzip;               // NULL: as they are
+} sink;
+
+static int write_all(int fd, const uint8_t *s, size_t n, fr_err *err)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, s, FR_MIN(n, (size_t)1 << 30));
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done < 0) {
+            return fr_fail_errno(err, FR_EIO, "writing");
+        }
+        s += done;
+        n -= (size_t)done;
+    }
+    return FR_OK;
+}
+
+static int sink_put(sink *to, const uint8_t *s, size_t n, bool last, fr_err *err)
+{
+    if (to->buf != NULL) {
+        fr_buf_put(to->buf, s, n);
+        return fr_buf_check(to->buf, err);
+    }
+    if (to->gzip == NULL) {
+        return write_all(to->fd, s, n, err);
+    }
+    uint8_t *out = fr_alloc(GZIP_OUT);
+    int rc = FR_OK;
+    do { // at least once: the last call has no bytes but must finish the stream
+        size_t give = FR_MIN(n, (size_t)1 << 30);
+        to->gzip->next_in = (Bytef *)(uintptr_t)s;
+        to->gzip->avail_in = (uInt)give;
+        do {
+            to->gzip->next_out = out;
+            to->gzip->avail_out = GZIP_OUT;
+            (void)deflate(to->gzip, last && give == n ? Z_FINISH : Z_NO_FLUSH);
+            rc = write_all(to->fd, out, GZIP_OUT - to->gzip->avail_out, err);
+        } while (rc == FR_OK && to->gzip->avail_out == 0);
+        s += give;
+        n -= give;
+    } while (rc == FR_OK && n > 0);
+    fr_free(out);
+    return rc;
+}
+
+// Rows are formatted in waves of chunks on all cores and written in order.
+typedef struct wave {
+    const writer *w;
+    int64_t from;                 // first row
+    fr_buf bufs[WAVE];
+} wave;
+
+static int format_chunk(void *ctx, size_t i)
+{
+    wave *v = ctx;
+    int64_t from = v->from + (int64_t)i * ROWS;
+    fr_buf_clear(&v->bufs[i]);
+    put_rows(v->w, &v->bufs[i], from, FR_MIN(from + ROWS, v->w->f->rows));
+    return v->bufs[i].failed ? FR_ENOMEM : FR_OK;
+}
+
+static int write_rows(const writer *w, sink *to, fr_err *err)
+{
+    wave v = {.w = w};
+    int rc = FR_OK;
+    for (size_t i = 0; i < WAVE; i++) {
+        fr_buf_init(&v.bufs[i], TEXT_MAX);
+    }
+    put_header(w, &v.bufs[0]);
+    rc = sink_put(to, v.bufs[0].data, v.bufs[0].size, false, err);
+    for (; rc == FR_OK && v.from < w->f->rows; v.from += (int64_t)WAVE * ROWS) {
+        size_t left = (size_t)(w->f->rows - v.from), n = FR_MIN((left + ROWS - 1) / ROWS, WAVE);
+        rc = fr_pool_try(n, format_chunk, &v);
+        if (rc != FR_OK) {
+            rc = fr_fail(err, rc, "writing stopped");
+        }
+        for (size_t i = 0; i < n && rc == FR_OK; i++) {
+            rc = sink_put(to, v.bufs[i].data, v.bufs[i].size, false, err);
+        }
+    }
+    if (rc == FR_OK) {
+        rc = sink_put(to, NULL, 0, true, err);
+    }
+    for (size_t i = 0; i < WAVE; i++) {
+        fr_buf_fini(&v.bufs[i]);
+    }
+    return rc;
+}
+
+static int writer_init(writer *w, const fr_frame *f, const fr_csv_write_options *o,
+                       fr_err *err)
+{
+    *w = (writer){.f = f, .o = o, .null = o->null != NULL ? o->null : ""};
+    if (o->sep == '\0' || o->sep == '"' || o->sep == '\n' || o->sep == '\r') {
+        return fr_fail(err, FR_EINVAL, "sep: expected one character, not a quote or line end");
+    }
+    if (f->columns == 1 && w->null[0] == '\0') {
+        w->null = "NA"; // a blank line would be no row
+    }
+    w->null_size = strlen(w->null);
+    csv_nulls_init(&w->nulls, fr_csv_nulls, FR_COUNT(fr_csv_nulls));
+    mark(w->special, (uint8_t)o->sep);
+    mark(w->special, '"');
+    mark(w->special, '\n');
+    mark(w->special, '\r');
+    w->zones = fr_zalloc(FR_MAX(f->columns, 1) * sizeof *w->zones);
+    for (size_t i = 0; i < f->columns; i++) {
+        const fr_type *t = &f->cols[i]->type;
+        if (t->kind == FR_TIMESTAMP && t->zone[0] != '\0') {
+            int rc = fr_zone_open(t->zone, &w->zones[i], err);
+            if (rc != FR_OK) {
+                return fr_wrap(err, rc, "column \"%s\"", f->names[i]);
+            }
+        }
+    }
+    return FR_OK;
+}
+
+static void writer_fini(writer *w)
+{
+    for (size_t i = 0; w->zones != NULL && i < w->f->columns; i++) {
+        fr_zone_unref(w->zones[i]);
+    }
+    fr_free(w->zones);
+}
+
+int fr_csv_write_buf(const fr_frame *f, const fr_csv_write_options *o, fr_buf *out, fr_err *err)
+{
+    writer w;
+    int rc = writer_init(&w, f, o, err);
+    if (rc == FR_OK) {
+        sink to = {.buf = out};
+        rc = write_rows(&w, &to, err);
+    }
+    writer_fini(&w);
+    return rc;
+}
+
+static int write_fd(const writer *w, int fd, bool gzip, fr_err *err)
+{
+    z_stream z = {0};
+    sink to = {.fd = fd, .gzip = gzip ? &z : NULL};
+    if (gzip && deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+        return fr_fail(err, FR_ENOMEM, "starting zlib");
+    }
+    int rc = write_rows(w, &to, err);
+    if (gzip) {
+        (void)deflateEnd(&z);
+    }
+    return rc;
+}
+
+// A new file beside `path`, so that the rename stays on one file system.
+static int open_beside(const char *path, char **name, fr_err *err)
+{
+    size_t room = strlen(path) + 40;
+    *name = fr_alloc(room);
+    for (int i = 0; i < TRIES; i++) {
+        (void)snprintf(*name, room, "%s.%ld-%d.part", path, (long)getpid(), i);
+        int fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) {
+            if (fd < 0) {
+                (void)fr_fail_errno(err, FR_EIO, "writing %s", path);
+            }
+            return fd;
+        }
+    }
+    (void)fr_fail(err, FR_EEXIST, "writing %s: %s and others are in the way", path, *name);
+    return -1;
+}
+
+static int write_file(const writer *w, const char *path, fr_err *err)
+{
+    size_t n = strlen(path);
+    bool gzip = n > 3 && strcmp(path + n - 3, ".gz") == 0;
+    struct stat s;
+    bool direct = stat(path, &s) == 0 && !S_ISREG(s.st_mode); // a pipe or device
+    char *name = NULL;
+    int fd;
+    if (direct) {
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0) {
+            (void)fr_fail_errno(err, FR_EIO, "writing %s", path);
+        }
+    } else {
+        fd = open_beside(path, &name, err);
+    }
+    if (fd < 0) {
+        fr_free(name);
+        return err != NULL ? err->code : FR_EIO;
+    }
+    int rc = write_fd(w, fd, gzip, err);
+    if (close(fd) != 0 && rc == FR_OK) {
+        rc = fr_fail_errno(err, FR_EIO, "writing");
+    }
+    if (!direct && rc == FR_OK && rename(name, path) != 0) {
+        rc = fr_fail_errno(err, FR_EIO, "renaming %s", name);
+    }
+    if (!direct && rc != FR_OK) {
+        (void)unlink(name);
+    }
+    fr_free(name);
+    return rc == FR_OK ? FR_OK : fr_wrap(err, rc, "%s", path);
+}
+
+int fr_csv_write(const fr_frame *f, const char *path, const fr_csv_write_options *o, fr_err *err)
+{
+    writer w;
+    int rc = writer_init(&w, f, o, err);
+    if (rc == FR_OK) {
+        rc = write_file(&w, path, err);
+    }
+    writer_fini(&w);
+    return rc;
+}
