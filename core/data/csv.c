@@ -208,14 +208,11 @@ static void guess_types(csv_plan *p)
         for (size_t i = 0; i < FR_MIN(fields, f->fields); i++) {
             size_t from = i == 0 ? 0 : pos[i - 1] + 1, n = pos[i] - from;
             const uint8_t *cell = s + at + from;
-            bool doubled, good;
             csv_column *c = f->column_of[i] >= 0 ? &p->columns[f->column_of[i]] : NULL;
             if (c == NULL || (c->saw & CSV_SAW_TEXT)) {
                 continue;
             }
-            if (f->dialect.quoting) {
-                (void)csv_unquote(&cell, &n, f->dialect.quote, &doubled, &good);
-            }
+            csv_strip(&f->dialect, &cell, &n);
             if (!csv_nulls_has(&p->nulls, cell, n)) {
                 c->saw |= csv_infer_value(cell, n);
             }

@@ -1,6 +1,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/data/bits.h"
+#include "core/data/compute.h"
 #include "core/data/csv_plan.h"
 
 #include <string.h>
@@ -103,28 +104,6 @@ static int build_nulls(fr_array *a, fr_err *err)
     return rc;
 }
 
-static int to_category(fr_array **a, const fr_type *type, fr_err *err)
-{
-    fr_builder *b = fr_builder_new(*type, (*a)->length);
-    int rc = FR_OK;
-    for (int64_t i = 0; i < (*a)->length && rc == FR_OK; i++) {
-        size_t n;
-        if (!fr_array_has(*a, i)) {
-            rc = fr_builder_null(b, err);
-            continue;
-        }
-        const char *s = fr_array_text(*a, i, &n);
-        rc = fr_builder_text(b, s, n, err);
-    }
-    fr_array_unref(*a);
-    *a = NULL;
-    if (rc == FR_OK) {
-        rc = fr_builder_finish(b, a, err);
-    }
-    fr_builder_free(b);
-    return rc;
-}
-
 int csv_build(csv_plan *p, size_t column, fr_array **out, fr_err *err)
 {
     csv_column *c = &p->columns[column];
@@ -148,7 +127,9 @@ int csv_build(csv_plan *p, size_t column, fr_array **out, fr_err *err)
         c->values = NULL;
     }
     if (rc == FR_OK && c->type.kind == FR_CATEGORY) {
-        rc = to_category(&a, &c->type, err);
+        fr_array *text = a;
+        rc = fr_compute_cast(text, c->type, &a, err);
+        fr_array_unref(text);
     }
 done:
     if (rc != FR_OK) {

@@ -133,3 +133,5 @@ static inline const uint8_t *csv_cell(const csv_cells *c, size_t r, size_t *n)
 // Takes the quotes off: s and n move to what is between them. Returns whether it was quoted;
 // *doubled: quotes inside are doubled. *good false: text behind the closing quote.
 bool csv_unquote(const uint8_t **s, size_t *n, uint8_t quote, bool *doubled, bool *good);
+// For everything that is not text, quotes and blanks around it do not matter.
+void csv_strip(const csv_dialect *d, const uint8_t **s, size_t *n);

@@ -225,8 +225,7 @@ static void part_null(csv_part *p, size_t rows, size_t r)
     p->nulls++;
 }
 
-// Everything that is not text: quotes and blanks around it do not matter.
-static void strip(const csv_dialect *d, const uint8_t **s, size_t *n)
+void csv_strip(const csv_dialect *d, const uint8_t **s, size_t *n)
 {
     bool doubled, good;
     const uint8_t *at = *s;
@@ -361,7 +360,7 @@ static void store_zero(const csv_cells *c, csv_part *p, size_t r)
 static cell_state slow_cell(const csv_cells *c, csv_part *p, const uint8_t *s, size_t n,
                             size_t r)
 {
-    strip(c->dialect, &s, &n);
+    csv_strip(c->dialect, &s, &n);
     if (csv_nulls_has(c->nulls, s, n)) {
         store_zero(c, p, r);
         part_null(p, c->rows, r);
@@ -495,7 +494,7 @@ static void classify(const csv_cells *c, csv_part *p)
     for (size_t r = p->misfit; r < c->rows && (p->saw & CSV_SAW_TEXT) == 0; r++) {
         size_t n;
         const uint8_t *s = csv_cell(c, r, &n);
-        strip(c->dialect, &s, &n);
+        csv_strip(c->dialect, &s, &n);
         if (!csv_nulls_has(c->nulls, s, n)) {
             p->saw |= csv_infer_value(s, n);
         }

@@ -1,11 +1,11 @@
 #include "core/base/decimal.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
+#include "core/base/sys.h"
 #include "core/base/zone.h"
 #include "core/data/csv_int.h"
 #include "core/data/when.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -189,24 +189,9 @@ static void put_rows(const writer *w, fr_buf *b, int64_t from, int64_t to)
 typedef struct sink {
     fr_buf *buf;                  // or
     int fd;
+    const char *path;
     z_stream *gzip;               // NULL: as they are
 } sink;
-
-static int write_all(int fd, const uint8_t *s, size_t n, fr_err *err)
-{
-    while (n > 0) {
-        ssize_t done = write(fd, s, FR_MIN(n, (size_t)1 << 30));
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done < 0) {
-            return fr_fail_errno(err, FR_EIO, "writing");
-        }
-        s += done;
-        n -= (size_t)done;
-    }
-    return FR_OK;
-}
 
 static int sink_put(sink *to, const uint8_t *s, size_t n, bool last, fr_err *err)
 {
@@ -215,7 +200,7 @@ static int sink_put(sink *to, const uint8_t *s, size_t n, bool last, fr_err *err
         return fr_buf_check(to->buf, err);
     }
     if (to->gzip == NULL) {
-        return write_all(to->fd, s, n, err);
+        return fr_sys_write(to->fd, s, n, to->path, err);
     }
     uint8_t *out = fr_alloc(GZIP_OUT);
     int rc = FR_OK;
@@ -227,7 +212,7 @@ static int sink_put(sink *to, const uint8_t *s, size_t n, bool last, fr_err *err
             to->gzip->next_out = out;
             to->gzip->avail_out = GZIP_OUT;
             (void)deflate(to->gzip, last && give == n ? Z_FINISH : Z_NO_FLUSH);
-            rc = write_all(to->fd, out, GZIP_OUT - to->gzip->avail_out, err);
+            rc = fr_sys_write(to->fd, out, GZIP_OUT - to->gzip->avail_out, to->path, err);
         } while (rc == FR_OK && to->gzip->avail_out == 0);
         s += give;
         n -= give;
@@ -329,10 +314,10 @@ int fr_csv_write_buf(const fr_frame *f, const fr_csv_write_options *o, fr_buf *o
     return rc;
 }
 
-static int write_fd(const writer *w, int fd, bool gzip, fr_err *err)
+static int write_fd(const writer *w, int fd, const char *path, bool gzip, fr_err *err)
 {
     z_stream z = {0};
-    sink to = {.fd = fd, .gzip = gzip ? &z : NULL};
+    sink to = {.fd = fd, .path = path, .gzip = gzip ? &z : NULL};
     if (gzip && deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
         return fr_fail(err, FR_ENOMEM, "starting zlib");
     }
@@ -344,22 +329,18 @@ static int write_fd(const writer *w, int fd, bool gzip, fr_err *err)
 }
 
 // A new file beside `path`, so that the rename stays on one file system.
-static int open_beside(const char *path, char **name, fr_err *err)
+static int open_beside(const char *path, char **name, int *fd, fr_err *err)
 {
     size_t room = strlen(path) + 40;
     *name = fr_alloc(room);
-    for (int i = 0; i < TRIES; i++) {
+    int rc = FR_EEXIST;
+    for (int i = 0; i < TRIES && rc == FR_EEXIST; i++) {
         (void)snprintf(*name, room, "%s.%ld-%d.part", path, (long)getpid(), i);
-        int fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) {
-            if (fd < 0) {
-                (void)fr_fail_errno(err, FR_EIO, "writing %s", path);
-            }
-            return fd;
-        }
+        rc = access(*name, F_OK) == 0
+                 ? fr_fail(err, FR_EEXIST, "%s is in the way", *name)
+                 : fr_sys_open(*name, O_WRONLY | O_CREAT | O_EXCL, 0666, fd, err);
     }
-    (void)fr_fail(err, FR_EEXIST, "writing %s: %s and others are in the way", path, *name);
-    return -1;
+    return rc;
 }
 
 static int write_file(const writer *w, const char *path, fr_err *err)
@@ -369,31 +350,26 @@ static int write_file(const writer *w, const char *path, fr_err *err)
     struct stat s;
     bool direct = stat(path, &s) == 0 && !S_ISREG(s.st_mode); // a pipe or device
     char *name = NULL;
-    int fd;
+    int fd = -1, rc;
     if (direct) {
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0) {
-            (void)fr_fail_errno(err, FR_EIO, "writing %s", path);
-        }
+        rc = fr_sys_open(path, O_WRONLY, 0, &fd, err);
     } else {
-        fd = open_beside(path, &name, err);
+        rc = open_beside(path, &name, &fd, err);
     }
-    if (fd < 0) {
-        fr_free(name);
-        return err != NULL ? err->code : FR_EIO;
-    }
-    int rc = write_fd(w, fd, gzip, err);
-    if (close(fd) != 0 && rc == FR_OK) {
-        rc = fr_fail_errno(err, FR_EIO, "writing");
-    }
-    if (!direct && rc == FR_OK && rename(name, path) != 0) {
-        rc = fr_fail_errno(err, FR_EIO, "renaming %s", name);
-    }
-    if (!direct && rc != FR_OK) {
-        (void)unlink(name);
+    if (rc == FR_OK) {
+        rc = write_fd(w, fd, path, gzip, err);
+        if (close(fd) != 0 && rc == FR_OK) {
+            rc = fr_fail_errno(err, FR_EIO, "writing %s", path);
+        }
+        if (!direct && rc == FR_OK) {
+            rc = fr_sys_rename(name, path, err);
+        }
+        if (!direct && rc != FR_OK) {
+            (void)unlink(name);
+        }
     }
     fr_free(name);
-    return rc == FR_OK ? FR_OK : fr_wrap(err, rc, "%s", path);
+    return rc;
 }
 
 int fr_csv_write(const fr_frame *f, const char *path, const fr_csv_write_options *o, fr_err *err)

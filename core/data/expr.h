@@ -9,7 +9,7 @@
 // Errors are FR_EPARSE (grammar), FR_ENOTFOUND (names), FR_ETYPE (types) with the text and
 // a caret under the place, or FR_EOVERFLOW / FR_EINVAL at evaluation with row and column.
 
-#include "core/data/frame.h"
+#include "core/data/compute.h"
 
 typedef struct fr_expr fr_expr;
 
@@ -37,27 +37,16 @@ void fr_expr_free(fr_expr *e);                       // NULL is fine
 const fr_type *fr_expr_type(const fr_expr *e);       // of the result
 // The column as the frame's rows say. A bare column name gives the frame's own array.
 FR_NODISCARD int fr_expr_eval(const fr_expr *e, fr_array **out, fr_err *err);
-// The rows for which a bool expression is true (not false, not null), as a bitmap of
-// f->rows bits, padded with zeros, and their number. FR_ETYPE when it is not bool.
-FR_NODISCARD int fr_expr_filter(const fr_expr *e, fr_block **bits, int64_t *count, fr_err *err);
-
 // Aggregates, for group():agg. "sum(a) / count()" compiles to two calls (sum of the
 // expression a, count of rows) and an outer expression over their results:
 //   compile_agg; for each call: agg_input (one value per row), aggregate per group into
 //   an array of the call's output type; then agg_finish over these.
-typedef enum fr_agg_op {
-    FR_AGG_COUNT,                 // rows, or values that are not null when it has an input
-    FR_AGG_SUM, FR_AGG_MEAN, FR_AGG_MIN, FR_AGG_MAX, FR_AGG_STD, FR_AGG_VAR, FR_AGG_QUANTILE,
-    FR_AGG_FIRST, FR_AGG_LAST,    // null when the group's first (last) row is null
-    FR_AGG_NUNIQUE,               // distinct values, nulls not counted
-} fr_agg_op;                      // median(x) is QUANTILE with .5
-
+// In a plain expression an aggregate is an error that points to agg.
 typedef struct fr_expr_agg {
-    fr_agg_op op;
-    bool has_input;               // false for count()
-    double quantile;              // in [0, 1]
-    fr_type input, output;        // input is INT64 or FLOAT64 for arithmetic ones (casts are
-} fr_expr_agg;                    // done); MIN MAX FIRST LAST NUNIQUE COUNT take any type
+    fr_op op;                     // FR_OP_ROWS for count()
+    double quantile;              // QUANTILE; in [0, 1]
+    fr_type input, output;        // output as fr_op_type says; bools are cast to int64 where
+} fr_expr_agg;                    // the op wants numbers, so that sum(kw > 5) counts
 
 // `keys` are the columns that one may use outside of aggregates.
 FR_NODISCARD int fr_expr_compile_agg(const char *text, size_t n, const fr_frame *f,
@@ -73,6 +62,3 @@ FR_NODISCARD int fr_expr_agg_input(const fr_expr *e, size_t i, fr_array **out, f
 FR_NODISCARD int fr_expr_agg_finish(const fr_expr *e, fr_array *const *results,
                                     fr_array *const *keys, int64_t groups, fr_array **out,
                                     fr_err *err);
-// The type that `op` gives for an input type; FR_ETYPE with a sentence when it has none.
-FR_NODISCARD int fr_agg_output(fr_agg_op op, const fr_type *input, fr_type *out, fr_err *err);
-const char *fr_agg_name(fr_agg_op op);
