@@ -26,9 +26,11 @@ double fr_special_log(double x)
     double m;
     memcpy(&m, &bits, sizeof m);
     // log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < .1716: eleven terms reach 1e-18.
+    static const double term[] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11,
+                                  2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
     double f = m - 1, s = f / (2 + f), z = s * s, tail = 0;
-    for (int k = 21; k >= 3; k -= 2) {
-        tail = tail * z + 2.0 / k;
+    for (int k = 9; k >= 0; k--) {
+        tail = tail * z + term[k];
     }
     double exponent = (double)(e + shift);
     // f - s * (f - z * tail) is 2s + s * z * tail without losing the bits of f.
@@ -48,9 +50,23 @@ double fr_special_exp(double x)
     }
     double k = floor(x * 1.4426950408889634 + 0.5);
     double r = (x - k * ln2_hi) - k * ln2_lo; // |r| <= .347: 13 terms reach 1e-17
-    double sum = 1;
-    for (int i = 13; i >= 1; i--) {
-        sum = sum * (r / i) + 1;
+    static const double term[] = {1,
+                                  1,
+                                  1.0 / 2,
+                                  1.0 / 6,
+                                  1.0 / 24,
+                                  1.0 / 120,
+                                  1.0 / 720,
+                                  1.0 / 5040,
+                                  1.0 / 40320,
+                                  1.0 / 362880,
+                                  1.0 / 3628800,
+                                  1.0 / 39916800,
+                                  1.0 / 479001600,
+                                  1.0 / 6227020800};
+    double sum = 0;
+    for (int i = 13; i >= 0; i--) {
+        sum = sum * r + term[i];
     }
     // In two halves, so that neither factor overflows or is lost below the normal range.
     int64_t e = (int64_t)k, half = e / 2;
