@@ -226,6 +226,7 @@ function params.declare(flow, given, reserved)
     declared[#declared + 1] = param
   end
   table.sort(declared, function(a, b) return a.name < b.name end)
+  declared.flow = flow
   return declared
 end
 
@@ -338,6 +339,14 @@ function params.read(flow, declared, given, texts)
   end
   if #wrong > 0 then refuse(flow, wrong) end
   return out
+end
+
+--- As params.read, for values given in Lua: `flow:run{region = "south"}`.
+---@param declared flowrun.Param[]
+---@param given? table<string, any>
+---@return table<string, any>
+function params.from_table(declared, given)
+  return params.read(declared.flow, declared, given)
 end
 
 return params
