@@ -73,11 +73,43 @@ uint64_t fr_store_log(fr_store_run *r, uint32_t row, uint32_t item, uint32_t att
 typedef int (*fr_record_fn)(void *ctx, const fr_record *record, fr_err *err);
 FR_NODISCARD int fr_store_records(fr_store *s, uint64_t run, fr_record_fn fn, void *ctx,
                                   fr_err *err);
+// As above from place `from` on, only records whose bit 1 << type is set in `types` (0 = all).
+// What is running now comes last, as START records with seq 0. Not to be called from fn.
+FR_NODISCARD int fr_store_scan(fr_store *s, uint64_t run, unsigned types, uint64_t from,
+                               fr_record_fn fn, void *ctx, fr_err *err);
 typedef int (*fr_run_fn)(void *ctx, const fr_run_info *info, fr_err *err);
 // Newest first; run = 0 for all; at most `limit`.
 FR_NODISCARD int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *ctx,
                                fr_err *err);
 bool fr_store_run_alive(fr_store *s, uint64_t run, int *pid);   // its lock is held
+
+// Lines of a run's log from offset *from on, in order of writing; *from moves behind the last
+// complete line that was read. fn returns FR_OK, or a code that ends the reading.
+typedef struct fr_log_line {
+    uint64_t offset;
+    int64_t time_us;                            // wall
+    uint32_t row, item, attempt;
+    int level;
+    const char *text;
+    size_t n;
+} fr_log_line;
+typedef int (*fr_log_fn)(void *ctx, const fr_log_line *line, fr_err *err);
+FR_NODISCARD int fr_store_log_read(fr_store *s, uint64_t run, uint64_t *from, fr_log_fn fn,
+                                   void *ctx, fr_err *err);
+
+// Removes files of values and objects that no row names and that are older than `age_s`
+// (at least the hour within which a file may be waiting for its row; tests use less).
+typedef struct fr_store_gc_result {
+    uint64_t files, bytes, kept;
+} fr_store_gc_result;
+enum { FR_STORE_GC_AGE_S = 3600 };
+FR_NODISCARD int fr_store_gc(fr_store *s, int64_t age_s, fr_store_gc_result *out, fr_err *err);
+
+typedef struct fr_store_stats {
+    uint64_t runs, tasks, journal, map_parts, running, requests;   // rows
+    uint64_t database_bytes, wal_bytes;
+} fr_store_stats;
+FR_NODISCARD int fr_store_stat(fr_store *s, fr_store_stats *out, fr_err *err);
 
 // --- bundles: content-addressed sources ---
 FR_NODISCARD int fr_store_blob_put(fr_store *s, fr_hash key, const void *bytes, size_t n,

@@ -25,28 +25,43 @@ static void segment_path(const fr_store *s, uint64_t run, uint64_t start, char o
     fr_store_path(s, out, "runs/%" PRIu64 "/log-%016" PRIu64, run, start);
 }
 
-// Start of the last segment of a run; false when it has none.
-static bool last_segment(const fr_store *s, uint64_t run, uint64_t *start)
+static int compare_starts(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// Starts of all segments, in order; the caller frees them.
+static uint64_t *segments(const fr_store *s, uint64_t run, size_t *n)
 {
     char folder[FR_STORE_PATH];
     fr_store_path(s, folder, "runs/%" PRIu64, run);
     DIR *d = opendir(folder);
-    bool found = false;
+    uint64_t *starts = NULL;
+    size_t room = 0;
+    *n = 0;
     for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         char *end;
         if (strncmp(e->d_name, "log-", 4) != 0) {
             continue;
         }
         uint64_t at = strtoull(e->d_name + 4, &end, 10);
-        if (*end == '\0' && (!found || at > *start)) {
-            *start = at;
-            found = true;
+        if (*end != '\0') {
+            continue;
         }
+        if (*n == room) {
+            room = room * 2 + 8;
+            starts = fr_realloc(starts, room * sizeof *starts);
+        }
+        starts[(*n)++] = at;
     }
     if (d != NULL) {
         (void)closedir(d);
     }
-    return found;
+    if (*n > 1) {
+        qsort(starts, *n, sizeof *starts, compare_starts);
+    }
+    return starts;
 }
 
 // Where a crash left half a line, everything behind the last newline goes.
@@ -79,7 +94,13 @@ int fr_log_open(fr_log *l, const fr_store *s, uint64_t run, fr_err *err)
     (void)pthread_mutex_init(&l->mutex, NULL);
     fr_buf_init(&l->lines, FR_STORE_LOG_BUFFER);
     fr_buf_init(&l->writing, FR_STORE_LOG_BUFFER);
-    if (!last_segment(s, run, &l->segment)) {
+    size_t n;
+    uint64_t *starts = segments(s, run, &n);
+    if (n > 0) {
+        l->segment = starts[n - 1];
+    }
+    fr_free(starts);
+    if (n == 0) {
         return FR_OK;
     }
     char path[FR_STORE_PATH];
@@ -195,5 +216,118 @@ int fr_log_write(fr_log *l, const fr_store *s, uint64_t run, fr_err *err)
         l->written += l->writing.size;
         fr_buf_clear(&l->writing);
     }
+    return rc;
+}
+
+// --- reading ---
+
+enum { READ_BYTES = 256 * 1024, LINE_MAX_BYTES = 64 << 20 };
+
+static size_t unescape(char *text, size_t n)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (c == '\\' && i + 1 < n) {
+            i++;
+            c = text[i] == 'n' ? '\n' : text[i] == 'r' ? '\r' : text[i];
+        }
+        text[to++] = c;
+    }
+    return to;
+}
+
+// A decimal number and the space behind it.
+static bool number(char **at, const char *end, int64_t *out)
+{
+    char *p = *at;
+    bool negative = p < end && *p == '-';
+    p += negative;
+    int64_t v = 0;
+    const char *first = p;
+    while (p < end && *p >= '0' && *p <= '9' && p - first < 18) {
+        v = v * 10 + (*p++ - '0');
+    }
+    if (p == first || p == end || *p != ' ') {
+        return false;
+    }
+    *out = negative ? -v : v;
+    *at = p + 1;
+    return true;
+}
+
+// text[0 .. n) is one line without its newline; it is changed. Foreign lines are skipped.
+static int give_line(char *text, size_t n, uint64_t offset, fr_log_fn fn, void *ctx, fr_err *err)
+{
+    char *at = text;
+    const char *end = text + n;
+    int64_t field[5];
+    for (int i = 0; i < 5; i++) {
+        if (!number(&at, end, &field[i])) {
+            return FR_OK;
+        }
+    }
+    fr_log_line line = {
+        .offset = offset, .time_us = field[0], .row = (uint32_t)field[1],
+        .item = (uint32_t)field[2], .attempt = (uint32_t)field[3], .level = (int)field[4],
+        .text = at,
+    };
+    line.n = unescape(at, (size_t)(end - at));
+    return fn(ctx, &line, err);
+}
+
+static int read_segment(const fr_store *s, uint64_t run, uint64_t start, uint64_t *from,
+                        fr_buf *b, fr_log_fn fn, void *ctx, fr_err *err)
+{
+    char path[FR_STORE_PATH];
+    segment_path(s, run, start, path);
+    int fd;
+    int rc = fr_sys_open(path, O_RDONLY, 0, &fd, err);
+    fr_buf_clear(b);
+    while (rc == FR_OK) {
+        rc = fr_buf_reserve(b, READ_BYTES, err);
+        ssize_t k = rc == FR_OK ? pread(fd, b->data + b->size, READ_BYTES,
+                                        (off_t)(*from - start + b->size))
+                                : -1;
+        if (rc == FR_OK && k < 0) {
+            rc = fr_fail_errno(err, FR_EIO, "reading %s", path);
+        }
+        if (k <= 0) {
+            break;
+        }
+        b->size += (size_t)k;
+        size_t done = 0;
+        char *newline;
+        while (rc == FR_OK && (newline = memchr(b->data + done, '\n', b->size - done)) != NULL) {
+            char *line = (char *)b->data + done;
+            size_t n = (size_t)(newline - line);
+            rc = give_line(line, n, *from, fn, ctx, err);
+            *from += n + 1;
+            done += n + 1;
+        }
+        memmove(b->data, b->data + done, b->size - done);
+        b->size -= done;
+    }
+    fr_sys_close(fd);
+    return rc;
+}
+
+int fr_store_log_read(fr_store *s, uint64_t run, uint64_t *from, fr_log_fn fn, void *ctx,
+                      fr_err *err)
+{
+    size_t n;
+    uint64_t *starts = segments(s, run, &n);
+    fr_buf b;
+    fr_buf_init(&b, LINE_MAX_BYTES);
+    int rc = FR_OK;
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        if (i + 1 < n && *from >= starts[i + 1]) {
+            continue;
+        }
+        *from = FR_MAX(*from, starts[i]);
+        rc = read_segment(s, run, starts[i], from, &b, fn, ctx, err);
+    }
+    fr_buf_fini(&b);
+    fr_free(starts);
     return rc;
 }

@@ -54,7 +54,16 @@ struct sqlite3_stmt;
     X(MAP_PARTS, "SELECT id,row,n,how,sum,items FROM map_part WHERE id BETWEEN ?1 AND ?2 " \
                  "ORDER BY id")                                                          \
     X(RUNNINGS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra FROM running "\
-                "WHERE id BETWEEN ?1 AND ?2 ORDER BY id")
+                "WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                \
+    X(EXTRAS, "SELECT id,result,extra FROM task WHERE id>?1 AND extra IS NOT NULL "      \
+              "ORDER BY id")                                                             \
+    X(JOURNAL_EXTRAS, "SELECT id,result,extra FROM journal WHERE id>?1 AND extra IS NOT NULL " \
+                      "ORDER BY id")                                                     \
+    X(PART_OBJECTS, "SELECT id,items FROM map_part WHERE id>?1 AND how<>0 ORDER BY id")  \
+    X(RUN_VALUES, "SELECT id,params,result,error FROM run WHERE id>?1 ORDER BY id")      \
+    X(COUNTS, "SELECT (SELECT count(*) FROM run),(SELECT count(*) FROM task),"           \
+              "(SELECT count(*) FROM journal),(SELECT count(*) FROM map_part),"          \
+              "(SELECT count(*) FROM running),(SELECT count(*) FROM request WHERE taken=0)")
 
 typedef enum fr_sql {
 #define X(name, sql) FR_SQL_##name,
@@ -88,6 +97,12 @@ FR_NODISCARD int fr_db_run(fr_db *db, fr_sql which, fr_err *err);
 // Code and message of an SQLite result; *fatal* ones are listed at the definition.
 int fr_db_fail(fr_db *db, int rc, fr_err *err);
 
+// --- looking up (store_sqlite_read.c), on the engine's thread ---
+FR_NODISCARD int fr_read_open(fr_store *s, fr_err *err);       // the second connection
+FR_NODISCARD int fr_read_begin(fr_store *s, fr_err *err);      // a snapshot, for 1 s at most
+void fr_read_end(fr_store *s);
+FR_NODISCARD int fr_read_file(const char *path, size_t max, fr_buf *out, fr_err *err);
+
 // --- writing (store_sqlite_write.c), on the thread, inside a transaction ---
 FR_NODISCARD int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err);
 FR_NODISCARD int fr_write_starts(fr_store *s, fr_err *err);    // STARTs nothing followed
@@ -112,6 +127,16 @@ enum {
     FR_X_ERROR_FILE = 256,
     FR_X_ERROR_OBJECTS = 512,
 };
+typedef struct fr_extra {
+    uint32_t flags;
+    uint64_t number;                           // LABEL_N
+    const uint8_t *label, *error, *outputs;
+    size_t label_size, error_size, n_outputs;  // label: the branch when LABEL_N
+    uint64_t log_from, log_to, items, failed_items;
+    uint8_t result_how, error_how;             // FR_STORED_*
+} fr_extra;
+bool fr_extra_parse(const uint8_t *bytes, size_t n, fr_extra *out);   // false: damaged
+
 typedef struct fr_row_sum {
     int64_t id, row, name, what, queued, wait, took;
     uint64_t result, extra;  // hashes, 0 = NULL

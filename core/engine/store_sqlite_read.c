@@ -22,12 +22,12 @@ static int code_of(const fr_err *err) { return err->code != FR_OK ? err->code : 
 
 // --- snapshots ---
 
-static int reader(fr_store *s, fr_err *err)
+int fr_read_open(fr_store *s, fr_err *err)
 {
     return s->reader != NULL ? FR_OK : fr_db_open(s, true, &s->reader, err);
 }
 
-static int snapshot_begin(fr_store *s, fr_err *err)
+int fr_read_begin(fr_store *s, fr_err *err)
 {
     int rc = fr_store_lock_readers(s->locks, false, err);
     if (rc != FR_OK) {
@@ -40,7 +40,7 @@ static int snapshot_begin(fr_store *s, fr_err *err)
     return rc;
 }
 
-static void snapshot_end(fr_store *s)
+void fr_read_end(fr_store *s)
 {
     fr_db_rollback(s->reader);
     fr_store_lock_readers_release(s->locks);
@@ -177,34 +177,45 @@ static int value_of(loader *l, const uint8_t *bytes, size_t n, uint8_t how, fr_v
     return FR_OK;
 }
 
-static int value_file(loader *l, fr_hash hash, uint8_t how, fr_value **out, fr_err *err)
+int fr_read_file(const char *path, size_t max, fr_buf *out, fr_err *err)
 {
-    char path[FR_STORE_PATH];
-    fr_store_object_path(l->store, 0, hash, path);
     int fd;
     struct stat st;
     int rc = fr_sys_open(path, O_RDONLY, 0, &fd, err);
     if (rc != FR_OK) {
-        return fr_wrap(err, rc, "a recorded value is missing");
+        return rc;
     }
-    uint8_t *bytes = NULL;
-    size_t at = 0, size = fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
-    if (size > FR_VALUE_MAX || (bytes = fr_try_alloc(size + 1)) == NULL) {
+    size_t size = fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
+    if (size > max) {
         rc = fr_fail(err, FR_ELIMIT, "%s is too large to read (%zu bytes)", path, size);
+    } else {
+        rc = fr_buf_reserve(out, size + 1, err);
     }
-    while (rc == FR_OK && at < size) {
-        ssize_t k = read(fd, bytes + at, size - at);
+    while (rc == FR_OK && out->size < size) {
+        ssize_t k = read(fd, out->data + out->size, size - out->size);
         if (k <= 0) {
             rc = fr_fail_errno(err, FR_EIO, "reading %s", path);
         } else {
-            at += (size_t)k;
+            out->size += (size_t)k;
         }
     }
     fr_sys_close(fd);
-    if (rc == FR_OK) {
-        rc = value_of(l, bytes, size, how, out, err);
+    return rc;
+}
+
+static int value_file(loader *l, fr_hash hash, uint8_t how, fr_value **out, fr_err *err)
+{
+    char path[FR_STORE_PATH];
+    fr_store_object_path(l->store, 0, hash, path);
+    fr_buf bytes;
+    fr_buf_init(&bytes, FR_VALUE_MAX);
+    int rc = fr_read_file(path, FR_VALUE_MAX - 1, &bytes, err);
+    if (rc != FR_OK) {
+        (void)fr_wrap(err, rc, "a recorded value");
+    } else {
+        rc = value_of(l, bytes.data, bytes.size, how, out, err);
     }
-    fr_free(bytes);
+    fr_buf_fini(&bytes);
     if (rc == FR_OK && !fr_hash_eq((*out)->hash, hash)) {
         fr_value_unref(*out);
         *out = NULL;
@@ -255,85 +266,82 @@ static void put_number(fr_buf *b, uint64_t n)
     fr_buf_put(b, text + at, sizeof text - at);
 }
 
-static void read_label(fr_reader *r, uint32_t flags, row *out)
+bool fr_extra_parse(const uint8_t *bytes, size_t n, fr_extra *out)
 {
-    fr_buf_clear(&out->label);
+    *out = (fr_extra){0};
+    fr_reader r = fr_reader_of(bytes, n);
+    uint64_t flags = n > 0 ? fr_read_varint(&r) : 0;
+    out->flags = (uint32_t)flags;
+    out->result_how = (uint8_t)(((flags & FR_X_RESULT_FILE) != 0 ? FR_STORED_FILE : 0) |
+                                ((flags & FR_X_RESULT_OBJECTS) != 0 ? FR_STORED_OBJECTS : 0));
+    out->error_how = (uint8_t)(((flags & FR_X_ERROR_FILE) != 0 ? FR_STORED_FILE : 0) |
+                               ((flags & FR_X_ERROR_OBJECTS) != 0 ? FR_STORED_OBJECTS : 0));
     if ((flags & FR_X_LABEL_N) != 0) {
-        uint64_t number = fr_read_varint(r);
-        size_t n = fr_read_varint(r);
-        const uint8_t *branch = fr_read_bytes(r, n);
-        if (branch != NULL) {
-            const char *colon = strrchr(out->rec.name, ':');
-            fr_buf_put(&out->label, branch, n);
-            fr_buf_put_u8(&out->label, '/');
-            fr_buf_put_str(&out->label, colon != NULL ? colon + 1 : out->rec.name);
-            fr_buf_put_u8(&out->label, '#');
-            put_number(&out->label, number);
-        }
-    } else {
-        size_t n = fr_read_varint(r);
-        const uint8_t *text = fr_read_bytes(r, n);
-        if (text != NULL) {
-            fr_buf_put(&out->label, text, n);
-        }
+        out->number = fr_read_varint(&r);
     }
-    out->rec.label = fr_buf_text(&out->label);
+    if ((flags & (FR_X_LABEL_N | FR_X_LABEL)) != 0) {
+        out->label_size = fr_read_varint(&r);
+        out->label = fr_read_bytes(&r, out->label_size);
+    }
+    if ((flags & FR_X_LOG) != 0) {
+        out->log_from = fr_read_varint(&r);
+        out->log_to = out->log_from + fr_read_varint(&r);
+    }
+    if ((flags & FR_X_ERROR) != 0) {
+        out->error_size = fr_read_varint(&r);
+        out->error = fr_read_bytes(&r, out->error_size);
+    }
+    if ((flags & FR_X_OUTPUTS) != 0) {
+        out->n_outputs = fr_read_varint(&r);
+        r.failed = r.failed || out->n_outputs > FR_STORE_OUTPUTS;
+        out->outputs = fr_read_bytes(&r, r.failed ? 0 : out->n_outputs * 16);
+    }
+    if ((flags & FR_X_ITEMS) != 0) {
+        out->items = fr_read_varint(&r);
+        out->failed_items = fr_read_varint(&r);
+    }
+    return !r.failed && r.at == r.end && out->items <= UINT32_MAX &&
+           out->failed_items <= UINT32_MAX;
 }
 
-static void read_outputs(fr_reader *r, row *out)
+static void make_label(const fr_extra *x, row *out)
 {
-    uint64_t n = fr_read_varint(r);
-    if (n > FR_STORE_OUTPUTS) {
-        r->failed = true;
-        return;
+    fr_buf *b = &out->label;
+    fr_buf_clear(b);
+    fr_buf_put(b, x->label, x->label_size);
+    if ((x->flags & FR_X_LABEL_N) != 0) {
+        const char *colon = strrchr(out->rec.name, ':');
+        fr_buf_put_u8(b, '/');
+        fr_buf_put_str(b, colon != NULL ? colon + 1 : out->rec.name);
+        fr_buf_put_u8(b, '#');
+        put_number(b, x->number);
     }
-    for (uint64_t i = 0; i < n; i++) {
-        const uint8_t *h = fr_read_bytes(r, 16);
-        if (h != NULL) {
-            out->outputs[i] = fr_hash_load(h);
-        }
-    }
-    out->rec.outputs = out->outputs;
-    out->rec.n_outputs = (uint32_t)n;
+    out->rec.label = fr_buf_text(b);
 }
 
-// `extra`: what most rows do not have. Gives how the result is stored.
+// What most rows do not have. Gives how the result is stored.
 static int read_extra(loader *l, const uint8_t *bytes, size_t n, int64_t id, row *out,
                       uint8_t *how, fr_err *err)
 {
-    fr_reader r = fr_reader_of(bytes, n);
-    uint64_t flags = n > 0 ? fr_read_varint(&r) : 0;
-    const uint8_t *error = NULL;
-    size_t error_size = 0;
-    *how = (uint8_t)(((flags & FR_X_RESULT_FILE) != 0 ? FR_STORED_FILE : 0) |
-                     ((flags & FR_X_RESULT_OBJECTS) != 0 ? FR_STORED_OBJECTS : 0));
-    if ((flags & (FR_X_LABEL_N | FR_X_LABEL)) != 0) {
-        read_label(&r, (uint32_t)flags, out);
-    }
-    if ((flags & FR_X_LOG) != 0) {
-        out->rec.log_from = fr_read_varint(&r);
-        out->rec.log_to = out->rec.log_from + fr_read_varint(&r);
-    }
-    if ((flags & FR_X_ERROR) != 0) {
-        error_size = fr_read_varint(&r);
-        error = fr_read_bytes(&r, error_size);
-    }
-    if ((flags & FR_X_OUTPUTS) != 0) {
-        read_outputs(&r, out);
-    }
-    if ((flags & FR_X_ITEMS) != 0) {
-        out->rec.items = (uint32_t)fr_read_varint(&r);
-        out->rec.failed_items = (uint32_t)fr_read_varint(&r);
-    }
-    if (r.failed || r.at != r.end) {
+    fr_extra x;
+    if (!fr_extra_parse(bytes, n, &x)) {
         return damaged(l->store, id, "the details", err);
     }
-    if (error == NULL) {
-        return FR_OK;
+    *how = x.result_how;
+    if (x.label != NULL) {
+        make_label(&x, out);
     }
-    uint8_t error_how = (uint8_t)(((flags & FR_X_ERROR_FILE) != 0 ? FR_STORED_FILE : 0) |
-                                  ((flags & FR_X_ERROR_OBJECTS) != 0 ? FR_STORED_OBJECTS : 0));
-    return stored_value(l, error, error_size, error_how, &out->error, err);
+    out->rec.log_from = x.log_from;
+    out->rec.log_to = x.log_to;
+    out->rec.items = (uint32_t)x.items;
+    out->rec.failed_items = (uint32_t)x.failed_items;
+    for (size_t i = 0; i < x.n_outputs; i++) {
+        out->outputs[i] = fr_hash_load(x.outputs + 16 * i);
+    }
+    out->rec.outputs = x.n_outputs > 0 ? out->outputs : NULL;
+    out->rec.n_outputs = (uint32_t)x.n_outputs;
+    return x.error != NULL ? stored_value(l, x.error, x.error_size, x.error_how, &out->error, err)
+                           : FR_OK;
 }
 
 static int64_t column_delta(sqlite3_stmt *st, int column)
@@ -438,6 +446,7 @@ typedef struct scan {
     row row;
     fr_db *db;
     uint64_t run;
+    unsigned types;                            // bits; 0 = all
     int64_t next, last;                        // ids
     sqlite3_stmt *cursors[CURSORS];            // tasks, journal, map parts
     int64_t at[CURSORS];                       // id each stands on; INT64_MAX = at its end
@@ -455,8 +464,17 @@ static int advance(scan *c, int i, fr_err *err)
 static int start_cursors(scan *c, fr_err *err)
 {
     static const fr_sql which[CURSORS] = {FR_SQL_TASKS, FR_SQL_JOURNALS, FR_SQL_MAP_PARTS};
+    static const unsigned tables[CURSORS] = {
+        1u << FR_REC_TASK,
+        ~(1u << FR_REC_TASK | 1u << FR_REC_START | 1u << FR_REC_MAP_PART),
+        1u << FR_REC_MAP_PART,
+    };
     int rc = FR_OK;
     for (int i = 0; i < CURSORS && rc == FR_OK; i++) {
+        c->at[i] = INT64_MAX;
+        if (c->types != 0 && (c->types & tables[i]) == 0) {
+            continue;
+        }
         c->cursors[i] = fr_db_statement(c->db, which[i], err);
         if (c->cursors[i] == NULL) {
             return code_of(err);
@@ -470,7 +488,7 @@ static int start_cursors(scan *c, fr_err *err)
 
 static int deliver(scan *c, int rc, fr_err *err)
 {
-    if (rc == FR_OK) {
+    if (rc == FR_OK && (c->types == 0 || (c->types >> c->row.rec.type & 1) != 0)) {
         rc = c->fn(c->ctx, &c->row.rec, err);
     }
     fr_value_unref(c->row.result);
@@ -509,11 +527,11 @@ static int scan_part(scan *c, fr_err *err)
             c->next = c->last + 1;
             break;
         }
-        if (c->at[from] != c->next) {          // the log has no gaps
+        if (c->types == 0 && c->at[from] != c->next) {   // the log has no gaps
             return damaged(c->load.store, c->next, "the absence", err);
         }
+        c->next = c->at[from] + 1;
         rc = next_record(c, from, err);
-        c->next++;
         if (rc == FR_OK) {
             rc = advance(c, from, err);
         }
@@ -547,7 +565,8 @@ static int scan_running(scan *c, fr_err *err)
     (void)sqlite3_bind_int64(st, 1, fr_row_first(c->run));
     (void)sqlite3_bind_int64(st, 2, fr_row_last(c->run));
     int step, rc = FR_OK;
-    while (rc == FR_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
+    bool wanted = c->types == 0 || (c->types & 1u << FR_REC_START) != 0;
+    while (wanted && rc == FR_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
         if (step != SQLITE_ROW) {
             return fr_db_fail(c->db, step, err);
         }
@@ -561,20 +580,28 @@ static int scan_running(scan *c, fr_err *err)
 
 int fr_store_records(fr_store *s, uint64_t run, fr_record_fn fn, void *ctx, fr_err *err)
 {
+    return fr_store_scan(s, run, 0, 1, fn, ctx, err);
+}
+
+int fr_store_scan(fr_store *s, uint64_t run, unsigned types, uint64_t from, fr_record_fn fn,
+                  void *ctx, fr_err *err)
+{
     fr_err local = FR_ERR_INIT;
     err = err != NULL ? err : &local;
-    int rc = reader(s, err);
+    int rc = fr_read_open(s, err);
     if (rc != FR_OK || run == 0 || run > INT32_MAX) {
         return rc;
     }
     scan *c = fr_zalloc(sizeof *c);
-    *c = (scan){.db = s->reader, .run = run, .next = fr_row_first(run) + 1, .fn = fn, .ctx = ctx};
+    from = FR_MAX(FR_MIN(from, UINT32_MAX), (uint64_t)1);
+    *c = (scan){.db = s->reader, .run = run, .types = types, .fn = fn, .ctx = ctx,
+                .next = fr_row_first(run) + (int64_t)from};
     c->load.store = s;
     fr_map_init(&c->load.known);
     fr_buf_init(&c->row.label, FR_VALUE_MAX);
     bool first = true;
     do {
-        rc = snapshot_begin(s, err);
+        rc = fr_read_begin(s, err);
         if (rc != FR_OK) {
             break;
         }
@@ -588,7 +615,7 @@ int fr_store_records(fr_store *s, uint64_t run, fr_record_fn fn, void *ctx, fr_e
         if (rc == FR_OK && c->next > c->last) {
             rc = scan_running(c, err);
         }
-        snapshot_end(s);
+        fr_read_end(s);
     } while (rc == FR_OK && c->next <= c->last);
     loader_fini(&c->load);
     fr_buf_fini(&c->row.label);
@@ -651,12 +678,12 @@ int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *c
 {
     fr_err local = FR_ERR_INIT;
     err = err != NULL ? err : &local;
-    int rc = reader(s, err);
+    int rc = fr_read_open(s, err);
     sqlite3_stmt *st = rc == FR_OK ? fr_db_statement(s->reader, FR_SQL_RUNS, err) : NULL;
     if (st == NULL) {
         return rc != FR_OK ? rc : code_of(err);
     }
-    rc = snapshot_begin(s, err);
+    rc = fr_read_begin(s, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -668,7 +695,7 @@ int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *c
     while (rc == FR_OK && (step = sqlite3_step(st)) != SQLITE_DONE) {
         rc = step == SQLITE_ROW ? one_run(&l, st, fn, ctx, err) : fr_db_fail(s->reader, step, err);
     }
-    snapshot_end(s);
+    fr_read_end(s);
     loader_fini(&l);
     return rc;
 }
@@ -679,12 +706,12 @@ int fr_store_blob_get(fr_store *s, fr_hash key, fr_buf *out, fr_err *err)
 {
     fr_err local = FR_ERR_INIT;
     err = err != NULL ? err : &local;
-    int rc = reader(s, err);
+    int rc = fr_read_open(s, err);
     sqlite3_stmt *st = rc == FR_OK ? fr_db_statement(s->reader, FR_SQL_BLOB_GET, err) : NULL;
     if (st == NULL) {
         return rc != FR_OK ? rc : code_of(err);
     }
-    rc = snapshot_begin(s, err);
+    rc = fr_read_begin(s, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -708,7 +735,7 @@ int fr_store_blob_get(fr_store *s, fr_hash key, fr_buf *out, fr_err *err)
     } else {
         rc = fr_db_fail(s->reader, step, err);
     }
-    snapshot_end(s);
+    fr_read_end(s);
     return rc;
 }
 
@@ -718,12 +745,12 @@ int fr_store_requests(fr_store_run *r, fr_request_fn fn, void *ctx, fr_err *err)
     err = err != NULL ? err : &local;
     fr_store *s = r->store;
     fr_wake_drain(r->wake_fd);                 // before looking: what comes later wakes again
-    int rc = reader(s, err);
+    int rc = fr_read_open(s, err);
     sqlite3_stmt *st = rc == FR_OK ? fr_db_statement(s->reader, FR_SQL_REQUESTS, err) : NULL;
     if (st == NULL) {
         return rc != FR_OK ? rc : code_of(err);
     }
-    rc = snapshot_begin(s, err);
+    rc = fr_read_begin(s, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -737,6 +764,6 @@ int fr_store_requests(fr_store_run *r, fr_request_fn fn, void *ctx, fr_err *err)
            json != NULL ? json : "");
     }
     rc = step == SQLITE_DONE ? FR_OK : fr_db_fail(s->reader, step, err);
-    snapshot_end(s);
+    fr_read_end(s);
     return rc;
 }
