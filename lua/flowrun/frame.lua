@@ -7,6 +7,7 @@
 local core = require "flowrun.core.frame"
 local array = require "flowrun.core.array"
 local error_class = require "flowrun.core.error"
+local frame_io = require "flowrun.frame_io"
 
 local frame = {}
 local methods, array_methods = core.methods, array.methods
@@ -321,5 +322,10 @@ function methods:types()
   for _, name in ipairs(self.columns) do out[name] = self:col(name):type() end
   return out
 end
+
+-- --- files: documented in flowrun.frame_io ---
+
+frame.read_csv, frame.parse_csv = frame_io.read_csv, frame_io.parse_csv
+methods.write_csv, methods.to_csv = frame_io.write_csv, frame_io.to_csv
 
 return frame

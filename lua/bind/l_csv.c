@@ -1,0 +1,326 @@
+// flowrun.core.csv -- delimited text to frames and back. Options come as one table, whose
+// strings the table itself keeps alive; vectors of them live in userdata on the stack.
+
+#include "core/data/csv.h"
+#include "core/data/type.h"
+#include "lua/bind/frame_box.h"
+
+#include <glob.h>
+#include <string.h>
+
+enum { NOTES_MAX = 64 * 1024 };
+
+// A userdata of n + 1 slots, so that errors raised later leak nothing.
+static void *vector(lua_State *L, size_t n, size_t each)
+{
+    void *p = lua_newuserdatauv(L, (n + 1) * each, 0);
+    memset(p, 0, (n + 1) * each);
+    return p;
+}
+
+static bool field(lua_State *L, int arg, const char *name)
+{
+    if (lua_getfield(L, arg, name) == LUA_TNIL) {
+        lua_pop(L, 1);
+        return false;
+    }
+    return true;
+}
+
+// Leaves the list and its vector on the stack.
+static const char *const *names_field(lua_State *L, int arg, const char *name, size_t *n)
+{
+    *n = 0;
+    if (!field(L, arg, name)) {
+        return NULL;
+    }
+    return bind_names(L, lua_gettop(L), n, name);
+}
+
+static char char_field(lua_State *L, int arg, const char *name, char standard, bool may_lack)
+{
+    if (!field(L, arg, name)) {
+        return standard;
+    }
+    size_t n = 0;
+    const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
+    if (s == NULL || n > 1 || (n == 0 && !may_lack)) {
+        bind_fail(L, FR_EINVAL, "%s: expected one character, got %s%s%s", name,
+                  s != NULL ? "\"" : "a ", s != NULL ? s : luaL_typename(L, -1),
+                  s != NULL ? "\"" : "");
+    }
+    char c = n == 0 ? '\0' : s[0];
+    lua_pop(L, 1);
+    return c;
+}
+
+static bool bool_field(lua_State *L, int arg, const char *name, bool standard)
+{
+    if (!field(L, arg, name)) {
+        return standard;
+    }
+    if (!lua_isboolean(L, -1)) {
+        bind_fail(L, FR_EINVAL, "%s: expected true or false, got a %s", name,
+                  luaL_typename(L, -1));
+    }
+    bool v = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+static const char *text_field(lua_State *L, int arg, const char *name, const char *standard)
+{
+    if (!field(L, arg, name)) {
+        return standard;
+    }
+    if (lua_type(L, -1) != LUA_TSTRING) {
+        bind_fail(L, FR_EINVAL, "%s: expected a string, got a %s", name, luaL_typename(L, -1));
+    }
+    const char *s = lua_tostring(L, -1); // the options table keeps it
+    lua_pop(L, 1);
+    return s;
+}
+
+// {column = text}: calls `put` with the i-th pair. Leaves the table on the stack.
+static size_t each_pair(lua_State *L, int table, const char *what, void *to,
+                        void (*put)(lua_State *L, void *to, size_t i, const char *column,
+                                    const char *text))
+{
+    size_t n = 0;
+    lua_pushnil(L);
+    while (lua_next(L, table) != 0) {
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) {
+            bind_fail(L, FR_EINVAL, "%s: expected {column = \"text\"}, found a %s for a %s key",
+                      what, luaL_typename(L, -1), luaL_typename(L, -2));
+        }
+        if (put != NULL) {
+            put(L, to, n, lua_tostring(L, -2), lua_tostring(L, -1));
+        }
+        n++;
+        lua_pop(L, 1);
+    }
+    return n;
+}
+
+static void put_type(lua_State *L, void *to, size_t i, const char *column, const char *text)
+{
+    fr_csv_type *t = (fr_csv_type *)to + i;
+    fr_err err = FR_ERR_INIT;
+    t->column = column;
+    int rc = fr_type_parse(text, &t->type, &err);
+    if (rc != FR_OK) {
+        (void)fr_wrap(&err, rc, "types: column \"%s\"", column);
+        bind_raise_error(L, &err);
+    }
+}
+
+static void put_format(lua_State *L, void *to, size_t i, const char *column, const char *text)
+{
+    (void)L;
+    ((fr_csv_format *)to)[i] = (fr_csv_format){column, text};
+}
+
+static void *pairs_field(lua_State *L, int arg, const char *name, size_t each, size_t *n,
+                         void (*put)(lua_State *, void *, size_t, const char *, const char *))
+{
+    *n = 0;
+    if (!field(L, arg, name)) {
+        return NULL;
+    }
+    if (!lua_istable(L, -1)) {
+        bind_fail(L, FR_EINVAL, "%s: expected {column = \"text\"}, got a %s", name,
+                  luaL_typename(L, -1));
+    }
+    int table = lua_gettop(L);
+    *n = each_pair(L, table, name, NULL, NULL);
+    void *to = vector(L, *n, each);
+    (void)each_pair(L, table, name, to, put);
+    return to;
+}
+
+static void read_options(lua_State *L, int arg, const char *what, fr_csv_options *o)
+{
+    static const char *const known[] = {"sep",   "quote",   "header", "names",   "skip", "encoding",
+                                        "null",  "types",   "formats", "columns", NULL};
+    fr_csv_defaults(o);
+    if (lua_isnoneornil(L, arg)) {
+        return;
+    }
+    luaL_checktype(L, arg, LUA_TTABLE);
+    luaL_checkstack(L, 20, NULL);
+    bind_options(L, arg, what, known);
+    o->sep = char_field(L, arg, "sep", o->sep, false);
+    o->quote = char_field(L, arg, "quote", o->quote, true);
+    o->header = bool_field(L, arg, "header", o->header);
+    o->encoding = text_field(L, arg, "encoding", o->encoding);
+    o->names = names_field(L, arg, "names", &o->n_names);
+    o->nulls = names_field(L, arg, "null", &o->n_nulls);
+    o->columns = names_field(L, arg, "columns", &o->n_columns);
+    o->types = pairs_field(L, arg, "types", sizeof *o->types, &o->n_types, put_type);
+    o->formats = pairs_field(L, arg, "formats", sizeof *o->formats, &o->n_formats, put_format);
+    if (field(L, arg, "skip")) {
+        int whole;
+        o->skip = lua_tointegerx(L, -1, &whole);
+        if (!whole) {
+            bind_fail(L, FR_EINVAL, "skip: expected a number of lines, got %s",
+                      luaL_tolstring(L, -1, NULL));
+        }
+        lua_pop(L, 1);
+    }
+}
+
+static int buf_gc(lua_State *L)
+{
+    fr_buf_fini(lua_touserdata(L, 1));
+    return 0;
+}
+
+// A buffer that the collector frees when an error passes by.
+static fr_buf *push_buf(lua_State *L, size_t max)
+{
+    fr_buf *b = lua_newuserdatauv(L, sizeof *b, 0);
+    fr_buf_init(b, max);
+    if (luaL_newmetatable(L, "flowrun.csv.buf")) {
+        lua_pushcfunction(L, buf_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return b;
+}
+
+// The text of the buffer, whose memory is given back at once.
+static void push_taken(lua_State *L, fr_buf *b)
+{
+    lua_pushlstring(L, fr_buf_text(b), b->size);
+    fr_buf_fini(b);
+    fr_buf_init(b, 0);
+}
+
+static int finish_read(lua_State *L, int rc, const fr_frame *f, fr_buf *notes, const fr_err *err)
+{
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, err);
+    }
+    bind_frame_sealed(L, f);
+    if (notes->size == 0) {
+        return 1;
+    }
+    push_taken(L, notes);
+    return 2;
+}
+
+// read(paths, options, what) -> frame, notes
+static int csv_read(lua_State *L)
+{
+    size_t n;
+    lua_settop(L, 3);
+    const char *what = luaL_checkstring(L, 3);
+    const char *const *paths = bind_names(L, 1, &n, "files");
+    fr_csv_options o;
+    read_options(L, 2, what, &o);
+    fr_buf *notes = push_buf(L, NOTES_MAX);
+    fr_frame **slot = bind_frame_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_read(paths, n, &o, slot, notes, &err);
+    return finish_read(L, rc, *slot, notes, &err);
+}
+
+// parse(text, options, what) -> frame, notes
+static int csv_parse(lua_State *L)
+{
+    size_t n;
+    lua_settop(L, 3);
+    const char *text = luaL_checklstring(L, 1, &n);
+    fr_csv_options o;
+    read_options(L, 2, luaL_checkstring(L, 3), &o);
+    fr_buf *notes = push_buf(L, NOTES_MAX);
+    fr_frame **slot = bind_frame_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_read_bytes("text", text, n, &o, slot, notes, &err);
+    return finish_read(L, rc, *slot, notes, &err);
+}
+
+static void write_options(lua_State *L, int arg, const char *what, fr_csv_write_options *o)
+{
+    static const char *const known[] = {"sep", "header", "crlf", "bom", "null", NULL};
+    fr_csv_write_defaults(o);
+    if (lua_isnoneornil(L, arg)) {
+        return;
+    }
+    luaL_checktype(L, arg, LUA_TTABLE);
+    bind_options(L, arg, what, known);
+    o->sep = char_field(L, arg, "sep", o->sep, false);
+    o->header = bool_field(L, arg, "header", o->header);
+    o->crlf = bool_field(L, arg, "crlf", o->crlf);
+    o->bom = bool_field(L, arg, "bom", o->bom);
+    o->null = text_field(L, arg, "null", o->null);
+}
+
+// write(frame, path, options)
+static int csv_write(lua_State *L)
+{
+    const fr_frame *f = bind_frame_check(L, 1);
+    const char *path = luaL_checkstring(L, 2);
+    fr_csv_write_options o;
+    write_options(L, 3, "write_csv", &o);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_write(f, path, &o, &err);
+    return rc == FR_OK ? 0 : bind_raise(L, rc, &err);
+}
+
+// format(frame, options) -> string
+static int csv_format(lua_State *L)
+{
+    const fr_frame *f = bind_frame_check(L, 1);
+    fr_csv_write_options o;
+    write_options(L, 2, "to_csv", &o);
+    fr_buf *b = push_buf(L, (size_t)1 << 31);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_write_buf(f, &o, b, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    push_taken(L, b);
+    return 1;
+}
+
+static int glob_gc(lua_State *L)
+{
+    globfree(lua_touserdata(L, 1));
+    return 0;
+}
+
+// glob(pattern) -> sorted list of the files that match; the pattern itself when it has no
+// wildcard or a file of just that name is there
+static int csv_glob(lua_State *L)
+{
+    const char *pattern = luaL_checkstring(L, 1);
+    lua_newtable(L);
+    glob_t *g = lua_newuserdatauv(L, sizeof *g, 0);
+    memset(g, 0, sizeof *g);
+    if (luaL_newmetatable(L, "flowrun.csv.glob")) {
+        lua_pushcfunction(L, glob_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    int rc = glob(pattern, GLOB_BRACE | GLOB_TILDE, NULL, g);
+    if (rc == GLOB_NOSPACE) {
+        return bind_fail(L, FR_ENOMEM, "no memory for the files of %s", pattern);
+    }
+    for (size_t i = 0; i < g->gl_pathc; i++) {
+        lua_pushstring(L, g->gl_pathv[i]);
+        lua_rawseti(L, 2, (lua_Integer)i + 1);
+    }
+    lua_settop(L, 2);
+    return 1;
+}
+
+int luaopen_flowrun_core_csv(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"read", csv_read},     {"parse", csv_parse}, {"write", csv_write},
+        {"format", csv_format}, {"glob", csv_glob},   {NULL, NULL},
+    };
+    luaL_newlib(L, functions);
+    return 1;
+}

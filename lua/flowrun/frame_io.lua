@@ -1,0 +1,90 @@
+--- Frames from files and to files. Everything here is also `flowrun.frame`'s:
+--- `frame.read_csv`, `df:write_csv(path)`.
+local csv = require "flowrun.core.csv"
+local error_class = require "flowrun.core.error"
+
+local frame_io = {}
+
+-- Paths and patterns as a list of files, in order, each pattern's files by name.
+local function files_of(what, paths)
+  if type(paths) == "string" then paths = {paths} end
+  if type(paths) ~= "table" or #paths == 0 then
+    error_class.raise("invalid", ("%s: expected a path, a pattern such as \"scada/*.csv\", or "
+      .. "a list of them"):format(what))
+  end
+  local files = {}
+  for i, path in ipairs(paths) do
+    if type(path) ~= "string" then
+      error_class.raise("invalid", ("%s: path %d is a %s"):format(what, i, type(path)))
+    end
+    local found = csv.glob(path)
+    if #found == 0 then
+      if not path:find("[*?%[{~]") then found = {path} else
+        error_class.raise("not_found", ("%s: no file matches %s"):format(what, path))
+      end
+    end
+    table.move(found, 1, #found, #files + 1, files)
+  end
+  return files
+end
+
+local function with_notes(frame, notes)
+  for note in (notes or ""):gmatch("[^\n]+") do
+    require("flowrun.log").warn("%s", note) -- not at load time: frames work without an engine
+  end
+  return frame
+end
+
+--- Reads delimited text: one file, several, or a pattern (`"scada/*.csv"`: one table, columns
+--- matched by name). gzip and zstd are recognised by content, a byte order mark and `\r\n` do
+--- not matter, blank lines are skipped.
+---
+--- Types are inferred: int64, float64, bool, date, timestamp (ISO 8601), else utf8. A value
+--- that does not fit widens its column; nothing becomes null silently. A column of integers in
+--- which any has a leading zero is text (`01001` is an identifier). Null is `""`, `NA`, `N/A`,
+--- `NaN`, `nan`, `null`, `NULL` unless `null` lists other spellings; a quoted field of a text
+--- column is never null.
+---
+--- Options: `sep` (","), `quote` ("\"", "" for none), `header` (true), `names` (a list, instead
+--- of the header's), `skip` (lines before the header), `encoding` ("utf-8", "latin-1",
+--- "windows-1252", "utf-16"), `null` (a list), `types` (`{meter = "utf8"}`), `formats`
+--- (`{when = "%d/%m/%Y %H:%M"}`), `columns` (only these). Errors name file, line and column.
+---
+---     local df = frame.read_csv("scada/*.csv", {formats = {when = "%m/%d/%y %H:%M"}})
+---@param paths string|string[]
+---@param options? table
+---@return flowrun.Frame
+function frame_io.read_csv(paths, options)
+  return with_notes(csv.read(files_of("read_csv", paths), options, "read_csv"))
+end
+
+--- As `read_csv`, from a string.
+---@param text string
+---@param options? table
+---@return flowrun.Frame
+function frame_io.parse_csv(text, options)
+  return with_notes(csv.parse(text, options, "parse_csv"))
+end
+
+--- Writes a frame as delimited text; a path that ends in .gz is compressed. Doubles are
+--- written with the fewest digits that read back as the same number. The file appears complete
+--- or not at all.
+---
+--- Options: `sep` (","), `header` (true), `null` (how null is written: ""), `crlf` (false),
+--- `bom` (false; some spreadsheets want it).
+---@param frame flowrun.Frame
+---@param path string
+---@param options? table
+function frame_io.write_csv(frame, path, options)
+  csv.write(frame, path, options)
+end
+
+--- The text that `write_csv` would write.
+---@param frame flowrun.Frame
+---@param options? table
+---@return string
+function frame_io.to_csv(frame, options)
+  return csv.format(frame, options)
+end
+
+return frame_io
