@@ -52,10 +52,11 @@ static bool any_idle(const thread_exec *x, bool free_only)
 
 static void remove_idle(thread_exec *x, exec_worker *w)
 {
-    for (exec_worker **p = &x->idle; w->idle; p = &(*p)->idle_next) {
+    for (exec_worker **p = &x->idle; *p != NULL; p = &(*p)->idle_next) {
         if (*p == w) {
             *p = w->idle_next;
             w->idle = false;
+            return;
         }
     }
 }

@@ -402,7 +402,7 @@ static int write_record(fr_store *s, const fr_queued *q, size_t offset, fr_err *
     case FR_REC_ADDENDUM:
         return write_journal(s, q, err);
     default:
-        FR_ASSERT(!"a record of an unknown type");
+        fr_panic(__FILE__, __LINE__, "a record of an unknown type");
     }
     return FR_OK;
 }

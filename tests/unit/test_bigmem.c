@@ -1,3 +1,4 @@
+// labels: threads
 #include "core/base/base.h"
 #include "core/base/bigmem.h"
 #include "tests/unit/check.h"

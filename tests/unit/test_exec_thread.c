@@ -1,5 +1,6 @@
+// labels: threads
 // The thread executor with bodies written in C: what is promised about order of results,
-// batches, cores, waiting, durability and cancel, without any Lua. Label: threads.
+// batches, cores, waiting, durability and cancel, without any Lua.
 #include "check.h"
 #include "core/base/clock.h"
 #include "core/base/mem.h"
