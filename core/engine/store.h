@@ -84,7 +84,7 @@ FR_NODISCARD int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_f
 bool fr_store_run_alive(fr_store *s, uint64_t run, int *pid);   // its lock is held
 
 // Lines of a run's log from offset *from on, in order of writing; *from moves behind the last
-// complete line that was read. fn returns FR_OK, or a code that ends the reading.
+// complete line that was accepted. fn returns FR_OK, or a code that ends the reading.
 typedef struct fr_log_line {
     uint64_t offset;
     int64_t time_us;                            // wall

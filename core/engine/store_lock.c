@@ -216,7 +216,7 @@ int fr_store_lock_take(fr_store_lock *l, fr_err *err)
     }
     if (rc == FR_OK) {
         // Advice for waiters; a full disk must not matter here.
-        (void)!pwrite(l->store.fd, l->pid, strlen(l->pid), 0);
+        (void)!fr_sys_pwrite(l->store.fd, l->pid, strlen(l->pid), 0, l->store.path, NULL);
     }
     return rc;
 }

@@ -302,7 +302,7 @@ static int read_segment(const fr_store *s, uint64_t run, uint64_t start, uint64_
             char *line = (char *)b->data + done;
             size_t n = (size_t)(newline - line);
             rc = give_line(line, n, *from, fn, ctx, err);
-            *from += n + 1;
+            *from += rc == FR_OK ? n + 1 : 0;
             done += n + 1;
         }
         memmove(b->data, b->data + done, b->size - done);

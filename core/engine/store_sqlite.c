@@ -6,7 +6,6 @@
 
 #include <sqlite3.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,11 +240,11 @@ static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
 
 // --- opening ---
 
-// A database of no bytes is a new one, unless there are runs: then it was cut off, and
-// SQLite would throw its WAL away.
+// A database of no bytes is a new one, unless the folder runs/ is there, which is made only
+// after the database is on disk: then it was cut off, and SQLite would throw its WAL away.
 static int check_size(const fr_store *s, bool look_up, fr_err *err)
 {
-    struct stat st;
+    struct stat st, other;
     if (stat(s->path, &st) != 0) {
         if (look_up && errno == ENOENT) {
             return fr_fail(err, FR_ENOTFOUND, "%s has no runs yet (%s does not exist)", s->home,
@@ -253,28 +252,15 @@ static int check_size(const fr_store *s, bool look_up, fr_err *err)
         }
         return FR_OK;
     }
-    if (st.st_size >= 512) {
+    char runs[FR_STORE_PATH];
+    fr_store_path(s, runs, "runs");
+    if (st.st_size >= 512 || (st.st_size == 0 && stat(runs, &other) != 0)) {
         return FR_OK;
     }
-    char runs[FR_STORE_PATH];
-    fr_store_path(s, runs, "objects");
-    struct stat other;
-    bool used = stat(runs, &other) == 0;
-    fr_store_path(s, runs, "runs");
-    DIR *d = opendir(runs);
-    for (const struct dirent *e; d != NULL && !used && (e = readdir(d)) != NULL;) {
-        used = e->d_name[0] != '.';
-    }
-    if (d != NULL) {
-        (void)closedir(d);
-    }
-    if (st.st_size > 0 || used) {
-        return fr_fail(err, FR_ECORRUPT,
-                       "%s is damaged (cut off after %lld bytes): put back a copy, or move it "
-                       "away to start anew",
-                       s->path, (long long)st.st_size);
-    }
-    return FR_OK;
+    return fr_fail(err, FR_ECORRUPT,
+                   "%s is damaged (cut off after %lld bytes): put back a copy, or move it "
+                   "away to start anew",
+                   s->path, (long long)st.st_size);
 }
 
 static int check_version(fr_db *db, int64_t *version, fr_err *err)
