@@ -290,7 +290,10 @@ static int open_store_run(fr_run *r, fr_err *err)
         return FR_OK;
     }
     if (r->spec.resume == 0) {
-        return fr_store_run_begin(store, &r->spec.info, &r->store, err);
+        // The same commit takes the code and the run's row.
+        int rc = fr_store_blob_put(store, r->spec.info.bundle, r->spec.sources,
+                                   r->spec.sources_size, err);
+        return rc != FR_OK ? rc : fr_store_run_begin(store, &r->spec.info, &r->store, err);
     }
     return fr_store_run_resume(store, r->spec.resume, &r->store, err);
 }

@@ -84,7 +84,8 @@ void fr_sched_now(fr_sched *s, int64_t mono_ns, int64_t wall_ns)
 
 bool sched_stopping(const fr_sched *s)
 {
-    return s->cancel_code != FR_OK || s->divergence != NULL;
+    // A recorded cancel stops what it finds unfinished even before the cursor reaches it.
+    return s->cancel_code != FR_OK || s->past_cancel != 0 || s->divergence != NULL;
 }
 
 uint32_t fr_sched_task(fr_sched *s, const char *name)
@@ -181,8 +182,8 @@ uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label)
         s->cap_branches = s->cap_branches == 0 ? 8 : s->cap_branches * 2;
         s->branches = fr_realloc(s->branches, s->cap_branches * sizeof *s->branches);
     }
-    s->branches[s->n_branches] = (branch){.path = path, .label = label, .node = FR_NO_NODE,
-                                          .raising = FR_NO_NODE, .serial = 1};
+    s->branches[s->n_branches] = (branch){.path = path, .label = label,   .node = FR_NO_NODE,
+                                          .flow_node = FR_NO_NODE, .raising = FR_NO_NODE, .serial = 1};
     s->branches_alive++;
     return s->n_branches++;
 }
@@ -207,12 +208,16 @@ static uint32_t next_use(fr_sched *s, uint32_t b, uint32_t task)
         memset(br->uses + br->n_uses, 0, (n - br->n_uses) * sizeof *br->uses);
         br->n_uses = n;
     }
+    if (SEEDED(BUG_GLOBAL_INDEX)) {
+        return ++s->all_calls;
+    }
     return ++br->uses[task];
 }
 
 static fr_hash use_key(const fr_sched *s, uint32_t b, uint32_t task, uint32_t use)
 {
-    return fr_hash_mix(fr_hash_pair(s->branches[b].path, s->tasks[task].hash), use);
+    fr_hash path = SEEDED(BUG_GLOBAL_INDEX) ? s->branches[0].path : s->branches[b].path;
+    return fr_hash_mix(fr_hash_pair(path, s->tasks[task].hash), use);
 }
 
 // A branch that goes on after get() raised has caught the error.
@@ -230,7 +235,13 @@ static void went_on(fr_sched *s, uint32_t b)
 
 void sched_record(fr_sched *s, fr_record *r)
 {
+    if (s->divergence != NULL) {
+        return;                                // the log keeps what was true
+    }
     r->seq = ++s->seq;
+    if (SEEDED(BUG_COMMIT_ORDER) && r->type == FR_REC_VALUE) {
+        r->seq = s->seq++;
+    }
     s->io.append(s->io.ctx, r);
 }
 
@@ -266,6 +277,7 @@ void sched_move(fr_sched *s, node *n, fr_state to, fr_reason why)
         --*count[n->state];
     }
     ++*count[to];
+    s->moves[n->state][to]++;
     n->state = (uint8_t)to;
     n->reason = (uint8_t)why;
 }
@@ -279,6 +291,16 @@ static void note_failure(fr_sched *s, uint32_t id)
         s->failures = fr_realloc(s->failures, s->cap_failures * sizeof *s->failures);
     }
     s->failures[s->n_failures++] = id;
+}
+
+// A fallback inside a subflow makes the subflow's own end degraded too.
+void sched_degraded(fr_sched *s, const node *n)
+{
+    s->stats.degraded++;
+    for (uint32_t id = s->branches[n->branch].flow_node; id != FR_NO_NODE;
+         id = s->branches[node_at(s, id)->branch].flow_node) {
+        node_at(s, id)->degraded = true;
+    }
 }
 
 void sched_free_args(node *n)
@@ -333,7 +355,9 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     if (state == FR_FAILED || state == FR_STOPPED) {
         note_failure(s, id);
     }
-    s->stats.degraded += why == FR_BECAUSE_DEGRADED;
+    if (why == FR_BECAUSE_DEGRADED) {
+        sched_degraded(s, n);
+    }
     sched_count_end(s, n);
     live_remove(s, n);
     if (n->kind == CALL_SPAWN) {
@@ -342,6 +366,9 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
         return;
     }
     append_end(s, n);
+    if (SEEDED(BUG_RECORDED_TWICE) && n->attempt > 1) {
+        append_end(s, n);
+    }
     if (state == FR_SUCCESS) {
         sched_free_args(n);
     }
@@ -439,6 +466,7 @@ static void ready_to_start(fr_sched *s, uint32_t id)
     node *n = node_at(s, id);
     uint32_t dep = failed_dep(s, n);
     n->queued = s->wall;
+    n->need = s->seq;                          // all that led to this call
     if (dep != FR_NO_NODE) {
         fail_upstream(s, id, dep);
     } else if (sched_stopping(s)) {
@@ -451,7 +479,8 @@ static void ready_to_start(fr_sched *s, uint32_t id)
         int64_t longest = fr_retry_delay(&n->opts->retry, n->attempt, s->env.seed, n->key);
         int64_t due = s->mono + FR_MIN(n->due - s->wall, longest);
         sched_timer_add(s, TIMER_RETRY, due, id, n->attempt, 0);
-    } else if (n->opts != NULL && n->opts->effect && s->durable < s->seq) {
+    } else if (n->opts != NULL && n->opts->effect && s->durable < s->seq &&
+               !SEEDED(BUG_NO_BARRIER)) {
         n->reason = FR_BECAUSE_DURABLE;
         sched_wait_durable(s, s->seq, id, FR_NO_NODE);
     } else {
@@ -501,7 +530,7 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id)
     ra->a = (fr_attempt){.code = s->env.code, .task = s->tasks[n->task].name, .row = n->row,
                          .attempt = n->attempt + 1, .fence = ++s->fence, .key = n->key,
                          .args = n->argv, .n_args = n->n_args,
-                         .n_outputs = n->opts->n_outputs, .n_deps = n->n_deps, .need = s->seq,
+                         .n_outputs = n->opts->n_outputs, .n_deps = n->n_deps, .need = n->need,
                          .cpu = n->opts->cpu, .effect = n->opts->effect,
                          .report_start = n->opts->timeout_ns > 0 || mean == 0 ||
                                          mean > (double)SLOW_TASK_NS,
@@ -579,7 +608,9 @@ static void copy_call(node *n, const fr_call *c)
     n->sleep_ns = c->sleep_ns;
     if (c->n_deps + c->n_after > 0) {
         n->deps = fr_alloc((c->n_deps + c->n_after) * sizeof *n->deps);
-        memcpy(n->deps, c->deps, c->n_deps * sizeof *n->deps);
+        if (c->n_deps > 0) {
+            memcpy(n->deps, c->deps, c->n_deps * sizeof *n->deps);
+        }
         if (c->n_after > 0) {
             memcpy(n->deps + c->n_deps, c->after, c->n_after * sizeof *n->deps);
         }
@@ -614,7 +645,7 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
     if (s->divergence != NULL) {
         return fr_fail(err, FR_EDIVERGED, "%s", s->divergence);
     }
-    if (s->cancel_seen || (s->past_cancel != 0 && s->cursor + 1 >= s->past_cancel)) {
+    if (s->cancel_seen) {
         return fr_fail(err, FR_ECANCELLED, "the run is being cancelled");
     }
     uint32_t id = new_node(s);
@@ -667,10 +698,10 @@ int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *out, fr_err *err)
     return rc;
 }
 
-static char *branch_label(const fr_sched *s, uint32_t parent, uint32_t kid)
+static char *branch_label(const fr_sched *s, uint32_t parent, const char *what, uint32_t kid)
 {
     char text[256];
-    (void)snprintf(text, sizeof text, "%s.%u", s->branches[parent].label, kid);
+    (void)snprintf(text, sizeof text, "%s.%s%u", s->branches[parent].label, what, kid);
     return fr_strdup(text);
 }
 
@@ -682,12 +713,18 @@ int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out,
     if (rc != FR_OK || recorded) {
         return rc;
     }
-    uint32_t kid = ++s->branches[c->branch].kids;
     node *n = node_at(s, *id);
+    if (sched_past(s, n->key) == NULL) {       // its row must stay: calls inside name it
+        fr_record r;
+        sched_record_of(s, n, &r);
+        r.type = FR_REC_TIMER;
+        sched_record(s, &r);
+    }
     fr_hash path = fr_hash_pair(n->key, (fr_hash){.lo = 1, .hi = 0});
-    uint32_t b = sched_new_branch(s, path, branch_label(s, c->branch, kid));
+    uint32_t b = sched_new_branch(s, path, branch_label(s, c->branch, s->tasks[c->task].name, n->use));
     s->branches[b].node = *id;
     s->branches[b].flow_row = n->row;
+    s->branches[b].flow_node = *id;
     n->body = b;
     n->started = s->wall;
     n->attempt = 1;
@@ -709,9 +746,10 @@ uint32_t fr_sched_spawn(fr_sched *s, uint32_t parent, uint32_t *out)
     n->task = task;
     n->list_dep.node = FR_NO_NODE;
     n->key = fr_hash_mix(fr_hash_pair(s->branches[parent].path, s->tasks[task].hash), kid);
-    uint32_t b = sched_new_branch(s, n->key, branch_label(s, parent, kid));
+    uint32_t b = sched_new_branch(s, n->key, branch_label(s, parent, "", kid));
     s->branches[b].node = id;
     s->branches[b].flow_row = s->branches[parent].flow_row;
+    s->branches[b].flow_node = s->branches[parent].flow_node;
     n->body = b;
     sched_move(s, n, FR_WAITING, FR_BECAUSE_DEPS);
     sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
@@ -794,7 +832,8 @@ void fr_sched_branch_end(fr_sched *s, uint32_t b, fr_value *result, fr_value *er
     n->cause = error != NULL ? cause : FR_NO_NODE;
     int code = error != NULL ? sched_error_code(error) : FR_OK;
     if (error == NULL) {
-        sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_RAN, result, NULL);
+        sched_finish(s, id, FR_SUCCESS, n->degraded ? FR_BECAUSE_DEGRADED : FR_BECAUSE_RAN, result,
+                     NULL);
     } else if (s->cancel_seen && (code == FR_ECANCELLED || code == FR_ETIMEOUT)) {
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL, error);
     } else {

@@ -168,5 +168,7 @@ void fr_sched_info(const fr_sched *s, uint32_t node, fr_node_info *out);
 uint32_t fr_sched_count(const fr_sched *s);               // nodes are 0 .. count - 1
 // Nodes that are running now, oldest first; returns how many there are.
 uint32_t fr_sched_running(const fr_sched *s, uint32_t *nodes, uint32_t max);
+// How often each move from state `from` to `to` was made (tests/sim).
+uint32_t fr_sched_moves(const fr_sched *s, fr_state from, fr_state to);
 // The log's divergence, if one stopped the run: message or NULL.
 const char *fr_sched_divergence(const fr_sched *s);

@@ -163,3 +163,8 @@ const char *fr_sched_divergence(const fr_sched *s)
 {
     return s->divergence;
 }
+
+uint32_t fr_sched_moves(const fr_sched *s, fr_state from, fr_state to)
+{
+    return s->moves[from][to];
+}

@@ -6,6 +6,17 @@
 #include "core/engine/item.h"
 #include "core/engine/sched.h"
 
+// Bugs that tests/sim plants to prove that it would find them; never compiled in otherwise.
+enum {
+    BUG_UNORDERED = 1, BUG_COMMIT_ORDER, BUG_NO_BARRIER, BUG_GLOBAL_INDEX, BUG_ATTEMPTS_LOST,
+    BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL,
+};
+#ifdef FR_SEEDED_BUG
+#define SEEDED(bug) (FR_SEEDED_BUG == (bug))
+#else
+#define SEEDED(bug) false
+#endif
+
 enum { NODE_CHUNK = 1024, CALL_SPAWN = 0 };
 
 typedef struct edge {                 // singly linked, in s->edges; index 0 ends a list
@@ -64,7 +75,7 @@ typedef struct node {
     uint32_t n_args, n_deps, n_after;
     uint32_t body;                    // FLOW, SPAWN: the branch of its body
     uint8_t kind, state, reason;
-    bool seen, handled, recorded, delayed, user_key, live, timed_out, counted;
+    bool seen, handled, recorded, delayed, user_key, live, timed_out, counted, degraded;
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;
     const fr_task_opts *opts;
@@ -80,7 +91,7 @@ typedef struct branch {
     fr_hash path;
     char *label;                      // "0.2"
     uint32_t node;                    // whose end it is; FR_NO_NODE for the root
-    uint32_t flow_row;                // enclosing subflow, 0 = the flow itself
+    uint32_t flow_row, flow_node;     // enclosing subflow; 0, FR_NO_NODE = the flow itself
     uint32_t serial, pending, kids, raising;
     bool any, blocked, ready, ended;
     uint32_t *uses;                   // by task number
@@ -159,6 +170,8 @@ struct fr_sched {
     uint32_t n_failures, cap_failures;
     char *divergence;
     fr_sched_stats stats;
+    uint32_t moves[FR_STOPPED + 1][FR_STOPPED + 1];   // made, by state before and after
+    uint32_t all_calls;
     uint32_t *running;                // nodes reported as started, oldest first (may be stale)
     uint32_t n_running, cap_running;
 };
@@ -188,9 +201,12 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id);
 void sched_attempt_free(fr_sched *s, run_attempt *ra);
 run_attempt *sched_slot(const fr_sched *s, uint32_t slot);
 void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item);
-bool sched_stopping(const fr_sched *s);
+bool sched_stopping(const fr_sched *s);                   // cancelled or diverged
+int sched_stop_code(const fr_sched *s);
+void sched_stop_all(fr_sched *s);                         // every live call
 fr_value *sched_dep_value(fr_sched *s, fr_dep d);         // a new reference, or NULL
 void sched_free_args(node *n);
+void sched_degraded(fr_sched *s, const node *n);          // counts it
 void sched_count_end(fr_sched *s, const node *n);         // in the statistics of its task
 void sched_make_ready(fr_sched *s, uint32_t branch);      // it may go on
 uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label);   // takes label

@@ -5,6 +5,11 @@
 
 // --- cancel ---
 
+int sched_stop_code(const fr_sched *s)
+{
+    return s->cancel_code != FR_OK ? s->cancel_code : FR_ECANCELLED;
+}
+
 static void stop_node(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
@@ -12,11 +17,17 @@ static void stop_node(fr_sched *s, uint32_t id)
         sched_map_stop(s, id);
         return;
     }
+    if (SEEDED(BUG_EARLY_CANCEL) && n->state == FR_RUNNING && n->slot != FR_NO_NODE) {
+        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, sched_stop_code(s));
+        sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
+                     sched_error("cancelled", "the run was cancelled"));
+        return;
+    }
     if (n->slot != FR_NO_NODE) {
         if (n->state == FR_RUNNING) {
             sched_move(s, n, FR_CANCELLING, FR_BECAUSE_USER);
         }
-        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, s->cancel_code);
+        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, sched_stop_code(s));
         return;
     }
     if (n->body != FR_NO_BRANCH) {
@@ -26,17 +37,8 @@ static void stop_node(fr_sched *s, uint32_t id)
                  sched_error("cancelled", "the run was cancelled"));
 }
 
-void fr_sched_cancel(fr_sched *s, int code, const char *why)
+void sched_stop_all(fr_sched *s)
 {
-    if (s->cancel_code != FR_OK) {
-        return;
-    }
-    s->cancel_code = code;
-    if (s->past_cancel == 0) {
-        fr_record r = {.type = FR_REC_REQUEST, .name = code == FR_ETIMEOUT ? "timeout" : "cancel",
-                       .data = why, .size = strlen(why), .ended = s->wall};
-        sched_record(s, &r);
-    }
     // Stopping one may end others: take the list first.
     uint32_t n = 0, *ids = fr_alloc((s->n_live + 1) * sizeof *ids);
     for (uint32_t id = s->live_head; id != FR_NO_NODE; id = node_at(s, id)->live_next) {
@@ -48,6 +50,20 @@ void fr_sched_cancel(fr_sched *s, int code, const char *why)
         }
     }
     fr_free(ids);
+}
+
+void fr_sched_cancel(fr_sched *s, int code, const char *why)
+{
+    if (s->cancel_code != FR_OK || s->divergence != NULL) {
+        return;
+    }
+    s->cancel_code = code;
+    if (s->past_cancel == 0) {
+        fr_record r = {.type = FR_REC_REQUEST, .name = code == FR_ETIMEOUT ? "timeout" : "cancel",
+                       .data = why, .size = strlen(why), .ended = s->wall};
+        sched_record(s, &r);
+    }
+    sched_stop_all(s);
     queue32_push(&s->seen_queue, CANCEL_MARK);
 }
 
@@ -131,7 +147,7 @@ void fr_sched_run(fr_sched *s, uint32_t budget)
 
 bool fr_sched_busy(const fr_sched *s)
 {
-    if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH || s->cursor < s->n_order) {
+    if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH || fr_sched_replaying(s)) {
         return true;
     }
     if (queue32_empty(&s->seen_queue)) {

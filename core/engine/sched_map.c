@@ -510,7 +510,7 @@ void sched_map_stop(fr_sched *s, uint32_t id)
     for (uint32_t i = 0; i < s->n_slots; i++) {
         run_attempt *ra = s->slots[i];
         if (ra != NULL && ra->node == id) {
-            s->io.cancel(s->io.ctx, &ra->a, s->cancel_code);
+            s->io.cancel(s->io.ctx, &ra->a, sched_stop_code(s));
         }
     }
 }

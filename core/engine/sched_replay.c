@@ -173,6 +173,7 @@ void sched_diverge(fr_sched *s, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     s->divergence = fr_strdup(text);
+    sched_stop_all(s);
     for (uint32_t b = 0; b < s->n_branches; b++) {
         if (s->branches[b].blocked) {
             sched_make_ready(s, b);
@@ -207,7 +208,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     node *n = node_at(s, id);
     if (p->seq == 0) {                         // unfinished: only counts and deadlines
         n->row = p->row;
-        n->attempt = p->attempt;
+        n->attempt = SEEDED(BUG_ATTEMPTS_LOST) ? 0 : p->attempt;
         n->due = p->due;
         return FR_OK;
     }
@@ -238,7 +239,9 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
                       : p->state == FR_STOPPED ? &s->stats.stopped
                                                : &s->stats.failed;
     ++*count;
-    s->stats.degraded += p->reason == FR_BECAUSE_DEGRADED;
+    if (p->reason == FR_BECAUSE_DEGRADED) {
+        sched_degraded(s, n);
+    }
     if (p->state == FR_FAILED || p->state == FR_STOPPED) {
         if (s->n_failures == s->cap_failures) {
             s->cap_failures = s->cap_failures == 0 ? 16 : s->cap_failures * 2;
@@ -260,7 +263,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     } else {
         sched_free_args(n);
     }
-    n->seen = p->seq <= s->cursor;
+    n->seen = p->seq <= s->cursor || SEEDED(BUG_UNORDERED);
     s->tasks[n->task].stats.recorded++;
     sched_count_end(s, n);
     return FR_OK;

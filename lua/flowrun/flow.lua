@@ -25,7 +25,7 @@ end
 --- Inside a flow: a subflow, recorded as one step. Outside: `flow:run(p):get()`.
 function Flow:__call(p)
   if flow_core.inside() then
-    return flow_core.subflow(self, self.fn, params.from_table(self.params, p))
+    return flow_core.subflow(self, self.fn, params.read(self.name, self.params, p))
   end
   return self:run(p):get()
 end

@@ -126,7 +126,7 @@ end
 ---@param p? table
 ---@return flowrun.RunHandle
 function session.run(f, p)
-  local checked = params.from_table(f.params, p)
+  local checked = params.read(f.name, f.params, p)
   local loaded = bundle.load(bundle.of_function(f.fn), "flow")
   local mine = loaded.registry.flows[f[1]] or loaded.by_name[f.name]
   if not mine then

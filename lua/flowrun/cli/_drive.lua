@@ -1,0 +1,193 @@
+--- Drives one run from the command line: turns the loop, shows progress, handles Ctrl-C,
+--- prints the summary and the result, and maps the outcome to an exit code.
+local body = require "flowrun.core.body"
+local cli = require "flowrun.cli"
+local log = require "flowrun.log"
+local progress = require "flowrun.cli._progress"
+local session = require "flowrun.session"
+local summary = require "flowrun.cli._summary"
+local text = require "flowrun.cli._text"
+local tty = require "flowrun.core.tty"
+
+local drive = {}
+
+local TICK_MS = 100
+
+--- The global options that stand before FILE, for usage texts.
+drive.options = {
+  ["--home"] = "DIR", ["--workers"] = "N", ["--seed"] = "N", ["--flow"] = "NAME",
+  ["--params"] = "FILE", ["--plain"] = false, ["--quiet"] = false, ["--json"] = false,
+  ["--relaxed"] = false,
+}
+
+--- Splits `args` into options (by drive.options or `known`), and the words from the first one
+--- that is no option on. Returns nil and a message on a wrong option.
+---@param args string[]
+---@param known? table<string, string|false>
+---@return table? options, string[]|string rest
+function drive.parse(args, known)
+  known = known or drive.options
+  local o, i = {}, 1
+  while args[i] and args[i]:sub(1, 1) == "-" and args[i] ~= "-" do
+    local name, value = args[i]:match("^(%-%-[%w%-]+)=(.*)$")
+    name = name or args[i]
+    local takes = known[name]
+    if takes == nil then
+      local names = {}
+      for k in pairs(known) do names[#names + 1] = k end
+      local near = require("flowrun.core.error").nearest(name, names)
+      return nil, ("unknown option '%s'%s"):format(name, near and "; did you mean '" .. near .. "'?" or "")
+    end
+    if takes and not value then
+      i = i + 1
+      value = args[i]
+      if not value then return nil, ("option %s needs a value: %s %s"):format(name, name, takes) end
+    elseif not takes and value then
+      return nil, ("option %s takes no value"):format(name)
+    end
+    o[name:sub(3):gsub("-", "_")] = value or true
+    i = i + 1
+  end
+  for _, name in ipairs{"workers", "seed"} do
+    if o[name] then
+      local n = math.tointeger(tonumber(o[name]))
+      if not n or n < 0 then return nil, ("--%s: expected a whole number, got '%s'"):format(name, o[name]) end
+      o[name] = n
+    end
+  end
+  return o, table.move(args, i, #args, 1, {})
+end
+
+local function kind_of(o)
+  if o.quiet then return "quiet" end
+  if o.plain or os.getenv("TERM") == "dumb" or not tty.is_terminal("stderr") then return "plain" end
+  return "block"
+end
+
+local function exit_code(outcome, interrupts)
+  if outcome.state == "SUCCESS" then return cli.exit.ok end
+  if outcome.state == "STOPPED" then
+    return interrupts > 0 and cli.exit.interrupted or cli.exit.cancelled
+  end
+  if outcome.reason == "timeout" then return cli.exit.timeout end
+  if outcome.reason == "quality" then return cli.exit.quality end
+  return cli.exit.failed
+end
+
+-- Results go to stdout: frames and texts as people read them, tables as JSON.
+local function print_result(v, o)
+  if v == nil and not o.json then return end
+  if type(v) == "table" or o.json then
+    local ok, s = pcall(require("flowrun.json").encode, v, {pretty = not o.json})
+    io.stdout:write(ok and s or tostring(v), "\n")
+  else
+    io.stdout:write(tostring(v), "\n")
+  end
+end
+
+local function watch_trouble(engine, show, before)
+  local code, message = engine:trouble()
+  if code == before then return before end
+  if code == "disk_full" then
+    show:print(("flowrun: the disk is full (%s); the run waits until there is space"):format(message))
+  elseif code == nil then
+    show:print("flowrun: there is space again; the run goes on")
+  else
+    io.stderr:write(("flowrun: the store cannot go on: %s\nWhat was acknowledged is safe; "
+      .. "run `flowrun resume` when it is mended.\n"):format(message))
+    os.exit(cli.exit.failed)
+  end
+  return code
+end
+
+-- Lines of tasks, as they reach the run's log.
+local function log_reader(home, id)
+  if not home or id == 0 then return function() end end
+  local ok, core = pcall(require, "flowrun.core.store")
+  local reader = ok and core.log_reader and core.log_reader(home, id)
+  if not reader then return function() end end
+  return function() return reader:next() end
+end
+
+--- Runs `run` to its end. Returns the exit code.
+---@param run userdata flowrun.Run, started
+---@param name string of the flow
+---@param o table options: plain, quiet, json, home
+---@return integer
+function drive.run(run, name, o)
+  local engine = session.engine()
+  local colours = text.colours("stderr")
+  local kind = kind_of(o)
+  local show = progress.new(run, kind, colours)
+  local paint = text.painter(colours)
+  local started, next_draw, trouble, asked = body.now(), 0, nil, 0
+  local home = o.home and session.home()
+  if kind ~= "quiet" then
+    io.stderr:write(("%s  run %d%s\n"):format(paint("bold", name), run:id(),
+      o.resumed and "  (resumed)" or ""))
+  end
+  local next_line = log_reader(session.home(), run:id())
+  local function print_lines()
+    for row, level, line in next_line do
+      if kind ~= "quiet" then
+        show:print(("   %s %s"):format(paint(level >= 40 and "red" or level >= 30 and "yellow" or "dim",
+          "│"), line), row)
+      end
+    end
+  end
+  engine:signals(true)
+  if kind == "block" then engine:tick(TICK_MS) end
+  while not run:ended() do
+    engine:turn()
+    local now = body.now()
+    local due = now >= next_draw
+    if due then
+      next_draw = now + TICK_MS / 1000
+      if kind ~= "quiet" then print_lines() end
+    end
+    show:update(due)
+    trouble = watch_trouble(engine, show, trouble)
+    local n = engine:interrupts()
+    if n > asked then
+      asked = n
+      show:print("flowrun: cancelling; what runs is asked to stop (Ctrl-C again kills)")
+      run:cancel("cancelled", "interrupted")
+    end
+  end
+  engine:tick(0)
+  local outcome = run:outcome()
+  if kind ~= "quiet" then print_lines() end
+  show:finish()
+  if kind ~= "quiet" or outcome.state ~= "SUCCESS" then
+    summary.print(name, run, outcome, math.floor((body.now() - started) * 1e9),
+      {colours = colours, home = home})
+  end
+  if outcome.state == "SUCCESS" then print_result(outcome.result, o) end
+  engine:signals(false)
+  return exit_code(outcome, asked)
+end
+
+--- Runs fn and turns errors that carry a code into a message and an exit code.
+---@param fn fun(): integer
+---@return integer
+function drive.guard(fn)
+  local ok, v = xpcall(fn, function(e)
+    if type(e) == "table" and e.code then return e end
+    return {code = "internal", message = debug.traceback(tostring(e), 2)}
+  end)
+  if ok then return v end
+  if v.code == "internal" then
+    io.stderr:write("flowrun: ", v.message, "\n")
+    return cli.exit.failed
+  end
+  io.stderr:write("flowrun: ", tostring(v), "\n")
+  if v.code == "load" or v.code == "parse" then return cli.exit.load end
+  if v.code == "parameter" or v.code == "invalid" or v.code == "not_found" or v.code == "version"
+    or v.code == "busy" then
+    return cli.exit.usage
+  end
+  return cli.exit.failed
+end
+
+drive.log = log
+return drive

@@ -1,0 +1,102 @@
+--- `flowrun [options] FILE [--param …]`: runs a flow.
+local bundle = require "flowrun.bundle"
+local cli = require "flowrun.cli"
+local drive = require "flowrun.cli._drive"
+local error_class = require "flowrun.core.error"
+local params = require "flowrun.params"
+local session = require "flowrun.session"
+
+local help = [[
+flowrun [options] FILE [parameters]
+
+Runs the flow that FILE defines and waits for its end. Every step is recorded; after a crash
+`flowrun resume RUN` goes on where it stopped. Results are printed on stdout, progress on stderr.
+
+options (before FILE)
+  --home DIR       where runs are kept ($FLOWRUN_HOME; default ~/.local/share/flowrun)
+  --params FILE    read parameters from a JSON file; --name VALUE after FILE wins
+  --flow NAME      which flow, when FILE defines several
+  --workers N      worker threads (default: one per core)
+  --seed N         seed of fr.random and of models without one (default: drawn, and recorded)
+  --plain          plain lines instead of a live display; --quiet shows only failures
+  --json           print the result as one line of JSON
+  --relaxed        do not wait for the disk at every commit (a power loss may lose the last second)
+
+parameters (after FILE)
+  --name VALUE or --name=VALUE, as the flow declares them; `flowrun FILE --help` lists them
+
+exit codes
+  0 ok · 1 flow failed · 2 usage or parameters · 3 the script does not load · 4 cancelled
+  5 the flow's own timeout · 6 quality gate · 130 interrupted]]
+
+local function pick_flow(loaded, name)
+  local flows = loaded.flows
+  if name then
+    for _, f in ipairs(flows) do
+      if f.name == name then return f end
+    end
+    local names = {}
+    for i, f in ipairs(flows) do names[i] = f.name end
+    local near = require("flowrun.core.error").nearest(name, names)
+    return nil, ("%s defines no flow '%s'%s; it has %s"):format(loaded.bundle.file, name,
+      near and " (did you mean '" .. near .. "'?)" or "", table.concat(names, ", "))
+  end
+  if #flows == 1 then return flows[1] end
+  local names = {}
+  for i, f in ipairs(flows) do names[i] = f.name end
+  return nil, ("%s defines %d flows (%s); say which one: --flow NAME"):format(loaded.bundle.file,
+    #flows, table.concat(names, ", "))
+end
+
+local function flow_help(f, file)
+  local lines = {("flowrun %s [parameters]"):format(file)}
+  if f.options.description then lines[#lines + 1] = "\n" .. f.options.description end
+  lines[#lines + 1] = "\nparameters"
+  lines[#lines + 1] = params.help and params.help(f.params) or "  (see the script)"
+  print(table.concat(lines, "\n"))
+end
+
+local function read_params(path)
+  local f, why = io.open(path)
+  if not f then
+    error_class.raise("parameter", ("--params %s: %s"):format(path, why:gsub("^[^:]*: ", "")))
+  end
+  local text = f:read("a")
+  f:close()
+  local v, err = require("flowrun.json").try_decode(text)
+  if type(v) ~= "table" then
+    error_class.raise("parameter", ("--params %s: expected a JSON object of parameters, got %s")
+      :format(path, err and tostring(err) or "a " .. type(v)))
+  end
+  return v
+end
+
+local function start(o, file, given)
+  local loaded = bundle.load(bundle.read(file), "flow")
+  local f, why = pick_flow(loaded, o.flow)
+  if not f then return cli.usage(why) end
+  for _, word in ipairs(given) do
+    if word == "--help" or word == "-h" then
+      flow_help(f, file)
+      return cli.exit.ok
+    end
+  end
+  local texts = params.from_args(f.name, f.params, given)
+  local p = params.read(f.name, f.params, o.params and read_params(o.params), texts)
+  session.engine{home = o.home, workers = o.workers, relaxed = o.relaxed}
+  local run = session.start(loaded, f, p, {seed = o.seed, moments = true})
+  return drive.run(run, f.name, o)
+end
+
+local function run(args)
+  local o, rest = drive.parse(args)
+  if not o then return cli.usage(rest .. "; see flowrun --help") end
+  local file = table.remove(rest, 1)
+  if not file then return cli.usage("which FILE? flowrun [options] FILE [--param …]") end
+  local code = drive.guard(function() return start(o, file, rest) end)
+  session.close()
+  return code
+end
+
+return {summary = "run a flow (the default command)", args = "[options] FILE [--param …]",
+        help = help, run = run}
