@@ -154,7 +154,7 @@ struct fr_sched {
     past *pasts;
     uint32_t n_pasts, cap_pasts;
     fr_map past_index;                // key -> past
-    fr_map past_flows;                // row of a finished subflow -> past
+    fr_map past_flows;                // row of a subflow -> past
     uint32_t *order;                  // by seq: past number + 1; 0 = not an observation
     uint64_t n_order, cap_order, cursor;
     uint64_t past_cancel;             // seq of a recorded cancel, 0 = none

@@ -397,9 +397,6 @@ static bool item_failed(fr_sched *s, uint32_t id, const run_attempt *ra, const f
             final = false;
         }
     }
-    if (final) {
-        record_item(s, n, item, NULL, error);
-    }
     fr_value_unref(error);
     return final;
 }
@@ -445,6 +442,14 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
     if (n_kept > 0) {
         fr_buf_put(&m->parts, kept.data, kept.size);
         record_part(s, n, kept.data, kept.size, n_kept);
+    }
+    r = fr_reader_of(kept.data, kept.size);    // behind their part: a crash between is harmless
+    while (fr_item_next(&r, &item)) {
+        if (item.flags & FR_ITEM_FAILED) {
+            fr_value *error = fr_value_new(item.value, item.size, NULL, 0);
+            record_item(s, n, &item, NULL, error);
+            fr_value_unref(error);
+        }
     }
     fr_buf_fini(&kept);
 }

@@ -140,6 +140,11 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
     case FR_REC_TIMER:
         p->due = r->due;
         p->row = r->row;
+        p->parent = r->parent;
+        if (r->kind == FR_CALL_FLOW) {
+            *fr_map_put(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1}, NULL) =
+                (uint64_t)(p - s->pasts);
+        }
         break;
     case FR_REC_MAP_PART:
         p->parts = true;
@@ -275,8 +280,17 @@ static bool inside_finished(const fr_sched *s, const past *p)
     if (s->env.rerun) {
         return true;
     }
-    uint64_t *flow = fr_map_find(&s->past_flows, (fr_hash){.lo = p->parent, .hi = 1});
-    return flow != NULL && s->pasts[*flow].seq != 0;
+    for (uint32_t row = p->parent; row != 0;) {
+        uint64_t *flow = fr_map_find(&s->past_flows, (fr_hash){.lo = row, .hi = 1});
+        if (flow == NULL) {
+            return false;
+        }
+        if (s->pasts[*flow].seq != 0) {
+            return true;
+        }
+        row = s->pasts[*flow].parent;
+    }
+    return false;
 }
 
 bool sched_advance(fr_sched *s)
