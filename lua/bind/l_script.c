@@ -222,6 +222,7 @@ static int script_list_dir(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     DIR **slot = (DIR **)bind_box(L, "flowrun.Dir");
+    lua_toclose(L, -1);
     *slot = opendir(path);
     if (*slot == NULL) {
         return fail_io(L, path);
@@ -235,8 +236,6 @@ static int script_list_dir(lua_State *L)
             lua_rawseti(L, -2, ++n);
         }
     }
-    (void)closedir(*slot);
-    *slot = NULL;
     return 1;
 }
 
