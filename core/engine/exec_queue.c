@@ -217,8 +217,8 @@ uint32_t fr_exec_queue_push(thread_exec *x, exec_span *s, bool front)
     (void)pthread_mutex_lock(&x->lock);
     enqueue(x, s, front);
     exec_worker *w = choose(x);
-    uint64_t ready = x->booting;
-    uint64_t wanted = w == NULL && x->queued > ready ? x->queued - ready : 0;
+    uint64_t ready = x->booting + (w != NULL) + (x->idle != NULL);
+    uint64_t wanted = x->queued > ready ? x->queued - ready : 0;
     uint32_t more = (uint32_t)FR_MIN(wanted, (uint64_t)x->most - x->workers);
     (void)pthread_mutex_unlock(&x->lock);
     if (w != NULL) {
@@ -322,15 +322,20 @@ void fr_exec_queue_put_back(exec_worker *w)
     }
 }
 
-bool fr_exec_queue_rescue(thread_exec *x, int64_t now)
+bool fr_exec_queue_rescue(thread_exec *x, int64_t now, bool *more)
 {
     bool several = false;
+    *more = false;
     (void)pthread_mutex_lock(&x->lock);
     for (uint32_t i = 0; i < x->workers; i++) {
         exec_worker *w = x->worker[i];
         int64_t since = atomic_load(&w->multi_since);
         several = several || since != 0;
-        if (since == 0 || now - since < EXEC_BATCH_NS || !any_idle(x, false)) {
+        if (since == 0 || now - since < EXEC_BATCH_NS) {
+            continue;
+        }
+        if (!any_idle(x, false)) {
+            *more = x->workers < x->most && x->booting == 0;
             continue;
         }
         exec_worker *other = requeue(x, w);

@@ -224,13 +224,31 @@ static bool drain(void *ctx)
     return true;
 }
 
+static uint32_t cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (uint32_t)n;
+}
+
+static void start_workers(thread_exec *x, uint32_t n)
+{
+    for (; n > 0 && x->workers < x->most; n--) {
+        fr_err err = FR_ERR_INIT;
+        if (fr_exec_worker_start(x, x->workers, &err) != FR_OK) {
+            break;                       // those that run do the work
+        }
+    }
+}
+
 // --- timers ---
 
 static void on_rescue(uv_timer_t *timer)
 {
     thread_exec *x = timer->data;
     (void)drain(x);
-    arm_rescue(x, fr_exec_queue_rescue(x, fr_clock_mono_ns()));
+    bool more;
+    arm_rescue(x, fr_exec_queue_rescue(x, fr_clock_mono_ns(), &more));
+    start_workers(x, more ? 1 : 0);
 }
 
 static void arm_rescue(thread_exec *x, bool needed)
@@ -276,22 +294,6 @@ static void on_timer_closed(uv_handle_t *h)
 }
 
 // --- operations ---
-
-static uint32_t cores(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : (uint32_t)n;
-}
-
-static void start_workers(thread_exec *x, uint32_t n)
-{
-    for (; n > 0 && x->workers < x->most; n--) {
-        fr_err err = FR_ERR_INIT;
-        if (fr_exec_worker_start(x, x->workers, &err) != FR_OK) {
-            break;                       // those that run do the work
-        }
-    }
-}
 
 static int thread_open(fr_exec **out, const fr_exec_env *env, fr_err *err)
 {

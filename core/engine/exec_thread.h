@@ -154,8 +154,9 @@ bool fr_exec_queue_take(exec_worker *w);                // false: w is now on th
 exec_unit *fr_exec_queue_next(exec_worker *w);          // of the batch of single calls
 void fr_exec_queue_put_back(exec_worker *w);            // what is left of the chunk
 // Takes unstarted parts of slow batches back while a worker is idle. True while any worker
-// has a batch of several.
-bool fr_exec_queue_rescue(thread_exec *x, int64_t now);
+// has a batch of several. *more: another thread would be of use.
+bool fr_exec_queue_rescue(thread_exec *x, int64_t now, bool *more);
+
 // exec_worker.c
 FR_NODISCARD int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err);
 void fr_exec_worker_look(exec_worker *w);               // any thread

@@ -128,7 +128,7 @@ static void end(fr_body *b, fr_attempt *a, uint32_t item, int code)
 
 static bool suspend(fr_body *b, fr_attempt *a, uint32_t item)
 {
-    CHECK(b->waits < WAITS);
+    FR_ASSERT(b->waits < WAITS);
     b->wait[b->waits] = a;
     b->item[b->waits++] = item;
     raise_to(&shared.most_waiting, atomic_fetch_add(&shared.waiting, 1) + 1);
