@@ -76,6 +76,7 @@ typedef struct fr_done {
 typedef struct fr_exec_env {
     struct uv_loop_s *loop;      // the engine's
     const struct fr_body_ops *bodies;   // what Lua implements; core contains no Lua
+    const void *bodies_config;   // handed to each fr_body; lives as long as the executor
     uint32_t workers;            // 0 = one per core
     const char *marker;          // shared-memory marker file for D4; NULL = none
     void (*started)(void *ctx, fr_attempt *a, int64_t wall_ns);   // only when report_start
@@ -107,9 +108,10 @@ extern const fr_exec_ops fr_exec_thread;
 typedef struct fr_body fr_body;
 typedef struct fr_body_env {
     struct uv_loop_s *loop;      // the worker's own
-    // Around every stretch of execution. enter returns false when the attempt was cancelled
-    // before it (then nothing may run and no leave follows; end it with done or item).
-    // leave tells how long it was and how many bodies it served.
+    // Around every stretch of execution. enter returns false when the attempt is cancelled
+    // already: do not start its body, but resume a suspended one, with the error. leave tells
+    // how long the stretch was and how many bodies it served. The results of a stretch are
+    // sent after its leave, except those of the chunk that start was given.
     bool (*enter)(void *ctx, fr_attempt *a, uint32_t item);
     void (*leave)(void *ctx, fr_attempt *a, int64_t ns, uint32_t n);
     // A single attempt has ended; or an item whose result refers to objects (n_items = 1,
@@ -123,6 +125,7 @@ typedef struct fr_body_env {
     // Set while bodies wait at the effect barrier (D5).
     void (*barrier)(void *ctx, bool waiting);
     void *ctx;
+    const void *config;          // fr_exec_env.bodies_config
     uint32_t worker;
 } fr_body_env;
 

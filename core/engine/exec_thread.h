@@ -86,7 +86,7 @@ struct exec_worker {
     fr_body *body;                       // W
     fr_err failed;                       // W: why there is no body
     fr_cancel *outer;                    // W
-    int64_t woke_ns;                     // W: when the engine was last woken
+    int64_t woke_ns;                     // W: when the engine was last woken; wall ns
     uint32_t load;                       // x->lock: cores it holds
     bool several;                        // x->lock: its batch has more than one body
     bool idle;                           // x->lock

@@ -59,7 +59,7 @@ static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
     exec_worker *w = ctx;
     send_done(w, a, d);
     if (atomic_load_explicit(&w->multi_since, memory_order_relaxed) == 0) {
-        wake_engine(w, fr_clock_mono_ns());
+        wake_engine(w, fr_clock_wall_ns());
     }
 }
 
@@ -75,7 +75,7 @@ static void on_item(void *ctx, fr_attempt *a, const fr_item_done *item)
     r->size = (uint32_t)(head + b.size);
     fr_stream_commit(&w->out, r->size);
     if (atomic_load_explicit(&w->multi_since, memory_order_relaxed) == 0) {
-        wake_engine(w, fr_clock_mono_ns());
+        wake_engine(w, fr_clock_wall_ns());
     }
 }
 
@@ -120,11 +120,7 @@ static bool on_enter(void *ctx, fr_attempt *a, uint32_t item)
     (void)fr_pool_limit(a->cpu);
     // Either this thread sees the flag, or the canceller sees `current`: both are seq_cst.
     atomic_store(&w->current, a);
-    if (atomic_load(&a->cancel.flag) != 0) {
-        stop_executing(w);
-        return false;
-    }
-    return true;
+    return atomic_load(&a->cancel.flag) == 0;
 }
 
 static void learn(exec_stat *stat, int64_t ns, uint32_t n)
@@ -142,7 +138,9 @@ static void on_leave(void *ctx, fr_attempt *a, int64_t ns, uint32_t n)
 {
     exec_worker *w = ctx;
     exec_unit *u = a->slot;
-    learn(u->stat, ns, FR_MAX(n, 1));
+    if (ns > 0) {
+        learn(u->stat, ns, FR_MAX(n, 1));
+    }
     if (ns > (int64_t)EXEC_BLOCKING_NS * FR_MAX(n, 1)) {
         atomic_store(&u->stat->blocking, true);
     }
@@ -197,7 +195,7 @@ static void announce(exec_worker *w, exec_unit *u)
         exec_record *r = record_new(w, EXEC_STARTED, u->a, sizeof *r);
         r->u.wall_ns = fr_clock_wall_ns();
         fr_stream_commit(&w->out, sizeof *r);
-        wake_engine(w, fr_clock_mono_ns());
+        wake_engine(w, fr_clock_wall_ns());
     }
 }
 
@@ -230,7 +228,7 @@ static void run_singles(exec_worker *w)
     for (exec_unit *u; !is_full(w) && (u = fr_exec_queue_next(w)) != NULL;) {
         fr_attempt *a = u->a;
         uint32_t mean = atomic_load_explicit(&u->stat->mean_ns, memory_order_relaxed);
-        int64_t now = fr_clock_mono_ns();
+        int64_t now = fr_clock_wall_ns();
         if (mean == 0 || mean > EXEC_LONG_NS) {
             wake_engine(w, now);             // what is finished must not wait for this one
         } else {
@@ -280,7 +278,7 @@ static void run_batch(exec_worker *w)
     }
     atomic_store(&w->multi_since, 0);
     if (w->several || map) {
-        wake_engine(w, fr_clock_mono_ns());
+        wake_engine(w, fr_clock_wall_ns());
     }
 }
 
@@ -305,7 +303,7 @@ static void serve(exec_worker *w)
         }
         if (fr_exec_queue_take(w)) {
             run_batch(w);
-            int64_t now = suspended > 0 ? fr_clock_mono_ns() : 0;
+            int64_t now = suspended > 0 ? fr_clock_wall_ns() : 0;
             if (now - polled > POLL_NS) {
                 polled = now;
                 (void)uv_run(w->loop, UV_RUN_NOWAIT);
@@ -327,6 +325,7 @@ static int open_body(exec_worker *w)
         .claim = on_claim,
         .barrier = on_barrier,
         .ctx = w,
+        .config = w->x->env.bodies_config,
         .worker = w->number,
     };
     return w->x->env.bodies->open(&w->body, &env, &w->failed);

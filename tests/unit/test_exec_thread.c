@@ -150,9 +150,9 @@ static void look(fr_body *b)
         b->item[i] = b->item[b->waits];
         atomic_fetch_sub(&shared.waiting, 1);
         b->env.barrier(b->env.ctx, false);
-        if (b->env.enter(b->env.ctx, a, item)) {
-            b->env.leave(b->env.ctx, a, 1000, 1);
-        }
+        bool go = b->env.enter(b->env.ctx, a, item);
+        FR_ASSERT(go == (code == 0));
+        b->env.leave(b->env.ctx, a, 1000, 1);
         end(b, a, item, code);
     }
 }
@@ -161,6 +161,7 @@ static void start(fr_body *b, fr_attempt *a)
 {
     uint32_t item = 0, n = 0;
     if (!b->env.enter(b->env.ctx, a, 0)) {
+        b->env.leave(b->env.ctx, a, 0, 1);
         if (a->list == NULL) {
             end(b, a, 0, atomic_load(&a->cancel.flag));
         }
@@ -177,7 +178,7 @@ static void start(fr_body *b, fr_attempt *a)
         }
         return;
     }
-    while (b->env.claim(b->env.ctx, a, fr_clock_mono_ns(), &item)) {
+    while (b->env.claim(b->env.ctx, a, fr_clock_wall_ns(), &item)) {
         n++;
         int code = run(b, a, item);
         if (code >= 0) {

@@ -1,0 +1,172 @@
+// flowrun.core.body -- what Lua code inside task bodies asks of its worker. Outside of a body
+// the functions say so, except those that are useful everywhere.
+
+#include "core/base/clock.h"
+#include "core/engine/store.h"
+#include "lua/bind/body_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static body_run *must_be_inside(lua_State *L, const char *what)
+{
+    body_run *r = body_current(L);
+    if (r == NULL) {
+        (void)bind_fail(L, FR_ESTATE, "%s works only in the body of a task or flow", what);
+    }
+    return r;
+}
+
+// inside() -> whether a task body runs here.
+static int body_inside(lua_State *L)
+{
+    lua_pushboolean(L, body_current(L) != NULL);
+    return 1;
+}
+
+// now() -> seconds since 1970 UTC, not recorded.
+static int body_now(lua_State *L)
+{
+    lua_pushnumber(L, (double)fr_clock_wall_ns() * 1e-9);
+    return 1;
+}
+
+// sleep(seconds): other bodies run meanwhile. Outside bodies it blocks.
+static int body_sleep_lua(lua_State *L)
+{
+    double seconds = luaL_checknumber(L, 1);
+    body_run *r = body_current(L);
+    if (r != NULL) {
+        return body_sleep(L, r, seconds);
+    }
+    if (seconds > 0) {
+        uv_sleep((unsigned)FR_MIN(seconds * 1e3, 1e9));
+    }
+    return 0;
+}
+
+void body_log(body_run *r, int level, const char *text, size_t n)
+{
+    const fr_attempt *a = r->a;
+    if (a->code->log == NULL) {
+        (void)fprintf(stderr, "%s: %.*s\n", a->task, (int)FR_MIN(n, 1U << 20), text);
+        return;
+    }
+    uint64_t at = fr_store_log(a->code->log, a->row, r->item, a->attempt, level, text, n);
+    if (r->log_to == 0) {
+        r->log_from = at;
+    }
+    r->log_to = at + n + 1;
+}
+
+// log(level, text) -> false outside bodies.
+static int body_log_lua(lua_State *L)
+{
+    int level = (int)luaL_checkinteger(L, 1);
+    size_t n;
+    const char *text = luaL_checklstring(L, 2, &n);
+    body_run *r = body_current(L);
+    if (r != NULL) {
+        body_log(r, level, text, n);
+    }
+    lua_pushboolean(L, r != NULL);
+    return 1;
+}
+
+// draw() -> two 64-bit integers of the call's own stream: they depend on the run's seed, the
+// call's key (and the item's), and on which draw it is; not on attempt or scheduling.
+static int body_draw(lua_State *L)
+{
+    body_run *r = must_be_inside(L, "fr.random");
+    if (!r->rand_ready) {
+        const fr_attempt *a = r->a;
+        fr_hash key = a->key;
+        if (r->mapped && a->item_args != NULL) {
+            uint32_t nth = a->duplicates != NULL ? a->duplicates[r->item] : 0;
+            key = fr_item_key(key, a->item_args[r->item], nth);
+        } else if (r->mapped) {
+            key = fr_hash_mix(key, r->item);
+        }
+        fr_rand_init(&r->rand, a->code->seed, key.lo);
+        r->rand_ready = true;
+    }
+    lua_pushinteger(L, (lua_Integer)fr_rand_u64(&r->rand));
+    lua_pushinteger(L, (lua_Integer)fr_rand_u64(&r->rand));
+    return 2;
+}
+
+// stream() -> seed, stream number: of the generator that flowrun.random makes for this call.
+static int body_stream(lua_State *L)
+{
+    body_run *r = must_be_inside(L, "fr.task_random");
+    (void)body_draw(L);
+    lua_settop(L, 0);
+    lua_pushinteger(L, (lua_Integer)r->a->code->seed);
+    lua_pushinteger(L, (lua_Integer)fr_rand_u64(&r->rand));
+    return 2;
+}
+
+// run_info() -> {id, flow, attempt, seed, params, task, item}; nil outside bodies.
+static int body_run_info(lua_State *L)
+{
+    const body_run *r = body_current(L);
+    if (r == NULL) {
+        return 0;
+    }
+    const fr_code *code = r->a->code;
+    lua_createtable(L, 0, 7);
+    lua_pushinteger(L, (lua_Integer)code->run);
+    lua_setfield(L, -2, "id");
+    lua_pushstring(L, code->name);
+    lua_setfield(L, -2, "flow");
+    lua_pushinteger(L, code->flow_attempt);
+    lua_setfield(L, -2, "attempt");
+    lua_pushinteger(L, (lua_Integer)code->seed);
+    lua_setfield(L, -2, "seed");
+    lua_pushstring(L, r->a->task);
+    lua_setfield(L, -2, "task");
+    lua_pushinteger(L, r->a->attempt);
+    lua_setfield(L, -2, "task_attempt");
+    if (code->params != NULL) {
+        marshal_push(L, code->params, NULL, 0);
+        lua_setfield(L, -2, "params");
+    }
+    return 1;
+}
+
+// key() -> the idempotency key of effects as 32 hex digits (ENGINE.md D5).
+static int body_key_lua(lua_State *L)
+{
+    const body_run *r = must_be_inside(L, "fr.key");
+    char text[FR_HASH_TEXT];
+    fr_hash_text(r->a->key, text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+static int nothing(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)L;
+    (void)status;
+    (void)ctx;
+    return 0;
+}
+
+// barrier(): waits until all that the flow has consumed is durable. Nothing outside bodies.
+static int body_barrier_lua(lua_State *L)
+{
+    body_run *r = body_current(L);
+    return r != NULL ? body_barrier(L, r, nothing, NULL) : 0;
+}
+
+int luaopen_flowrun_core_body(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"inside", body_inside}, {"now", body_now},           {"sleep", body_sleep_lua},
+        {"log", body_log_lua},   {"draw", body_draw},         {"stream", body_stream},
+        {"key", body_key_lua},   {"run_info", body_run_info}, {"barrier", body_barrier_lua},
+        {NULL, NULL},
+    };
+    luaL_newlib(L, functions);
+    return 1;
+}
