@@ -1,9 +1,8 @@
 // The shared queue of exec_thread: who runs what next, and in batches of which size.
+#include "core/base/mem.h"
 #include "core/engine/exec_thread.h"
 
-#include "core/base/mem.h"
-
-enum { LOOK_AHEAD = 16 };    // spans that may be passed over for D2
+enum { LOOK_AHEAD = 16 }; // spans that may be passed over for D2
 
 void fr_exec_list_push(exec_list *l, exec_span *s)
 {
@@ -35,7 +34,7 @@ static bool has_room(const exec_worker *w)
     return atomic_load(&w->suspended) < EXEC_SUSPENDED;
 }
 
-static bool is_free(const exec_worker *w)      // of suspended bodies
+static bool is_free(const exec_worker *w) // of suspended bodies
 {
     return atomic_load(&w->suspended) == 0;
 }
@@ -61,7 +60,8 @@ static void remove_idle(thread_exec *x, exec_worker *w)
     }
 }
 
-// The idle worker that should look at the queue: the latest to become idle may still spin.
+// The idle worker that should look at the queue: the latest to become idle may still
+// spin.
 static exec_worker *choose(thread_exec *x)
 {
     const exec_span *s = x->queue.head;
@@ -116,13 +116,14 @@ static uint32_t batch_size(const thread_exec *x, const exec_stat *stat)
     if (mean == 0 || mean > EXEC_LONG_NS) {
         return 1;
     }
-    uint64_t n = FR_MIN((uint64_t)EXEC_BATCH_NS / mean, x->queued / (2 * (uint64_t)x->most));
+    uint64_t n =
+        FR_MIN((uint64_t)EXEC_BATCH_NS / mean, x->queued / (2 * (uint64_t)x->most));
     return (uint32_t)FR_MAX(FR_MIN(n, EXEC_BATCH), 1);
 }
 
-// The span that w should take from: the first, but a task known to block leaves workers with
-// suspended bodies alone while a better one is idle. Cores are not given past the first span
-// that waits for them, or wide attempts would starve.
+// The span that w should take from: the first, but a task known to block leaves workers
+// with suspended bodies alone while a better one is idle. Cores are not given past the
+// first span that waits for them, or wide attempts would starve.
 static exec_span *pick(thread_exec *x, const exec_worker *w, bool *wake_other)
 {
     exec_span *s = x->queue.head;
@@ -169,7 +170,7 @@ static void take_chunk(thread_exec *x, exec_worker *w, exec_span *s, uint32_t n)
     (void)atomic_fetch_add(&s->u->chunks, 1);
     atomic_store(&w->range, from | (uint64_t)(from + n) << 32);
     if (n < left) {
-        enqueue(x, s, false);              // to the end: other maps have their turn
+        enqueue(x, s, false); // to the end: other maps have their turn
     } else if (s->extra) {
         fr_free(s);
     }
@@ -241,7 +242,7 @@ static void remove_extra(thread_exec *x, exec_unit *u, exec_list *out)
 void fr_exec_queue_remove(thread_exec *x, exec_unit *u, exec_list *out)
 {
     (void)pthread_mutex_lock(&x->lock);
-    exec_worker *w = u->span.batch;        // only its worker may change it meanwhile, to NULL
+    exec_worker *w = u->span.batch; // only its worker may change it meanwhile, to NULL
     if (u->span.queued) {
         dequeue(x, &u->span);
         fr_exec_list_push(out, &u->span);
@@ -281,7 +282,8 @@ static bool requeue_chunk(thread_exec *x, exec_worker *w)
     } while (!atomic_compare_exchange_weak(&w->range, &range,
                                            (range & UINT32_MAX) | (range << 32)));
     exec_span *s = fr_zalloc(sizeof *s);
-    *s = (exec_span){.u = w->chunk, .at = (uint32_t)range, .end = (uint32_t)(range >> 32)};
+    *s =
+        (exec_span){.u = w->chunk, .at = (uint32_t)range, .end = (uint32_t)(range >> 32)};
     s->extra = true;
     enqueue(x, s, true);
     return true;
@@ -291,7 +293,7 @@ static bool requeue_chunk(thread_exec *x, exec_worker *w)
 static bool requeue_batch(thread_exec *x, exec_worker *w)
 {
     bool any = w->batch.tail != NULL;
-    while (w->batch.tail != NULL) {        // backwards, so that the order stays
+    while (w->batch.tail != NULL) { // backwards, so that the order stays
         exec_span *s = w->batch.tail;
         fr_exec_list_remove(&w->batch, s);
         s->batch = NULL;
@@ -300,8 +302,8 @@ static bool requeue_batch(thread_exec *x, exec_worker *w)
     return any;
 }
 
-// Under x->lock. What w has not started goes to the front of the queue; returns a worker to
-// wake for it.
+// Under x->lock. What w has not started goes to the front of the queue; returns a worker
+// to wake for it.
 static exec_worker *requeue(thread_exec *x, exec_worker *w)
 {
     (void)pthread_mutex_lock(&w->lock);

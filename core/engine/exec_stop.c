@@ -1,9 +1,8 @@
-// Hard cancel (ENGINE.md D3) and the marker file (D4): the part of exec_thread that lives in
-// signal handlers.
-#include "core/engine/exec_thread.h"
-
+// Hard cancel (ENGINE.md D3) and the marker file (D4): the part of exec_thread that lives
+// in signal handlers.
 #include "core/base/mem.h"
 #include "core/base/sys.h"
+#include "core/engine/exec_thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +23,7 @@ enum { STOP_SIGNAL = SIGURG, ALT_STACK_BYTES = 64 * 1024 };
 #endif
 #endif
 #ifndef STOP_DIRECTLY
-#define STOP_DIRECTLY 0      // 1: signals do not reach CPU-bound code under TSan
+#define STOP_DIRECTLY 0 // 1: signals do not reach CPU-bound code under TSan
 #endif
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
@@ -32,8 +31,8 @@ static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static _Thread_local exec_worker *self;
 static _Thread_local void *alt_stack;
 
-// Signal handlers are the process's, so the actions found at the first open and the number
-// of executors are too. Listed in tests/tidy as allowed writable state.
+// Signal handlers are the process's, so the actions found at the first open and the
+// number of executors are too. Listed in tests/tidy as allowed writable state.
 static struct {
     pthread_mutex_t lock;
     unsigned users, fatal_users;
@@ -64,7 +63,7 @@ static void on_fatal(int signal, siginfo_t *info, void *context)
         }
     }
     if (info->si_code <= 0) {
-        (void)raise(signal);             // sent, not caused: returning would not repeat it
+        (void)raise(signal); // sent, not caused: returning would not repeat it
     }
 }
 
@@ -78,7 +77,8 @@ static void install(bool fatal)
         (void)sigaction(STOP_SIGNAL, &act, &before.stop);
     }
     if (fatal && before.fatal_users++ == 0) {
-        struct sigaction act = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+        struct sigaction act = {.sa_sigaction = on_fatal,
+                                .sa_flags = SA_SIGINFO | SA_ONSTACK};
         (void)sigemptyset(&act.sa_mask);
         for (size_t i = 0; i < FR_COUNT(fatal_signals); i++) {
             (void)sigaction(fatal_signals[i], &act, &before.fatal[i]);
@@ -135,7 +135,7 @@ void fr_exec_stop_close(thread_exec *x)
     uninstall(x->markers != NULL);
     if (x->markers != NULL) {
         (void)munmap(x->markers, x->most * sizeof(fr_marker));
-        (void)unlink(x->env.marker);     // a clean end leaves no suspects
+        (void)unlink(x->env.marker); // a clean end leaves no suspects
         x->markers = NULL;
     }
 }
@@ -145,7 +145,7 @@ void fr_exec_stop_enroll(exec_worker *w)
     self = w;
     alt_stack = fr_alloc(ALT_STACK_BYTES);
     stack_t stack = {.ss_sp = alt_stack, .ss_size = ALT_STACK_BYTES};
-    (void)sigaltstack(&stack, NULL);     // a C stack overflow must reach its handler
+    (void)sigaltstack(&stack, NULL); // a C stack overflow must reach its handler
 }
 
 void fr_exec_stop_leave(void)

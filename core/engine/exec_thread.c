@@ -14,15 +14,12 @@
 #include <unistd.h>
 
 enum {
-    CHUNK_ITEMS = 4096,                  // of one env->done call, at most
+    CHUNK_ITEMS = 4096, // of one env->done call, at most
     CHUNK_BYTES = 1 << 20,
-    JOIN_TRIES = 50,                     // of EXEC_REARM_MS, at close
+    JOIN_TRIES = 50, // of EXEC_REARM_MS, at close
 };
 
-static thread_exec *of(fr_exec *x)
-{
-    return (thread_exec *)(void *)x;
-}
+static thread_exec *of(fr_exec *x) { return (thread_exec *)(void *)x; }
 
 fr_value *fr_exec_error(int code, const char *message)
 {
@@ -50,7 +47,7 @@ fr_item_done fr_exec_item_cancelled(const fr_attempt *a, uint32_t at)
         .attempt = a->attempt,
         .args = a->item_args != NULL ? a->item_args[i] : (fr_hash){0, 0},
         .duplicate = a->duplicates != NULL ? a->duplicates[i] : 0,
-        .value = (const uint8_t *)"",    // packed nil
+        .value = (const uint8_t *)"", // packed nil
         .size = 1,
     };
 }
@@ -87,13 +84,13 @@ static void deliver(thread_exec *x, fr_attempt *a, fr_done *d)
     x->delivered = true;
     d->last = u->left == 0 && atomic_load(&u->chunks) == 0;
     if (d->last) {
-        end_unit(x, u);                  // before done: it may free the attempt
+        end_unit(x, u); // before done: it may free the attempt
     }
     x->env.done(x->env.ctx, a, d);
 }
 
-// Hands over the items gathered so far. after_end: the attempt's last chunk has ended, which
-// must be told even when no item came since.
+// Hands over the items gathered so far. after_end: the attempt's last chunk has ended,
+// which must be told even when no item came since.
 static void deliver_items(thread_exec *x, bool after_end)
 {
     fr_attempt *a = x->chunk;
@@ -114,7 +111,8 @@ static void deliver_items(thread_exec *x, bool after_end)
 
 static void gather_item(thread_exec *x, fr_attempt *a, const void *bytes, size_t size)
 {
-    if (x->chunk != a || x->n_items >= CHUNK_ITEMS || x->items.size + size > CHUNK_BYTES) {
+    if (x->chunk != a || x->n_items >= CHUNK_ITEMS ||
+        x->items.size + size > CHUNK_BYTES) {
         deliver_items(x, false);
     }
     x->chunk = a;
@@ -170,7 +168,7 @@ static void take_cancelled(thread_exec *x, fr_attempt *a, exec_span *s)
     if (s->extra) {
         fr_free(s);
     }
-    x->chunk = a;                        // also of a map without items
+    x->chunk = a; // also of a map without items
     deliver_items(x, true);
 }
 
@@ -235,7 +233,7 @@ static void start_workers(thread_exec *x, uint32_t n)
     for (; n > 0 && x->workers < x->most; n--) {
         fr_err err = FR_ERR_INIT;
         if (fr_exec_worker_start(x, x->workers, &err) != FR_OK) {
-            break;                       // those that run do the work
+            break; // those that run do the work
         }
     }
 }
@@ -263,10 +261,12 @@ static void on_rearm(uv_timer_t *timer)
     thread_exec *x = timer->data;
     int64_t now = fr_clock_mono_ns();
     for (exec_unit *u = x->stops; u != NULL;) {
-        exec_unit *next = u->next_stop;  // stuck() may end it
+        exec_unit *next = u->next_stop; // stuck() may end it
         bool late = now - u->cancel_ns > EXEC_STICKY_NS;
-        bool runs = fr_exec_stop_kick(x, u->a, late ? FR_INTERRUPT_STICKY : FR_INTERRUPT_ONCE);
-        if (runs && !u->stuck && now - u->cancel_ns > (int64_t)EXEC_STUCK_S * 1000000000) {
+        bool runs =
+            fr_exec_stop_kick(x, u->a, late ? FR_INTERRUPT_STICKY : FR_INTERRUPT_ONCE);
+        if (runs && !u->stuck &&
+            now - u->cancel_ns > (int64_t)EXEC_STUCK_S * 1000000000) {
             u->stuck = true;
             if (x->env.stuck != NULL) {
                 x->env.stuck(x->env.ctx, u->a);
@@ -288,10 +288,7 @@ static uv_timer_t *new_timer(thread_exec *x)
     return t;
 }
 
-static void on_timer_closed(uv_handle_t *h)
-{
-    fr_free(h);
-}
+static void on_timer_closed(uv_handle_t *h) { fr_free(h); }
 
 // --- operations ---
 
@@ -418,7 +415,7 @@ static void thread_cancel(fr_exec *exec, fr_attempt *a, int code)
         fr_mailbox_wake(x->box);
     }
     if (a->list == NULL && x->local.tail == &u->span) {
-        return;                          // no worker had it
+        return; // no worker had it
     }
     u->stopping = true;
     u->cancel_ns = fr_clock_mono_ns();
@@ -476,7 +473,8 @@ static bool join(thread_exec *x, exec_worker *w)
         }
         fr_exec_worker_look(w);
         for (exec_unit *u = x->units; u != NULL; u = u->next) {
-            (void)fr_exec_stop_kick(x, u->a, i < 20 ? FR_INTERRUPT_ONCE : FR_INTERRUPT_STICKY);
+            (void)fr_exec_stop_kick(x, u->a,
+                                    i < 20 ? FR_INTERRUPT_ONCE : FR_INTERRUPT_STICKY);
         }
     }
     return false;
@@ -539,7 +537,7 @@ static void thread_close(fr_exec *exec)
     uv_close((uv_handle_t *)x->rescue, on_timer_closed);
     uv_close((uv_handle_t *)x->rearm, on_timer_closed);
     if (!all) {
-        return;                          // a stuck thread still uses x and its mailbox
+        return; // a stuck thread still uses x and its mailbox
     }
     fr_mailbox_close(x->box);
     for (uint32_t i = 0; i < x->workers; i++) {

@@ -1,17 +1,16 @@
 // The worker threads of exec_thread: each takes batches, runs bodies, sends results.
-#include "core/engine/exec_thread.h"
-
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
+#include "core/engine/exec_thread.h"
 
 #include <uv.h>
 
 #include <string.h>
 
 enum {
-    ITEM_HEADER = 80,                        // bytes of a packed item besides its value
-    POLL_NS = 1000000,                       // while busy, suspended bodies are served so often
+    ITEM_HEADER = 80,  // bytes of a packed item besides its value
+    POLL_NS = 1000000, // while busy, suspended bodies are served so often
     STACK_BYTES = 8 << 20,
 };
 
@@ -32,8 +31,8 @@ static void wake_engine(exec_worker *w, int64_t now)
     fr_mailbox_wake(w->x->box);
 }
 
-// A result must not wait for others longer than EXEC_HELD_NS. When the next body is long, or
-// the batch is over, the engine is woken at once; see run_batch.
+// A result must not wait for others longer than EXEC_HELD_NS. When the next body is long,
+// or the batch is over, the engine is woken at once; see run_batch.
 static void wake_engine_sometimes(exec_worker *w, int64_t now)
 {
     if (now - w->woke_ns > EXEC_HELD_NS) {
@@ -118,7 +117,8 @@ static bool on_enter(void *ctx, fr_attempt *a, uint32_t item)
     mark(w, a, item);
     w->outer = fr_cancel_enter(&a->cancel);
     (void)fr_pool_limit(a->cpu);
-    // Either this thread sees the flag, or the canceller sees `current`: both are seq_cst.
+    // Either this thread sees the flag, or the canceller sees `current`: both are
+    // seq_cst.
     atomic_store(&w->current, a);
     return atomic_load(&a->cancel.flag) == 0;
 }
@@ -230,7 +230,7 @@ static void run_singles(exec_worker *w)
         uint32_t mean = atomic_load_explicit(&u->stat->mean_ns, memory_order_relaxed);
         int64_t now = fr_clock_wall_ns();
         if (mean == 0 || mean > EXEC_LONG_NS) {
-            wake_engine(w, now);             // what is finished must not wait for this one
+            wake_engine(w, now); // what is finished must not wait for this one
         } else {
             wake_engine_sometimes(w, now);
         }
@@ -251,7 +251,7 @@ static void run_chunk(exec_worker *w)
     }
     if (!is_full(w) && atomic_load(&a->cancel.flag) != 0) {
         uint32_t none;
-        (void)on_claim(w, a, w->woke_ns, &none);     // reports the rest as cancelled
+        (void)on_claim(w, a, w->woke_ns, &none); // reports the rest as cancelled
     }
     uint64_t range = atomic_load(&w->range);
     if ((uint32_t)range != (uint32_t)(range >> 32)) {
@@ -285,7 +285,7 @@ static void run_batch(exec_worker *w)
 static bool on_wake(void *ctx)
 {
     (void)ctx;
-    return false;                            // the worker's own loop looks what there is
+    return false; // the worker's own loop looks what there is
 }
 
 static void serve(exec_worker *w)
@@ -336,7 +336,7 @@ static void close_loop(exec_worker *w)
     fr_mailbox_close(w->box);
     (void)uv_run(w->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(w->loop);
-    FR_ASSERT(rc == 0);                      // a body left a handle open
+    FR_ASSERT(rc == 0); // a body left a handle open
 }
 
 static void *worker_main(void *arg)
@@ -383,7 +383,7 @@ int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err)
     if (rc != FR_OK) {
         goto no_box;
     }
-    fr_mailbox_expect(w->box, 1);            // the loop lives until the mailbox is closed
+    fr_mailbox_expect(w->box, 1); // the loop lives until the mailbox is closed
     (void)pthread_mutex_lock(&x->lock);
     x->worker[number] = w;
     x->workers = FR_MAX(x->workers, number + 1);
@@ -398,7 +398,7 @@ int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err)
         return FR_OK;
     }
     (void)pthread_mutex_lock(&x->lock);
-    x->workers--;                            // it was the latest
+    x->workers--; // it was the latest
     x->booting--;
     (void)pthread_mutex_unlock(&x->lock);
     rc = fr_fail(err, FR_EIO, "no thread for worker %u: error %d", number, failed);

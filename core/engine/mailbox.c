@@ -9,29 +9,29 @@
 #include <stdatomic.h>
 
 enum {
-    PENDING = 1,             // fn must run
-    SEND = 2,                // the consumer sleeps or may sleep: a wake needs uv_async_send
-    ROUNDS = 64,             // of fn before the loop gets to poll its other handles
+    PENDING = 1, // fn must run
+    SEND = 2,    // the consumer sleeps or may sleep: a wake needs uv_async_send
+    ROUNDS = 64, // of fn before the loop gets to poll its other handles
     SPIN_MAX_NS = 50000,
     SPIN_START_NS = 20000,
     SPIN_MIN_NS = 1000,
-    SPIN_RETRY = 32,         // a spin that stopped paying is tried again after so many sleeps
+    SPIN_RETRY = 32, // a spin that stopped paying is tried again after so many sleeps
     YIELD_AFTER_NS = 5000,
 };
 
 struct fr_mailbox {
     uv_async_t async;
     uv_prepare_t prepare;
-    uv_idle_t idle;          // runs while fn still finds work: keeps the poll from blocking
+    uv_idle_t idle; // runs while fn still finds work: keeps the poll from blocking
     fr_mailbox_fn fn;
     void *ctx;
     atomic_uint state;
     _Atomic(fr_mail *) mail; // newest first
     int64_t expected;
-    int64_t spin_ns;         // adapts: doubles with success, halves without
+    int64_t spin_ns; // adapts: doubles with success, halves without
     unsigned skipped;
     unsigned open_handles;
-    bool warm;               // something happened since the last sleep
+    bool warm; // something happened since the last sleep
 };
 
 static void relax(void)
@@ -52,7 +52,7 @@ static answer run_pending(fr_mailbox *m)
     }
     (void)atomic_fetch_and(&m->state, ~(unsigned)PENDING);
     m->warm = true;
-    uv_update_time(m->async.loop);       // fn may start timers
+    uv_update_time(m->async.loop); // fn may start timers
     return m->fn(m->ctx) ? STAY : TURN;
 }
 
@@ -73,7 +73,7 @@ static bool wait_pending(fr_mailbox *m, int64_t limit_ns)
             return false;
         }
         if (took > YIELD_AFTER_NS) {
-            (void)sched_yield();         // the answer may need this very core
+            (void)sched_yield(); // the answer may need this very core
         }
     }
 }
@@ -102,14 +102,12 @@ bool fr_mailbox_spin(fr_mailbox *m)
 {
     (void)atomic_fetch_and(&m->state, ~(unsigned)SEND);
     bool found = run_pending(m) != NOTHING || (spin(m) && run_pending(m) != NOTHING);
-    (void)atomic_fetch_or(&m->state, SEND);   // a wake in between is seen by the next prepare
+    (void)atomic_fetch_or(&m->state,
+                          SEND); // a wake in between is seen by the next prepare
     return found;
 }
 
-static void on_idle(uv_idle_t *h)
-{
-    (void)h;
-}
+static void on_idle(uv_idle_t *h) { (void)h; }
 
 // Runs last before the loop polls.
 static void on_prepare(uv_prepare_t *h)
@@ -130,16 +128,13 @@ static void on_prepare(uv_prepare_t *h)
     }
     bool late = (atomic_fetch_or(&m->state, SEND) & PENDING) != 0;
     if (ran || late) {
-        (void)uv_idle_start(&m->idle, on_idle);   // the loop turns once without blocking
+        (void)uv_idle_start(&m->idle, on_idle); // the loop turns once without blocking
     } else {
         (void)uv_idle_stop(&m->idle);
     }
 }
 
-static void on_async(uv_async_t *h)
-{
-    (void)run_pending(h->data);
-}
+static void on_async(uv_async_t *h) { (void)run_pending(h->data); }
 
 static void on_closed(uv_handle_t *h)
 {
@@ -149,7 +144,8 @@ static void on_closed(uv_handle_t *h)
     }
 }
 
-int fr_mailbox_open(uv_loop_t *loop, fr_mailbox_fn fn, void *ctx, fr_mailbox **out, fr_err *err)
+int fr_mailbox_open(uv_loop_t *loop, fr_mailbox_fn fn, void *ctx, fr_mailbox **out,
+                    fr_err *err)
 {
     *out = NULL;
     fr_mailbox *m = fr_zalloc(sizeof *m);
@@ -195,8 +191,8 @@ void fr_mailbox_post(fr_mailbox *m, fr_mail *mail)
     fr_mail *head = atomic_load_explicit(&m->mail, memory_order_relaxed);
     do {
         mail->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&m->mail, &head, mail, memory_order_release,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &m->mail, &head, mail, memory_order_release, memory_order_relaxed));
     fr_mailbox_wake(m);
 }
 

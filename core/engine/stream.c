@@ -20,10 +20,7 @@ static fr_stream_block *new_block(size_t capacity)
     return b;
 }
 
-static size_t padded(size_t n)
-{
-    return (n + 7) & ~(size_t)7;
-}
+static size_t padded(size_t n) { return (n + 7) & ~(size_t)7; }
 
 void fr_stream_init(fr_stream *s)
 {
@@ -97,7 +94,4 @@ const void *fr_stream_peek(fr_stream *s)
     }
 }
 
-void fr_stream_drop(fr_stream *s, size_t n)
-{
-    s->read += padded(n);
-}
+void fr_stream_drop(fr_stream *s, size_t n) { s->read += padded(n); }

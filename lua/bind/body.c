@@ -11,11 +11,11 @@
 #include <string.h>
 
 enum {
-    MEASURE_CPU_NS = 50000,          // bodies shorter than this count their time as CPU time
+    MEASURE_CPU_NS = 50000, // bodies shorter than this count their time as CPU time
 };
 
-static const char body_key = 0;      // registry: the fr_body of a worker's state
-static const char trace_key = 0;     // registry: traceback of the latest error
+static const char body_key = 0;  // registry: the fr_body of a worker's state
+static const char trace_key = 0; // registry: traceback of the latest error
 
 fr_body *body_of_state(lua_State *L)
 {
@@ -31,15 +31,9 @@ body_run *body_current(lua_State *L)
     return b != NULL ? b->current : NULL;
 }
 
-fr_attempt *body_attempt(const body_run *r)
-{
-    return r->a;
-}
+fr_attempt *body_attempt(const body_run *r) { return r->a; }
 
-uv_loop_t *body_loop(const body_run *r)
-{
-    return r->b->env.loop;
-}
+uv_loop_t *body_loop(const body_run *r) { return r->b->env.loop; }
 
 // --- coroutines and runs, reused ---
 
@@ -58,7 +52,7 @@ static lua_State *take_coroutine(fr_body *b, int *ref)
 static void give_coroutine(fr_body *b, lua_State *co, int ref)
 {
     if (lua_status(co) != LUA_OK) {
-        (void)lua_resetthread(co);   // runs what is left of <close> variables
+        (void)lua_resetthread(co); // runs what is left of <close> variables
     }
     lua_settop(co, 0);
     if (b->pooled < BODY_COROUTINES) {
@@ -140,11 +134,12 @@ static bool check_count(body_run *r, int n)
         return true;
     }
     char text[FR_ERR_MAX];
-    (void)snprintf(text, sizeof text,
-                   want == 1 ? "the body returned %d values, but the task has one result; return a "
-                               "table, or name them with outputs = {\"a\", \"b\"}"
-                             : "the body returned %d values, but `outputs` names %u",
-                   n, want);
+    (void)snprintf(
+        text, sizeof text,
+        want == 1 ? "the body returned %d values, but the task has one result; return a "
+                    "table, or name them with outputs = {\"a\", \"b\"}"
+                  : "the body returned %d values, but `outputs` names %u",
+        n, want);
     body_set_error(r, FR_ETYPE, text);
     return false;
 }
@@ -235,6 +230,7 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
 {
     fr_body *b = r->b;
     bool packed = false;
+    bind_running_pause(&b->running, L); // an interrupt now must not spoil the outcome
     if (ok) {
         packed = pack_results(L, r, n);
     } else {
@@ -247,6 +243,7 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
     if (packed && direct && b->m.objects == 0) {
         send_item(r, r->ended, b->m.out.data, b->m.out.size);
         marshal_clear(&b->m);
+        bind_running_go_on(&b->running, L);
         return;
     }
     if (packed) {
@@ -257,6 +254,7 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
         fr_value_unref(r->result);
         fr_value_unref(r->error);
         r->result = r->error = NULL;
+        bind_running_go_on(&b->running, L);
     }
 }
 
@@ -314,7 +312,8 @@ static int next_item(lua_State *L, body_run *r)
         b->items++;
         lua_pushvalue(L, FUNCTION);
         marshal_push_part(L, a->list, a->list->bytes + a->offsets[r->item],
-                          a->offsets[r->item + 1] - a->offsets[r->item], a->deps, a->n_deps);
+                          a->offsets[r->item + 1] - a->offsets[r->item], a->deps,
+                          a->n_deps);
         int n = 1 + push_constants(L, a);
         int status = lua_pcallk(L, n, LUA_MULTRET, HANDLER, (lua_KContext)r, after_item);
         finish_call(L, r, status == LUA_OK, lua_gettop(L) - FUNCTION);
@@ -436,13 +435,13 @@ static void run_chunk(fr_body *b, fr_attempt *a, body_function *f)
         body_run *r = new_run(b, a, f);
         r->mapped = true;
         resume_first(r, drive_chunk);
-        go = b->items > before;                // an item waits, or the driver failed
+        go = b->items > before; // an item waits, or the driver failed
         if (r->waits) {
             continue;
         }
         go = go && lua_status(r->co) != LUA_OK;
         if (r->over) {
-            send_outcome(r);                           // the item at which the driver failed
+            send_outcome(r); // the item at which the driver failed
         }
         free_run(r);
     }
@@ -495,7 +494,8 @@ static void remember(fr_body *b, const fr_attempt *a, body_function *f)
 }
 
 // NULL: *error says why.
-static body_function *find_function(fr_body *b, fr_attempt *a, fr_value **error, int *code)
+static body_function *find_function(fr_body *b, fr_attempt *a, fr_value **error,
+                                    int *code)
 {
     if (b->last != NULL && fr_hash_eq(b->last_bundle, a->code->bundle) &&
         same(b->last_task, a->task) && same(b->last_option, a->option)) {
@@ -557,10 +557,7 @@ static void body_start(fr_body *b, fr_attempt *a)
     }
 }
 
-static uint32_t body_waiting(fr_body *b)
-{
-    return b->n_waiting;
-}
+static uint32_t body_waiting(fr_body *b) { return b->n_waiting; }
 
 static void body_interrupt(fr_body *b, int how)
 {
@@ -610,10 +607,7 @@ void body_at_close(body_run *r, void (*fn)(void *ctx), void *ctx)
     r->b->closers = c;
 }
 
-static void on_timer_closed(uv_handle_t *h)
-{
-    fr_free(h);
-}
+static void on_timer_closed(uv_handle_t *h) { fr_free(h); }
 
 static void free_runs(fr_body *b)
 {

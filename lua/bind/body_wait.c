@@ -64,13 +64,15 @@ static int woken(lua_State *L, int status, lua_KContext ctx)
     body_run *r = (body_run *)ctx;
     fr_body *b = r->b;
     b->running.engine_yield = false;
-    if (b->running.refused) {                  // the wait never began for the loop
+    if (b->running.refused) { // the wait never began for the loop
         b->running.refused = false;
         r->detached = r->was_detached;
         unlink_waiting(r);
         stop_waiting_for(r);
-        return bind_fail(L, FR_ESTATE, "cannot wait here: a coroutine inside %s is resumed "
-                         "by a function that cannot be suspended", "table.sort, gsub or require");
+        return bind_fail(L, FR_ESTATE,
+                         "cannot wait here: a coroutine inside %s is resumed "
+                         "by a function that cannot be suspended",
+                         "table.sort, gsub or require");
     }
     body_check(L, r);
     return r->k(L, status, (lua_KContext)r->ctx);
@@ -80,7 +82,8 @@ void body_can_wait(lua_State *L, const body_run *r)
 {
     body_check(L, r);
     if (!lua_isyieldable(L)) {
-        (void)bind_fail(L, FR_ESTATE, "cannot wait here: inside a function called by table.sort, "
+        (void)bind_fail(L, FR_ESTATE,
+                        "cannot wait here: inside a function called by table.sort, "
                         "gsub, require or a finalizer; wait before it");
     }
 }
@@ -118,11 +121,11 @@ static bool is_durable(const body_run *r)
 
 int body_barrier(lua_State *L, body_run *r, lua_KFunction k, void *ctx)
 {
-    body_can_wait(L, r);
-    if (is_durable(r)) {
+    if (is_durable(r)) { // also for the cleanup of a cancelled body
         return k(L, LUA_OK, (lua_KContext)ctx);
     }
-    r->b->env.barrier(r->b->env.ctx, true);    // from here on the engine tells
+    body_can_wait(L, r);
+    r->b->env.barrier(r->b->env.ctx, true); // from here on the engine tells
     if (is_durable(r)) {
         r->b->env.barrier(r->b->env.ctx, false);
         return k(L, LUA_OK, (lua_KContext)ctx);
@@ -147,7 +150,7 @@ void body_look(fr_body *b)
 {
     for (body_run *r; (r = next_ready(b)) != NULL;) {
         if (atomic_load(&r->a->cancel.flag) != 0) {
-            stop_waiting_for(r);               // and it is woken with the error
+            stop_waiting_for(r); // and it is woken with the error
         }
         end_barrier(r);
         body_wake(r);
@@ -156,15 +159,9 @@ void body_look(fr_body *b)
 
 // --- fr.sleep ---
 
-static void on_sleep_over(uv_timer_t *timer)
-{
-    body_wake(timer->data);
-}
+static void on_sleep_over(uv_timer_t *timer) { body_wake(timer->data); }
 
-static void cancel_sleep(void *ctx)
-{
-    (void)uv_timer_stop(ctx);
-}
+static void cancel_sleep(void *ctx) { (void)uv_timer_stop(ctx); }
 
 static int slept(lua_State *L, int status, lua_KContext ctx)
 {
@@ -176,10 +173,10 @@ static int slept(lua_State *L, int status, lua_KContext ctx)
 
 int body_sleep(lua_State *L, body_run *r, double seconds)
 {
-    enum { LONGEST = 1000000000 };             // seconds
+    enum { LONGEST = 1000000000 }; // seconds
     if (!(seconds >= 0) || seconds > LONGEST) {
-        return bind_fail(L, FR_EINVAL, "fr.sleep: expected 0 to %d seconds, got %g", LONGEST,
-                         seconds);
+        return bind_fail(L, FR_EINVAL, "fr.sleep: expected 0 to %d seconds, got %g",
+                         LONGEST, seconds);
     }
     body_can_wait(L, r);
     if (r->timer == NULL) {

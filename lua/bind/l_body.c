@@ -1,5 +1,5 @@
-// flowrun.core.body -- what Lua code inside task bodies asks of its worker. Outside of a body
-// the functions say so, except those that are useful everywhere.
+// flowrun.core.body -- what Lua code inside task bodies asks of its worker. Outside of a
+// body the functions say so, except those that are useful everywhere.
 
 #include "core/base/clock.h"
 #include "core/engine/store.h"
@@ -12,7 +12,8 @@ static body_run *must_be_inside(lua_State *L, const char *what)
 {
     body_run *r = body_current(L);
     if (r == NULL) {
-        (void)bind_fail(L, FR_ESTATE, "%s works only in the body of a task or flow", what);
+        (void)bind_fail(L, FR_ESTATE, "%s works only in the body of a task or flow",
+                        what);
     }
     return r;
 }
@@ -73,8 +74,8 @@ static int body_log_lua(lua_State *L)
     return 1;
 }
 
-// draw() -> two 64-bit integers of the call's own stream: they depend on the run's seed, the
-// call's key (and the item's), and on which draw it is; not on attempt or scheduling.
+// draw() -> two 64-bit integers of the call's own stream: they depend on the run's seed,
+// the call's key (and the item's), and on which draw it is; not on attempt or scheduling.
 static int body_draw(lua_State *L)
 {
     body_run *r = must_be_inside(L, "fr.random");
@@ -95,7 +96,8 @@ static int body_draw(lua_State *L)
     return 2;
 }
 
-// stream() -> seed, stream number: of the generator that flowrun.random makes for this call.
+// stream() -> seed, stream number: of the generator that flowrun.random makes for this
+// call.
 static int body_stream(lua_State *L)
 {
     body_run *r = must_be_inside(L, "fr.task_random");
@@ -152,7 +154,8 @@ static int nothing(lua_State *L, int status, lua_KContext ctx)
     return 0;
 }
 
-// barrier(): waits until all that the flow has consumed is durable. Nothing outside bodies.
+// barrier(): waits until all that the flow has consumed is durable. Nothing outside
+// bodies.
 static int body_barrier_lua(lua_State *L)
 {
     body_run *r = body_current(L);
@@ -162,10 +165,11 @@ static int body_barrier_lua(lua_State *L)
 int luaopen_flowrun_core_body(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"inside", body_inside}, {"now", body_now},           {"sleep", body_sleep_lua},
-        {"log", body_log_lua},   {"draw", body_draw},         {"stream", body_stream},
-        {"key", body_key_lua},   {"run_info", body_run_info}, {"barrier", body_barrier_lua},
-        {NULL, NULL},
+        {"inside", body_inside},       {"now", body_now},
+        {"sleep", body_sleep_lua},     {"log", body_log_lua},
+        {"draw", body_draw},           {"stream", body_stream},
+        {"key", body_key_lua},         {"run_info", body_run_info},
+        {"barrier", body_barrier_lua}, {NULL, NULL},
     };
     luaL_newlib(L, functions);
     return 1;

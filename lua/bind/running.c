@@ -19,7 +19,7 @@ static void stop_once(lua_State *L, lua_Debug *ar)
     (void)ar;
     lua_sethook(L, NULL, 0, 0);
     int code = fr_cancel_code();
-    if (code != 0) {                 // a hook that came late meets another body
+    if (code != 0) { // a hook that came late meets another body
         (void)raise_cancelled(L, code);
     }
 }
@@ -51,13 +51,17 @@ void bind_running_enter(bind_running *r, lua_State *co)
     atomic_store(&r->now, co);
 }
 
-void bind_running_leave(bind_running *r, lua_State *co)
+void bind_running_pause(bind_running *r, lua_State *co)
 {
     atomic_store(&r->now, NULL);
-    if (lua_gethook(co) != NULL) {   // came too late
+    if (lua_gethook(co) != NULL) { // came too late
         lua_sethook(co, NULL, 0, 0);
     }
 }
+
+void bind_running_go_on(bind_running *r, lua_State *co) { atomic_store(&r->now, co); }
+
+void bind_running_leave(bind_running *r, lua_State *co) { bind_running_pause(r, co); }
 
 // --- the replaced functions, after lcorolib.c of Lua 5.4 ---
 
@@ -72,8 +76,8 @@ static int failed(lua_State *L, const char *message)
     return -1;
 }
 
-// Resumes co with the n arguments on top of L. Returns the number of results now on top of
-// L, or -1 with an error object on top, or -2 when the coroutine waits for the engine.
+// Resumes co with the n arguments on top of L. Returns the number of results now on top
+// of L, or -1 with an error object on top, or -2 when the coroutine waits for the engine.
 static int resume(lua_State *L, lua_State *co, int n, bind_running *r)
 {
     if (!lua_checkstack(co, n)) {
@@ -86,14 +90,15 @@ static int resume(lua_State *L, lua_State *co, int n, bind_running *r)
         int status = lua_resume(co, L, n, &results);
         atomic_store(&r->now, L);
         if (atomic_load(&r->how) == FR_INTERRUPT_STICKY && lua_gethook(L) == NULL) {
-            lua_sethook(L, stop_for_good, every, 1);   // the cancel follows the stack outwards
+            lua_sethook(L, stop_for_good, every,
+                        1); // the cancel follows the stack outwards
         }
         if (status == LUA_YIELD && r->engine_yield) {
             if (lua_isyieldable(L)) {
                 return -2;
             }
             r->engine_yield = false;
-            r->refused = true;                         // back into co, where the wait raises
+            r->refused = true; // back into co, where the wait raises
             n = 0;
             continue;
         }
@@ -172,7 +177,7 @@ static int after_wrap(lua_State *L, int n)
     }
     lua_State *co = lua_tothread(L, lua_upvalueindex(2));
     int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) {   // an error in the coroutine: close it
+    if (status != LUA_OK && status != LUA_YIELD) { // an error in the coroutine: close it
         atomic_store(&r->now, co);
         status = lua_resetthread(co);
         atomic_store(&r->now, L);
@@ -212,7 +217,8 @@ static int coroutine_close(lua_State *L)
     int status = lua_status(co);
     lua_Debug ar;
     if (co == L || (status == LUA_OK && lua_getstack(co, 0, &ar) > 0)) {
-        return luaL_error(L, "cannot close a %s coroutine", co == L ? "running" : "normal");
+        return luaL_error(L, "cannot close a %s coroutine",
+                          co == L ? "running" : "normal");
     }
     bind_running *r = running_of(L, 1);
     atomic_store(&r->now, co);

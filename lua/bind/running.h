@@ -22,4 +22,7 @@ void bind_running_install(lua_State *L, bind_running *r);
 // Around lua_resume of a body's coroutine by C.
 void bind_running_enter(bind_running *r, lua_State *co);
 void bind_running_leave(bind_running *r, lua_State *co);
+// Between pause and go_on nothing is interrupted.
+void bind_running_pause(bind_running *r, lua_State *co);
+void bind_running_go_on(bind_running *r, lua_State *co);
 void bind_running_interrupt(bind_running *r, int how);

@@ -17,9 +17,9 @@
 
 enum { WAITS = 64 };
 
-static struct {                      // what bodies and the test tell each other
+static struct { // what bodies and the test tell each other
     atomic_int inside, most_inside, wide_with_others, waiting, most_waiting;
-    atomic_int gate;                 // "gate" bodies return when it is 0
+    atomic_int gate; // "gate" bodies return when it is 0
     atomic_int ran;
 } shared;
 
@@ -39,20 +39,11 @@ static int open_body(fr_body **out, const fr_body_env *env, fr_err *err)
     return FR_OK;
 }
 
-static void close_body(fr_body *b)
-{
-    fr_free(b);
-}
+static void close_body(fr_body *b) { fr_free(b); }
 
-static uint32_t waiting(fr_body *b)
-{
-    return b->waits;
-}
+static uint32_t waiting(fr_body *b) { return b->waits; }
 
-static void interrupt(fr_body *b, int how)
-{
-    atomic_store(&b->interrupted, how);
-}
+static void interrupt(fr_body *b, int how) { atomic_store(&b->interrupted, how); }
 
 static bool is(const fr_attempt *a, const char *task)
 {
@@ -77,12 +68,12 @@ static int run(fr_body *b, const fr_attempt *a, uint32_t item)
             sched_yield();
         }
         code = fr_cancel_code();
-    } else if (is(a, "loop")) {                  // stands for Lua that only a hook can stop
+    } else if (is(a, "loop")) { // stands for Lua that only a hook can stop
         while (atomic_load(&b->interrupted) == 0) {
             sched_yield();
         }
         code = fr_cancel_code();
-    } else if (is(a, "stubborn")) {              // swallows the first interrupts
+    } else if (is(a, "stubborn")) { // swallows the first interrupts
         while (atomic_load(&b->interrupted) != FR_INTERRUPT_STICKY) {
             sched_yield();
         }
@@ -110,7 +101,8 @@ static void end(fr_body *b, fr_attempt *a, uint32_t item, int code)
 {
     if (a->list == NULL) {
         fr_value *v = fr_value_int(code);
-        b->env.done(b->env.ctx, a, &(fr_done){.code = is(a, "pool") ? FR_OK : code, .result = v});
+        b->env.done(b->env.ctx, a,
+                    &(fr_done){.code = is(a, "pool") ? FR_OK : code, .result = v});
         fr_value_unref(v);
         return;
     }
@@ -263,10 +255,7 @@ static void begin_with(uint32_t workers, const fr_body_ops *ops)
     CHECK_INT(fr_exec_thread.open(&exec, &env, &err), FR_OK);
 }
 
-static void begin(uint32_t workers)
-{
-    begin_with(workers, &bodies);
-}
+static void begin(uint32_t workers) { begin_with(workers, &bodies); }
 
 static void finish(void)
 {
@@ -277,7 +266,7 @@ static void finish(void)
 
 static void run_until_idle(void)
 {
-    (void)uv_run(&loop, UV_RUN_DEFAULT);         // in-flight attempts keep the loop alive
+    (void)uv_run(&loop, UV_RUN_DEFAULT); // in-flight attempts keep the loop alive
     CHECK_INT(fr_exec_thread.running(exec), 0);
 }
 
@@ -367,14 +356,14 @@ static void open_gate(fr_attempt *a, const fr_done *d)
     }
 }
 
-// Item 7 returns only after the engine has the other 499: with one worker stuck in it, the
-// rest of its batch must be taken back, and what is finished must reach the engine.
+// Item 7 returns only after the engine has the other 499: with one worker stuck in it,
+// the rest of its batch must be taken back, and what is finished must reach the engine.
 static void a_slow_item_holds_nothing_back(void)
 {
     begin(2);
     fr_value *list = fr_value_nil();
     fr_attempt learn = {.row = 1};
-    submit_map(&learn, "gate7", list, 500);      // gate open: the task is known to be quick
+    submit_map(&learn, "gate7", list, 500); // gate open: the task is known to be quick
     run_until_idle();
     memset(seen, 0, sizeof seen);
     items = others = 0;
@@ -398,7 +387,8 @@ static void wide_attempts_have_their_cores_alone(void)
     uv_free_cpu_info(info, cores);
     fr_attempt *a = fr_zalloc(60 * sizeof *a);
     for (int i = 0; i < 60; i++) {
-        a[i].cpu = i % 3 == 0 ? (uint32_t)cores + 7 : 1;   // more than there are: all of them
+        a[i].cpu =
+            i % 3 == 0 ? (uint32_t)cores + 7 : 1; // more than there are: all of them
         submit(&a[i], i % 3 == 0 ? "wide" : "noop");
     }
     run_until_idle();
@@ -434,11 +424,12 @@ static void cancel_one(const char *task, bool let_start, int why)
     begin(1);
     fr_attempt a = {.row = 1, .need = 1};
     submit(&a, task);
-    while (let_start && atomic_load(&shared.inside) == 0 && atomic_load(&shared.waiting) == 0) {
+    while (let_start && atomic_load(&shared.inside) == 0 &&
+           atomic_load(&shared.waiting) == 0) {
         sched_yield();
     }
     fr_exec_thread.cancel(exec, &a, why);
-    fr_exec_thread.cancel(exec, &a, FR_ELOST);   // the first one counts
+    fr_exec_thread.cancel(exec, &a, FR_ELOST); // the first one counts
     run_until_idle();
     CHECK_INT(codes[why], 1);
     CHECK_INT(done_calls, 1);
@@ -512,9 +503,10 @@ static void a_cancelled_map_accounts_for_every_item(void)
 static void effects_wait_until_durable(void)
 {
     begin(2);
-    fr_attempt a = {.effect = true, .need = 5}, b = {.need = 5}, c = {.effect = true, .need = 9};
+    fr_attempt a = {.effect = true, .need = 5}, b = {.need = 5},
+               c = {.effect = true, .need = 9};
     submit(&a, "noop");
-    submit(&b, "wait");                          // waits inside the body
+    submit(&b, "wait"); // waits inside the body
     submit(&c, "noop");
     while (atomic_load(&shared.waiting) == 0) {
         sched_yield();
@@ -551,7 +543,7 @@ static void at_most_64_bodies_wait_on_a_worker(void)
     atomic_store(&code.durable, 1);
     fr_exec_thread.durable(exec);
     while (last_calls < 101) {
-        fr_exec_thread.durable(exec);            // bodies that begin to wait meanwhile
+        fr_exec_thread.durable(exec); // bodies that begin to wait meanwhile
         (void)uv_run(&loop, UV_RUN_NOWAIT);
     }
     CHECK_INT(atomic_load(&shared.most_waiting), WAITS);
@@ -581,7 +573,8 @@ static void close_ends_what_is_left(void)
     begin(2);
     static fr_attempt a[6];
     memset(a, 0, sizeof a);
-    static const char *const tasks[] = {"kernel", "loop", "wait", "noop", "kernel", "noop"};
+    static const char *const tasks[] = {"kernel", "loop",   "wait",
+                                        "noop",   "kernel", "noop"};
     for (int i = 0; i < 6; i++) {
         a[i].need = 1;
         submit(&a[i], tasks[i]);
@@ -595,7 +588,7 @@ static void next_link(fr_attempt *a, const fr_done *d)
 {
     (void)d;
     if (++chain < 2000) {
-        fr_exec_thread.start(exec, a);           // done may start the same attempt again
+        fr_exec_thread.start(exec, a); // done may start the same attempt again
     }
 }
 

@@ -1,0 +1,62 @@
+--- What a worker does in Lua: opens the bundles whose tasks it is given and finds functions
+--- in them. Called by lua/bind/body.c; there is one of it in each worker's state.
+local body = require "flowrun.core.body"
+local bundle = require "flowrun.bundle"
+local error_class = require "flowrun.core.error"
+local log = require "flowrun.log"
+
+local worker = {}
+
+local scripts = {}                               -- opened bundles by hash; or why one failed
+
+-- io.write and io.stdout of a body: a line each, without its end.
+local function write(text)
+  text = text:gsub("\n$", "")
+  if text ~= "" then log.write(log.levels.info, text) end
+end
+
+-- A file opened for writing, renamed or removed: an effect (it waits until durable).
+local function effect()
+  body.barrier()
+end
+
+local function open(hash, sources)
+  local script = scripts[hash]
+  if not script then
+    local ok, result = pcall(bundle.open, sources(),
+      {worker = true, print = log.print, write = write, effect = effect})
+    script = {script = ok and result, err = not ok and result}
+    scripts[hash] = script
+  end
+  if script.err then error(script.err, 0) end
+  return script.script
+end
+
+--- The function that runs a task, or the function given as one of its options.
+---@param hash string of the bundle
+---@param sources fun(): string the packed bundle
+---@param name string "module:task"
+---@param option? string "fallback", …
+---@return function
+function worker.find(hash, sources, name, option)
+  local tasks = open(hash, sources).registry.tasks
+  local task = tasks[name]
+  if not task then
+    local names = {}
+    for known in pairs(tasks) do names[#names + 1] = known end
+    table.sort(names)
+    local near = error_class.nearest(name, names)
+    error_class.raise("not_found", ("the script does not define the task '%s' when a worker loads "
+      .. "it%s; define tasks at the top level, under no condition"):format(name,
+      near and (" (but '%s')"):format(near) or ""))
+  end
+  if not option then return task.fn end
+  local fn = task.options[option]
+  if type(fn) ~= "function" then
+    error_class.raise("not_found", ("option '%s' of task '%s' is a %s in the worker, expected "
+      .. "a function"):format(option, name, type(fn)))
+  end
+  return fn
+end
+
+return worker
