@@ -213,7 +213,7 @@ static void sum_integers(const fr_array *a, int64_t at, int64_t n, part *p)
             low += (uint32_t)x[i];
             high += x[i] >> 32;
         }
-        p->whole = ((i128)high << 32) + (i128)low;
+        p->whole = (i128)high * (INT64_C(1) << 32) + (i128)low;
         return;
     }
     for (int64_t i = at; i < at + n; i++) {

@@ -143,19 +143,41 @@ static int count_rows(selecting *g, size_t runs)
     return FR_OK;
 }
 
+// Linear between the neighbours of q, in numpy's form: from the nearer end, so monotone.
+static double between(double low, double high, double t)
+{
+    return low == high ? low : t < .5 ? low + (high - low) * t : high - (high - low) * (1 - t);
+}
+
 static void pick(ranks *r, const fr_array *a, const double *q, size_t n, double *out)
 {
     for (size_t i = 0; i < n; i++) {
         double at = q[i] * (double)(r->n - 1), below = floor(at);
         size_t k = (size_t)below;
-        double low = key_number(a, rank_key(r, k));
-        out[i] = low;
+        out[i] = key_number(a, rank_key(r, k));
         if (at > below) {
-            double high = key_number(a, rank_key(r, k + 1));
-            double t = at - below; // numpy's form: from the nearer end, so monotone
-            out[i] = low == high ? low
-                     : t < .5    ? low + (high - low) * t
-                                 : high - (high - low) * (1 - t);
+            out[i] = between(out[i], key_number(a, rank_key(r, k + 1)), at - below);
+        }
+    }
+}
+
+// Few values: sorted as they are.
+static void pick_small(const fr_array *a, const double *q, size_t n, double *out)
+{
+    uint64_t keys[SMALL];
+    size_t count = 0;
+    for (int64_t i = 0; i < a->length; i++) {
+        if (fr_array_has(a, i)) {
+            keys[count++] = fr_sortkey_of(a, i);
+        }
+    }
+    qsort(keys, count, sizeof *keys, by_key);
+    for (size_t i = 0; i < n; i++) {
+        double at = q[i] * (double)(count - 1), below = floor(at);
+        size_t k = (size_t)below;
+        out[i] = key_number(a, keys[k]);
+        if (at > below) {
+            out[i] = between(out[i], key_number(a, keys[k + 1]), at - below);
         }
     }
 }
@@ -201,15 +223,18 @@ static int select_all(selecting *g, const double *q, size_t n, double *out, fr_e
 
 static bool has_nan(const fr_array *a)
 {
-    if (a->type.kind != FR_FLOAT64 && a->type.kind != FR_FLOAT32) {
-        return false;
-    }
-    for (int64_t i = 0; i < a->length; i++) {
-        if (isnan(fr_array_number(a, i)) && fr_array_has(a, i)) {
-            return true;
+    bool nan = false;
+    if (a->type.kind == FR_FLOAT64 && a->nulls == 0) {
+        const double *x = fr_array_f64(a);
+        for (int64_t i = 0; i < a->length; i++) {
+            nan |= x[i] != x[i];
+        }
+    } else if (a->type.kind == FR_FLOAT64 || a->type.kind == FR_FLOAT32) {
+        for (int64_t i = 0; i < a->length; i++) {
+            nan |= isnan(fr_array_number(a, i)) && fr_array_has(a, i);
         }
     }
-    return false;
+    return nan;
 }
 
 int fr_compute_quantiles(const fr_array *a, const double *q, size_t n, double *out,
@@ -225,6 +250,10 @@ int fr_compute_quantiles(const fr_array *a, const double *q, size_t n, double *o
     }
     if (rc != FR_OK || a->length == a->nulls || has_nan(a)) {
         return rc;
+    }
+    if (a->length <= SMALL) {
+        pick_small(a, q, n, out);
+        return FR_OK;
     }
     selecting g = {.array = a};
     return select_all(&g, q, n, out, err);
