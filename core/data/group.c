@@ -1,14 +1,14 @@
-#include "core/data/group_int.h"
-
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/data/bits.h"
+#include "core/data/group_int.h"
 
 #include <math.h>
 #include <string.h>
 
-// A direct table up to this many slots: their accumulators stay in the second-level cache.
+// A direct table up to this many slots: their accumulators stay in the second-level
+// cache.
 enum { DIRECT_SLOTS = 1 << 15, SEGMENT_ROWS = 1 << 18, SEGMENTS_MOST = 64 };
 
 // --- numbers of rows ---
@@ -56,7 +56,8 @@ static int try_direct(fr_group *g, fr_err *err)
     return rc;
 }
 
-int fr_group_new(const fr_array *const *keys, size_t n, int64_t rows, fr_group **out, fr_err *err)
+int fr_group_new(const fr_array *const *keys, size_t n, int64_t rows, fr_group **out,
+                 fr_err *err)
 {
     *out = NULL;
     fr_group *g = fr_zalloc(sizeof *g);
@@ -121,7 +122,7 @@ typedef struct passing {
     fr_group *g;
     fr_lane **lanes;
     size_t nlanes, segments, fold;
-    int64_t *sizes;              // slots per segment, when they are not known yet
+    int64_t *sizes; // slots per segment, when they are not known yet
 } passing;
 
 static void run_segment(void *ctx, size_t k)
@@ -213,8 +214,8 @@ int fr_group_key(fr_group *g, size_t k, fr_array **out, fr_err *err)
         return rc;
     }
     if (!g->direct) {
-        return fr_compute_take(g->keys[k], fr_factor_first(&g->factor), g->factor.groups, false,
-                               out, err);
+        return fr_compute_take(g->keys[k], fr_factor_first(&g->factor), g->factor.groups,
+                               false, out, err);
     }
     rc = fr_array_new(g->keys[0]->type, (int64_t)g->groups, 0, out, err);
     for (size_t i = 0; i < g->groups && rc == FR_OK; i++) {
@@ -263,7 +264,8 @@ static int by_rows(fr_group *g, const fr_group_call *c, fr_array **out, fr_err *
     for (size_t i = 0; i < g->groups && rc == FR_OK; i++) {
         best[i] = best[g->used[i]];
     }
-    rc = rc == FR_OK ? fr_compute_take(c->input, best, (int64_t)g->groups, true, out, err) : rc;
+    rc = rc == FR_OK ? fr_compute_take(c->input, best, (int64_t)g->groups, true, out, err)
+                     : rc;
     fr_free(best);
     return rc;
 }
@@ -302,7 +304,8 @@ static int count_distinct(fr_group *g, const fr_array *a, fr_array **out, fr_err
         const fr_array *keys[] = {numbers, a};
         rc = fr_factor_init(&pairs, keys, 2, false, err);
     }
-    rc = rc == FR_OK ? fr_array_new(fr_type_of(FR_INT64), (int64_t)g->groups, 0, out, err) : rc;
+    rc = rc == FR_OK ? fr_array_new(fr_type_of(FR_INT64), (int64_t)g->groups, 0, out, err)
+                     : rc;
     if (rc == FR_OK) {
         int64_t *count = (int64_t *)(void *)(*out)->values->data;
         memset(count, 0, g->groups * sizeof *count);
@@ -317,7 +320,7 @@ static int count_distinct(fr_group *g, const fr_array *a, fr_array **out, fr_err
 }
 
 typedef struct listing {
-    const fr_array *values;      // of all groups, one after another
+    const fr_array *values; // of all groups, one after another
     const uint32_t *start;
     const fr_group_call *call;
     fr_scalar *results;
@@ -331,8 +334,10 @@ static int aggregate_lists(void *ctx, size_t c)
     listing *l = ctx;
     size_t end = FR_MIN((c + 1) * LISTS_PER_CHUNK, l->groups);
     for (size_t i = c * LISTS_PER_CHUNK; i < end; i++) {
-        fr_array *part = fr_array_slice(l->values, l->start[i], l->start[i + 1] - l->start[i]);
-        int rc = fr_compute_aggregate(part, l->call->op, l->call->q, &l->results[i], NULL);
+        fr_array *part =
+            fr_array_slice(l->values, l->start[i], l->start[i + 1] - l->start[i]);
+        int rc =
+            fr_compute_aggregate(part, l->call->op, l->call->q, &l->results[i], NULL);
         fr_array_unref(part);
         if (rc != FR_OK) {
             return rc;
@@ -360,12 +365,13 @@ static int by_lists(fr_group *g, const fr_group_call *c, fr_array **out, fr_err 
     fr_block *rows = NULL, *start = NULL;
     int rc = numbers_column(g, &numbers, err);
     if (rc == FR_OK) {
-        fr_factor f = {.ids = numbers->values, .rows = g->rows, .groups = (int64_t)g->groups};
+        fr_factor f = {
+            .ids = numbers->values, .rows = g->rows, .groups = (int64_t)g->groups};
         rc = fr_factor_lists(&f, &rows, &start, err);
     }
     if (rc == FR_OK) {
-        rc = fr_compute_take(c->input, (const uint32_t *)(const void *)rows->data, g->rows, false,
-                             &values, err);
+        rc = fr_compute_take(c->input, (const uint32_t *)(const void *)rows->data,
+                             g->rows, false, &values, err);
     }
     if (rc == FR_OK) {
         listing l = {values, (const uint32_t *)(const void *)start->data, c,
@@ -385,13 +391,13 @@ static int by_lists(fr_group *g, const fr_group_call *c, fr_array **out, fr_err 
 // --- calls that lanes answer ---
 
 typedef struct plan {
-    const fr_array *input;       // what the call names
-    fr_array *cast;              // the same as FLOAT64 or int64
+    const fr_array *input; // what the call names
+    fr_array *cast;        // the same as FLOAT64 or int64
     unsigned stats;
     fr_lane *lane;
 } plan;
 
-static bool wide(fr_kind k)      // stored as int64
+static bool wide(fr_kind k) // stored as int64
 {
     return k == FR_INT64 || k == FR_TIMESTAMP || k == FR_TIME || k == FR_DURATION;
 }
@@ -399,13 +405,19 @@ static bool wide(fr_kind k)      // stored as int64
 static unsigned stats_of(fr_op op)
 {
     switch ((int)op) {
-    case FR_OP_SUM: return STAT_SUM;
-    case FR_OP_MEAN: return STAT_SUM;
+    case FR_OP_SUM:
+        return STAT_SUM;
+    case FR_OP_MEAN:
+        return STAT_SUM;
     case FR_OP_VAR:
-    case FR_OP_STD: return STAT_MOMENTS;
-    case FR_OP_MIN: return STAT_MIN;
-    case FR_OP_MAX: return STAT_MAX;
-    default: return 0;
+    case FR_OP_STD:
+        return STAT_MOMENTS;
+    case FR_OP_MIN:
+        return STAT_MIN;
+    case FR_OP_MAX:
+        return STAT_MAX;
+    default:
+        return 0;
     }
 }
 
@@ -456,7 +468,8 @@ static const fr_lane *lane_of(const plan *plans, size_t n, const fr_group_call *
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
-        if (plans[i].input == c->input && (plans[i].cast->type.kind == FR_FLOAT64) == floats) {
+        if (plans[i].input == c->input &&
+            (plans[i].cast->type.kind == FR_FLOAT64) == floats) {
             return plans[i].lane;
         }
     }
@@ -464,13 +477,14 @@ static const fr_lane *lane_of(const plan *plans, size_t n, const fr_group_call *
 }
 
 // One group's value into b. FR_EOVERFLOW for an integer sum that does not fit.
-static int put_value(fr_builder *b, const fr_group_call *c, const fr_lane_value *v, bool floats,
-                     size_t group, fr_err *err)
+static int put_value(fr_builder *b, const fr_group_call *c, const fr_lane_value *v,
+                     bool floats, size_t group, fr_err *err)
 {
     if (c->op == FR_OP_SUM && !floats) {
         if (v->whole > INT64_MAX || v->whole < INT64_MIN) {
-            return fr_fail(err, FR_EOVERFLOW, "the sum of group %zu, %.17g, does not fit int64",
-                           group + 1, (double)v->whole);
+            return fr_fail(err, FR_EOVERFLOW,
+                           "the sum of group %zu, %.17g, does not fit int64", group + 1,
+                           (double)v->whole);
         }
         return fr_builder_int(b, (int64_t)v->whole, err);
     }
@@ -483,17 +497,23 @@ static int put_value(fr_builder *b, const fr_group_call *c, const fr_lane_value 
     }
     switch ((int)c->op) {
     case FR_OP_MEAN:
-        return fr_builder_float(b, (floats ? v->sum : (double)v->whole) / (double)v->count, err);
-    case FR_OP_VAR: return fr_builder_float(b, v->var, err);
-    case FR_OP_STD: return fr_builder_float(b, sqrt(v->var), err);
+        return fr_builder_float(
+            b, (floats ? v->sum : (double)v->whole) / (double)v->count, err);
+    case FR_OP_VAR:
+        return fr_builder_float(b, v->var, err);
+    case FR_OP_STD:
+        return fr_builder_float(b, sqrt(v->var), err);
     case FR_OP_MIN:
-        return floats ? fr_builder_float(b, v->min, err) : fr_builder_int(b, v->least, err);
-    default: return floats ? fr_builder_float(b, v->max, err) : fr_builder_int(b, v->most, err);
+        return floats ? fr_builder_float(b, v->min, err)
+                      : fr_builder_int(b, v->least, err);
+    default:
+        return floats ? fr_builder_float(b, v->max, err)
+                      : fr_builder_int(b, v->most, err);
     }
 }
 
-static int by_lane(fr_group *g, const fr_group_call *c, const fr_lane *lane, fr_array **out,
-                   fr_err *err)
+static int by_lane(fr_group *g, const fr_group_call *c, const fr_lane *lane,
+                   fr_array **out, fr_err *err)
 {
     fr_type type;
     int rc = fr_op_type(c->op, &c->input->type, &type, err);
@@ -536,30 +556,38 @@ static int count_values(fr_group *g, const fr_array *a, fr_array **out, fr_err *
     return FR_OK;
 }
 
-static int answer(fr_group *g, const fr_group_call *c, const plan *plans, size_t n, fr_array **out,
-                  fr_err *err)
+static int answer(fr_group *g, const fr_group_call *c, const plan *plans, size_t n,
+                  fr_array **out, fr_err *err)
 {
     switch (c->op) {
-    case FR_OP_ROWS: return count_values(g, NULL, out, err);
-    case FR_OP_COUNT: return count_values(g, c->input, out, err);
-    case FR_OP_NUNIQUE: return count_distinct(g, c->input, out, err);
+    case FR_OP_ROWS:
+        return count_values(g, NULL, out, err);
+    case FR_OP_COUNT:
+        return count_values(g, c->input, out, err);
+    case FR_OP_NUNIQUE:
+        return count_distinct(g, c->input, out, err);
     case FR_OP_MEDIAN:
-    case FR_OP_QUANTILE: return by_lists(g, c, out, err);
+    case FR_OP_QUANTILE:
+        return by_lists(g, c, out, err);
     case FR_OP_FIRST:
-    case FR_OP_LAST: return by_rows(g, c, out, err);
+    case FR_OP_LAST:
+        return by_rows(g, c, out, err);
     case FR_OP_SUM:
     case FR_OP_MEAN:
     case FR_OP_MIN:
     case FR_OP_MAX:
     case FR_OP_STD:
-    case FR_OP_VAR: break;
-    case FR_OP_MAX_: return fr_fail(err, FR_EINVAL, "unknown aggregate");
+    case FR_OP_VAR:
+        break;
+    case FR_OP_MAX_:
+        return fr_fail(err, FR_EINVAL, "unknown aggregate");
     }
     const fr_lane *lane = lane_of(plans, n, c);
     return lane != NULL ? by_lane(g, c, lane, out, err) : by_rows(g, c, out, err);
 }
 
-static int check_calls(const fr_group *g, const fr_group_call *calls, size_t n, fr_err *err)
+static int check_calls(const fr_group *g, const fr_group_call *calls, size_t n,
+                       fr_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         fr_type type;
@@ -571,8 +599,10 @@ static int check_calls(const fr_group *g, const fr_group_call *calls, size_t n, 
             rc = fr_fail(err, FR_EINVAL, "a column of %lld rows for groups of %lld",
                          (long long)calls[i].input->length, (long long)g->rows);
         }
-        if (rc == FR_OK && calls[i].op == FR_OP_QUANTILE && !(calls[i].q >= 0 && calls[i].q <= 1)) {
-            rc = fr_fail(err, FR_EINVAL, "a quantile is between 0 and 1, got %g", calls[i].q);
+        if (rc == FR_OK && calls[i].op == FR_OP_QUANTILE &&
+            !(calls[i].q >= 0 && calls[i].q <= 1)) {
+            rc = fr_fail(err, FR_EINVAL, "a quantile is between 0 and 1, got %g",
+                         calls[i].q);
         }
         if (rc != FR_OK) {
             return rc;
@@ -581,8 +611,8 @@ static int check_calls(const fr_group *g, const fr_group_call *calls, size_t n, 
     return FR_OK;
 }
 
-int fr_group_aggregate(fr_group *g, const fr_group_call *calls, size_t n, fr_array **results,
-                       fr_err *err)
+int fr_group_aggregate(fr_group *g, const fr_group_call *calls, size_t n,
+                       fr_array **results, fr_err *err)
 {
     memset(results, 0, n * sizeof *results);
     int rc = check_calls(g, calls, n, err);

@@ -1,6 +1,6 @@
 #pragma once
-// group_int -- inside of group: the numbers of rows and the lanes that accumulate per group.
-// Not for other files.
+// group_int -- inside of group: the numbers of rows and the lanes that accumulate per
+// group. Not for other files.
 
 #include "core/data/factor.h"
 #include "core/data/group.h"
@@ -8,8 +8,12 @@
 __extension__ typedef __int128 fr_i128;
 
 enum {
-    MORSEL = 4096,               // rows whose group numbers and values stay in cache
-    STAT_COUNT = 1, STAT_SUM = 2, STAT_MOMENTS = 4, STAT_MIN = 8, STAT_MAX = 16,
+    MORSEL = 4096, // rows whose group numbers and values stay in cache
+    STAT_COUNT = 1,
+    STAT_SUM = 2,
+    STAT_MOMENTS = 4,
+    STAT_MIN = 8,
+    STAT_MAX = 16,
 };
 
 struct fr_group {
@@ -22,8 +26,8 @@ struct fr_group {
     int64_t low;
     size_t slots;
     fr_factor factor;
-    int64_t *sizes;              // rows per slot, once counted
-    uint32_t *used;              // slots with rows, in order
+    int64_t *sizes; // rows per slot, once counted
+    uint32_t *used; // slots with rows, in order
     size_t groups;
 };
 
@@ -37,10 +41,10 @@ FR_NODISCARD int fr_group_count_slots(fr_group *g, fr_err *err);
 // fr_lane_run (segment by segment, any thread), folded together by fr_lane_merge.
 typedef struct fr_lane fr_lane;
 FR_NODISCARD int fr_lane_new(const fr_group *g, const fr_array *input, unsigned stats,
-                             fr_lane **out, fr_err *err);   // FLOAT64 or int64-like kinds
+                             fr_lane **out, fr_err *err); // FLOAT64 or int64-like kinds
 void fr_lane_free(fr_lane *l);
 void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32_t *ids);
-void fr_lane_fold(fr_lane *l, size_t segment);              // after every fold interval
+void fr_lane_fold(fr_lane *l, size_t segment); // after every fold interval
 void fr_lane_merge(fr_lane *l, size_t segments);
 size_t fr_lane_fold_rows(const fr_group *g);
 // Writes the result of slot s at row i of `to`; returns false for null.

@@ -1,7 +1,8 @@
-// Accumulators of one column, per group. Float sums run in plain doubles for a few thousand
-// rows and are then folded into compensated totals; moments are taken about a value of the
-// group itself (a shift common to all groups loses every digit of some) and folded by the
-// rule of Chan, Golub and LeVeque (1983). Both orders depend on row numbers only.
+// Accumulators of one column, per group. Float sums run in plain doubles for a few
+// thousand rows and are then folded into compensated totals; moments are taken about a
+// value of the group itself (a shift common to all groups loses every digit of some) and
+// folded by the rule of Chan, Golub and LeVeque (1983). Both orders depend on row numbers
+// only.
 
 #include "core/base/mem.h"
 #include "core/data/bits.h"
@@ -12,9 +13,9 @@
 
 // The totals that a fold adds to.
 typedef struct total {
-    double high, low;            // sum
-    double n, m2;                // moments
-    double mean, rest;           // the mean is mean + rest: a rounded mean costs m2 digits
+    double high, low;  // sum
+    double n, m2;      // moments
+    double mean, rest; // the mean is mean + rest: a rounded mean costs m2 digits
     double count;
 } total;
 
@@ -22,9 +23,9 @@ struct fr_lane {
     const fr_array *input;
     unsigned stats;
     size_t slots, segments, stride;
-    fr_block *block;             // doubles: stride per slot per segment
-    fr_block *totals;            // of sums, moments, counts: per slot per segment
-    fr_block *ints;              // int64-like inputs instead: `whole` per slot per segment
+    fr_block *block;  // doubles: stride per slot per segment
+    fr_block *totals; // of sums, moments, counts: per slot per segment
+    fr_block *ints;   // int64-like inputs instead: `whole` per slot per segment
     bool integers;
 };
 
@@ -76,7 +77,7 @@ static void reset(const fr_lane *l)
             a[k] = 0;
         }
         if (l->stats & STAT_MOMENTS) {
-            a[AT_MOMENTS(l->stats)] = (double)NAN;       // the shift is not known yet
+            a[AT_MOMENTS(l->stats)] = (double)NAN; // the shift is not known yet
         }
         if (l->stats & STAT_MIN) {
             a[AT_MIN(l->stats)] = (double)INFINITY;
@@ -127,8 +128,8 @@ void fr_lane_free(fr_lane *l)
 }
 
 // `stats` is a constant in every call, so that each gets a loop of its own.
-static inline void add_floats(const double *x, const uint32_t *ids, size_t n, double *slots,
-                              unsigned stats)
+static inline void add_floats(const double *x, const uint32_t *ids, size_t n,
+                              double *slots, unsigned stats)
 {
     const size_t stride = AT_MAX(stats) + (stats & STAT_MAX ? 1U : 0U);
     for (size_t i = 0; i < n; i++) {
@@ -148,7 +149,7 @@ static inline void add_floats(const double *x, const uint32_t *ids, size_t n, do
             m[1] += d;
             m[2] += d * d;
         }
-        if (stats & STAT_MIN) {                          // NaN wins and stays
+        if (stats & STAT_MIN) { // NaN wins and stays
             double *m = a + AT_MIN(stats);
             *m = v < *m || v != v ? v : *m;
         }
@@ -160,7 +161,9 @@ static inline void add_floats(const double *x, const uint32_t *ids, size_t n, do
 }
 
 #define CASE_OF(k)                                                                       \
-    case (k): add_floats(x, ids, n, slots, (k)); break;
+    case (k):                                                                            \
+        add_floats(x, ids, n, slots, (k));                                               \
+        break;
 #define FOUR_OF(k) CASE_OF(k) CASE_OF((k) + 1) CASE_OF((k) + 2) CASE_OF((k) + 3)
 
 static void add_floats_of(const double *x, const uint32_t *ids, size_t n, double *slots,
@@ -175,7 +178,8 @@ static void add_floats_of(const double *x, const uint32_t *ids, size_t n, double
         FOUR_OF(20)
         FOUR_OF(24)
         FOUR_OF(28)
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -209,7 +213,8 @@ void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32
     if (l->integers) {
         add_integers((const int64_t *)(const void *)x, ids, k, wholes_of(l, segment));
     } else {
-        add_floats_of((const double *)(const void *)x, ids, k, slots_of(l, segment), l->stats);
+        add_floats_of((const double *)(const void *)x, ids, k, slots_of(l, segment),
+                      l->stats);
     }
 }
 
@@ -267,7 +272,7 @@ void fr_lane_fold(fr_lane *l, size_t segment)
             double *m = a + AT_MOMENTS(l->stats);
             double m2 = m[2] - m[1] * m[1] / n;
             add_moments(t, n, m[0], m[1] / n, m2 < 0 ? 0 : m2);
-            m[0] = t->mean;                              // the next shift: closer than any row
+            m[0] = t->mean; // the next shift: closer than any row
             m[1] = m[2] = 0;
         }
     }

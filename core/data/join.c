@@ -11,15 +11,16 @@
 typedef struct pairing {
     const fr_matches *m;
     int64_t nl;
-    bool keep;               // left rows without a match stay
-    int64_t *start;          // per chunk of left rows: where its pairs go
+    bool keep;      // left rows without a match stay
+    int64_t *start; // per chunk of left rows: where its pairs go
     uint32_t *l, *r;
 } pairing;
 
 static void count_chunk(void *ctx, size_t c)
 {
     pairing *p = ctx;
-    int64_t at = (int64_t)c * FR_CHUNK_ROWS, end = FR_MIN(at + FR_CHUNK_ROWS, p->nl), n = 0;
+    int64_t at = (int64_t)c * FR_CHUNK_ROWS, end = FR_MIN(at + FR_CHUNK_ROWS, p->nl),
+            n = 0;
     const uint32_t *head = p->m->head, *next = p->m->next;
     for (int64_t i = at; i < end; i++) {
         n += head[i] != NO_ROW || p->keep;
@@ -38,7 +39,7 @@ static void pair_chunk(void *ctx, size_t c)
     int64_t at = (int64_t)c * FR_CHUNK_ROWS, end = FR_MIN(at + FR_CHUNK_ROWS, p->nl);
     const uint32_t *head = p->m->head, *next = p->m->next;
     int64_t to = p->start[c], last = p->start[c + 1];
-    if (next == NULL) {                              // branch-free: about half may match
+    if (next == NULL) { // branch-free: about half may match
         for (int64_t i = at; i < end && to < last; i++) {
             p->l[to] = (uint32_t)i;
             p->r[to] = head[i];
@@ -85,10 +86,12 @@ static int64_t only_right(const fr_matches *m, int64_t nl, int64_t nr, uint32_t 
 }
 
 static int pair_rows(const fr_matches *m, const fr_frame *left, const fr_frame *right,
-                     fr_join_how how, fr_block **pairs, int64_t *n, int64_t *extra, fr_err *err)
+                     fr_join_how how, fr_block **pairs, int64_t *n, int64_t *extra,
+                     fr_err *err)
 {
     size_t chunks = fr_compute_chunks(left->rows);
-    pairing p = {.m = m, .nl = left->rows, .keep = how == FR_JOIN_LEFT || how == FR_JOIN_FULL};
+    pairing p = {
+        .m = m, .nl = left->rows, .keep = how == FR_JOIN_LEFT || how == FR_JOIN_FULL};
     p.start = fr_alloc((chunks + 1) * sizeof *p.start);
     int rc = fr_compute_failed(err, fr_pool_run(chunks, count_chunk, &p));
     int64_t total = 0;
@@ -102,7 +105,8 @@ static int pair_rows(const fr_matches *m, const fr_frame *left, const fr_frame *
     int64_t most = total + (both ? right->rows : 0);
     rc = rc == FR_OK ? fr_compute_check_rows(most, err) : rc;
     // Room for one more: the branch-free loop writes before it knows.
-    rc = rc == FR_OK ? fr_block_new((size_t)(most + 1) * 2 * sizeof(uint32_t), pairs, err) : rc;
+    rc = rc == FR_OK ? fr_block_new((size_t)(most + 1) * 2 * sizeof(uint32_t), pairs, err)
+                     : rc;
     if (rc == FR_OK) {
         p.l = (uint32_t *)(void *)(*pairs)->data;
         p.r = p.l + most + 1;
@@ -149,8 +153,9 @@ static int take_key(const assembling *a, size_t k, const fr_array *mine, fr_arra
     fr_array *parts[2] = {NULL, NULL};
     int rc = fr_frame_column(a->right, a->on.right[k], &theirs, NULL);
     rc = rc == FR_OK ? fr_compute_take(mine, a->l, own, false, &parts[0], NULL) : rc;
-    rc = rc == FR_OK ? fr_compute_take(theirs, a->r + own, a->only_right, false, &parts[1], NULL)
-                     : rc;
+    rc = rc == FR_OK
+             ? fr_compute_take(theirs, a->r + own, a->only_right, false, &parts[1], NULL)
+             : rc;
     if (rc == FR_OK) {
         rc = fr_compute_concat((const fr_array *const *)parts, 2, "key", out, NULL);
     }
@@ -206,7 +211,12 @@ int fr_join_assemble(const fr_frame *left, const fr_frame *right, fr_join_on on,
                      int64_t extra, fr_frame **out, fr_err *err)
 {
     size_t most = left->columns + right->columns;
-    assembling a = {.left = left, .right = right, .on = on, .l = l, .r = r, .n = n,
+    assembling a = {.left = left,
+                    .right = right,
+                    .on = on,
+                    .l = l,
+                    .r = r,
+                    .n = n,
                     .only_right = extra};
     a.names = fr_zalloc((most + 1) * sizeof *a.names);
     a.cols = fr_zalloc((most + 1) * sizeof *a.cols);
@@ -230,8 +240,8 @@ int fr_join_assemble(const fr_frame *left, const fr_frame *right, fr_join_on on,
 }
 
 // Left rows that have, or have not, a match.
-static int keep_left(const fr_matches *m, const fr_frame *left, bool matched, fr_frame **out,
-                     fr_err *err)
+static int keep_left(const fr_matches *m, const fr_frame *left, bool matched,
+                     fr_frame **out, fr_err *err)
 {
     fr_array *mask;
     int rc = fr_array_new(fr_type_of(FR_BOOL), left->rows, 0, &mask, err);
@@ -264,7 +274,8 @@ int fr_join(const fr_frame *left, const fr_frame *right, fr_join_on on, fr_join_
         rc = keep_left(&m, left, how == FR_JOIN_SEMI, out, err);
     } else if (how == FR_JOIN_LEFT && m.next == NULL) {
         // At most one match each: the left columns are shared as they are.
-        rc = fr_join_assemble(left, right, on, suffix, NULL, m.head, left->rows, 0, out, err);
+        rc = fr_join_assemble(left, right, on, suffix, NULL, m.head, left->rows, 0, out,
+                              err);
     } else {
         fr_block *pairs = NULL;
         int64_t n, extra;

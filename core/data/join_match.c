@@ -1,5 +1,6 @@
-// Which rows match. One integer key goes through a hash table of the right side, probed in
-// batches whose slots are asked for ahead; everything else is numbered by fr_factor first.
+// Which rows match. One integer key goes through a hash table of the right side, probed
+// in batches whose slots are asked for ahead; everything else is numbered by fr_factor
+// first.
 
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
@@ -13,8 +14,8 @@ enum { BATCH = 128 };
 
 static bool is_text(fr_kind k) { return k == FR_UTF8 || k == FR_CATEGORY; }
 
-int fr_join_keys(const fr_frame *left, const fr_frame *right, fr_join_on on, fr_array **lk,
-                 fr_array **rk, fr_err *err)
+int fr_join_keys(const fr_frame *left, const fr_frame *right, fr_join_on on,
+                 fr_array **lk, fr_array **rk, fr_err *err)
 {
     memset(lk, 0, on.n * sizeof *lk);
     memset(rk, 0, on.n * sizeof *rk);
@@ -36,8 +37,9 @@ int fr_join_keys(const fr_frame *left, const fr_frame *right, fr_join_on on, fr_
         } else if (!fr_type_eq(&a->type, &b->type) &&
                    !(is_text(a->type.kind) && is_text(b->type.kind))) {
             char x[64], y[64];
-            return fr_fail(err, FR_ETYPE, "join: key \"%s\" is %s on the left and %s on the right",
-                           on.left[k], fr_type_name(&a->type, x), fr_type_name(&b->type, y));
+            return fr_fail(
+                err, FR_ETYPE, "join: key \"%s\" is %s on the left and %s on the right",
+                on.left[k], fr_type_name(&a->type, x), fr_type_name(&b->type, y));
         }
         if (is_text(type.kind)) {
             lk[k] = fr_array_ref(a);
@@ -62,7 +64,7 @@ static int number_both(fr_array *const *lk, fr_array *const *rk, size_t n, fr_fa
     int rc = FR_OK;
     for (size_t k = 0; k < n && rc == FR_OK; k++) {
         fr_array *a = NULL, *b = NULL;
-        if (is_text(lk[k]->type.kind)) {             // also an ordered and another category
+        if (is_text(lk[k]->type.kind)) { // also an ordered and another category
             rc = fr_compute_cast(lk[k], fr_type_of(FR_UTF8), &a, err);
             rc = rc == FR_OK ? fr_compute_cast(rk[k], fr_type_of(FR_UTF8), &b, err) : rc;
         } else {
@@ -76,7 +78,8 @@ static int number_both(fr_array *const *lk, fr_array *const *rk, size_t n, fr_fa
         fr_array_unref(a);
         fr_array_unref(b);
     }
-    rc = rc == FR_OK ? fr_factor_init(f, (const fr_array *const *)both, n, false, err) : rc;
+    rc = rc == FR_OK ? fr_factor_init(f, (const fr_array *const *)both, n, false, err)
+                     : rc;
     for (size_t k = 0; k < n; k++) {
         fr_array_unref(both[k]);
     }
@@ -84,8 +87,8 @@ static int number_both(fr_array *const *lk, fr_array *const *rk, size_t n, fr_fa
     return rc;
 }
 
-static int match_numbers(fr_matches *m, fr_array *const *lk, fr_array *const *rk, size_t n,
-                         int64_t nl, int64_t nr, fr_err *err)
+static int match_numbers(fr_matches *m, fr_array *const *lk, fr_array *const *rk,
+                         size_t n, int64_t nl, int64_t nr, fr_err *err)
 {
     fr_factor f;
     int rc = number_both(lk, rk, n, &f, err);
@@ -100,7 +103,7 @@ static int match_numbers(fr_matches *m, fr_array *const *lk, fr_array *const *rk
     memset(first, 0xff, ((size_t)f.groups + 1) * sizeof *first);
     const uint32_t *id = fr_factor_ids(&f), *right = id + nl;
     bool twice = false;
-    for (int64_t i = nr; i-- > 0;) {                 // backwards: lists come in right order
+    for (int64_t i = nr; i-- > 0;) { // backwards: lists come in right order
         if (right[i] == FR_FACTOR_NULL) {
             m->next[i] = NO_ROW;
             continue;
@@ -178,7 +181,8 @@ static int build(probing *p, uint32_t *next, fr_err *err)
 static void probe_chunk(void *ctx, size_t c)
 {
     probing *p = ctx;
-    int64_t from = (int64_t)c * FR_CHUNK_ROWS, end = FR_MIN(from + FR_CHUNK_ROWS, p->left->length);
+    int64_t from = (int64_t)c * FR_CHUNK_ROWS,
+            end = FR_MIN(from + FR_CHUNK_ROWS, p->left->length);
     const int64_t *x = fr_array_i64(p->left);
     size_t at[BATCH];
     for (; from < end; from += BATCH) {
@@ -203,7 +207,8 @@ static void probe_chunk(void *ctx, size_t c)
     }
 }
 
-static int match_integers(fr_matches *m, const fr_array *left, const fr_array *right, fr_err *err)
+static int match_integers(fr_matches *m, const fr_array *left, const fr_array *right,
+                          fr_err *err)
 {
     probing p = {.left = left, .right = right, .head = m->head};
     int rc = build(&p, m->next, err);
@@ -216,11 +221,12 @@ static int match_integers(fr_matches *m, const fr_array *left, const fr_array *r
     return rc;
 }
 
-int fr_matches_init(fr_matches *m, const fr_frame *left, const fr_frame *right, fr_join_on on,
-                    fr_err *err)
+int fr_matches_init(fr_matches *m, const fr_frame *left, const fr_frame *right,
+                    fr_join_on on, fr_err *err)
 {
     *m = (fr_matches){0};
-    fr_array **keys = fr_zalloc((2 * on.n + 1) * sizeof *keys), **lk = keys, **rk = keys + on.n;
+    fr_array **keys = fr_zalloc((2 * on.n + 1) * sizeof *keys), **lk = keys,
+             **rk = keys + on.n;
     int rc = fr_compute_check_rows(left->rows + right->rows, err);
     rc = rc == FR_OK ? fr_join_keys(left, right, on, lk, rk, err) : rc;
     size_t nl = (size_t)left->rows, nr = (size_t)right->rows;

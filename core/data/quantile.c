@@ -146,7 +146,9 @@ static int count_rows(selecting *g, size_t runs)
 // Linear between the neighbours of q, in numpy's form: from the nearer end, so monotone.
 static double between(double low, double high, double t)
 {
-    return low == high ? low : t < .5 ? low + (high - low) * t : high - (high - low) * (1 - t);
+    return low == high ? low
+           : t < .5    ? low + (high - low) * t
+                       : high - (high - low) * (1 - t);
 }
 
 static void pick(ranks *r, const fr_array *a, const double *q, size_t n, double *out)

@@ -10,7 +10,8 @@
 
 #define OK(x) CHECK_INT((x), FR_OK)
 
-static bool same_key(fr_array *const *keys, size_t n, int64_t i, fr_array *const *groups, int64_t g)
+static bool same_key(fr_array *const *keys, size_t n, int64_t i, fr_array *const *groups,
+                     int64_t g)
 {
     for (size_t k = 0; k < n; k++) {
         if (!make_equal(keys[k], i, groups[k], g)) {
@@ -21,8 +22,8 @@ static bool same_key(fr_array *const *keys, size_t n, int64_t i, fr_array *const
 }
 
 // The rows of one group as an array of their own, by a plain loop.
-static fr_array *rows_of(fr_array *const *keys, size_t n, fr_array *const *groups, int64_t g,
-                         const fr_array *input)
+static fr_array *rows_of(fr_array *const *keys, size_t n, fr_array *const *groups,
+                         int64_t g, const fr_array *input)
 {
     uint32_t *rows = fr_alloc(((size_t)input->length + 1) * sizeof *rows);
     int64_t count = 0;
@@ -49,7 +50,8 @@ static bool close_to(const fr_scalar *want, const fr_array *got, int64_t g)
     }
     if (got->type.kind == FR_FLOAT64 || got->type.kind == FR_FLOAT32) {
         double x = fr_array_number(got, g), y = want->number;
-        return (isnan(x) && isnan(y)) || x == y || fabs(x - y) <= 1e-9 * (fabs(x) + fabs(y)) + 1e-9;
+        return (isnan(x) && isnan(y)) || x == y ||
+               fabs(x - y) <= 1e-9 * (fabs(x) + fabs(y)) + 1e-9;
     }
     return fr_array_int(got, g) == want->integer;
 }
@@ -63,7 +65,8 @@ static void check_group(fr_array *const *keys, size_t n, const fr_array *input)
     for (int op = 0; op < FR_OP_MAX_; op++) {
         fr_type type;
         if (fr_op_type((fr_op)op, &input->type, &type, NULL) == FR_OK) {
-            calls[ncalls++] = (fr_group_call){(fr_op)op, op == FR_OP_ROWS ? NULL : input, .3};
+            calls[ncalls++] =
+                (fr_group_call){(fr_op)op, op == FR_OP_ROWS ? NULL : input, .3};
         }
     }
     fr_array *results[FR_OP_MAX_], *groups[3];
@@ -89,8 +92,9 @@ static void check_group(fr_array *const *keys, size_t n, const fr_array *input)
             CHECK(good);
             if (!good) {
                 char name[64];
-                (void)fprintf(stderr, "  %s of %s, group %d of %d\n", fr_op_name(calls[c].op),
-                              fr_type_name(&input->type, name), (int)i, (int)count);
+                (void)fprintf(stderr, "  %s of %s, group %d of %d\n",
+                              fr_op_name(calls[c].op), fr_type_name(&input->type, name),
+                              (int)i, (int)count);
             }
         }
         fr_array_unref(part);
@@ -114,10 +118,15 @@ static void every_aggregate_equals_that_of_the_rows(void)
         size_t n = 1 + fr_rand_below(&r, 2);
         int64_t rows = (int64_t)fr_rand_below(&r, 120);
         for (size_t k = 0; k < n; k++) {
-            fr_kind kind = round % 3 == 0 ? FR_INT64 : make_kinds[fr_rand_below(&r, FR_COUNT(make_kinds))];
-            keys[k] = make_random(&r, kind, rows, 1 + fr_rand_below(&r, 20), fr_rand_below(&r, 3));
+            fr_kind kind = round % 3 == 0
+                               ? FR_INT64
+                               : make_kinds[fr_rand_below(&r, FR_COUNT(make_kinds))];
+            keys[k] = make_random(&r, kind, rows, 1 + fr_rand_below(&r, 20),
+                                  fr_rand_below(&r, 3));
         }
-        fr_kind kind = round % 2 == 0 ? FR_FLOAT64 : make_kinds[fr_rand_below(&r, FR_COUNT(make_kinds))];
+        fr_kind kind = round % 2 == 0
+                           ? FR_FLOAT64
+                           : make_kinds[fr_rand_below(&r, FR_COUNT(make_kinds))];
         fr_array *input = make_random(&r, kind, rows, 1000, fr_rand_below(&r, 4));
         check_group(keys, n, input);
         for (size_t k = 0; k < n; k++) {
@@ -159,7 +168,8 @@ static void variance_keeps_its_digits_in_every_group(void)
     for (int64_t i = 0; i < rows; i++) {
         int64_t k = i % groups;
         ((int64_t *)(void *)key->values->data)[i] = k;
-        ((double *)(void *)x->values->data)[i] = pow(10, (double)k) + (double)(i / groups % 2) * .5;
+        ((double *)(void *)x->values->data)[i] =
+            pow(10, (double)k) + (double)(i / groups % 2) * .5;
     }
     const fr_array *keys[] = {key};
     fr_group *g;
@@ -187,14 +197,16 @@ static void the_same_bits_on_any_threads(void)
     fr_array *x;
     OK(fr_array_new(fr_type_of(FR_FLOAT64), rows, 0, &x, NULL));
     for (int64_t i = 0; i < rows; i++) {
-        ((double *)(void *)x->values->data)[i] = fr_rand_unit(&r) * exp(9 * fr_rand_unit(&r));
+        ((double *)(void *)x->values->data)[i] =
+            fr_rand_unit(&r) * exp(9 * fr_rand_unit(&r));
     }
     static const uint64_t distinct[] = {5, 3000, 200000};
     for (size_t d = 0; d < 3; d++) {
         fr_array *key;
         OK(fr_array_new(fr_type_of(FR_INT64), rows, 0, &key, NULL));
         for (int64_t i = 0; i < rows; i++) {
-            ((int64_t *)(void *)key->values->data)[i] = (int64_t)fr_rand_below(&r, distinct[d]) * 977;
+            ((int64_t *)(void *)key->values->data)[i] =
+                (int64_t)fr_rand_below(&r, distinct[d]) * 977;
         }
         const fr_array *keys[] = {key};
         fr_hash want = {0, 0};
@@ -202,7 +214,8 @@ static void the_same_bits_on_any_threads(void)
             unsigned before = fr_pool_limit(t);
             fr_group *g;
             fr_array *out[3];
-            fr_group_call calls[] = {{FR_OP_SUM, x, 0}, {FR_OP_STD, x, 0}, {FR_OP_MEDIAN, x, 0}};
+            fr_group_call calls[] = {
+                {FR_OP_SUM, x, 0}, {FR_OP_STD, x, 0}, {FR_OP_MEDIAN, x, 0}};
             OK(fr_group_new(keys, 1, rows, &g, NULL));
             OK(fr_group_aggregate(g, calls, d == 2 ? 2 : 3, out, NULL));
             fr_hash h = fr_hash_pair(fr_array_hash(out[0]), fr_array_hash(out[1]));
@@ -223,13 +236,15 @@ static void what_is_not_defined_is_refused(void)
 {
     fr_rand r;
     fr_rand_init(&r, 24, 1);
-    fr_array *key = make_random(&r, FR_INT64, 9, 3, 0), *text = make_random(&r, FR_UTF8, 9, 3, 0);
+    fr_array *key = make_random(&r, FR_INT64, 9, 3, 0),
+             *text = make_random(&r, FR_UTF8, 9, 3, 0);
     const fr_array *keys[] = {key};
     fr_group *g;
     fr_array *out;
     fr_err err = FR_ERR_INIT;
     OK(fr_group_new(keys, 1, 9, &g, &err));
-    CHECK_INT(fr_group_aggregate(g, &(fr_group_call){FR_OP_MEAN, text, 0}, 1, &out, &err), FR_ETYPE);
+    CHECK_INT(fr_group_aggregate(g, &(fr_group_call){FR_OP_MEAN, text, 0}, 1, &out, &err),
+              FR_ETYPE);
     CHECK_STR(err.text, "mean of utf8 is not defined");
     CHECK(out == NULL);
     for (int64_t i = 0; i < 9; i++) {
@@ -237,8 +252,11 @@ static void what_is_not_defined_is_refused(void)
     }
     fr_group_free(g);
     OK(fr_group_new(keys, 1, 9, &g, &err));
-    CHECK_INT(fr_group_aggregate(g, &(fr_group_call){FR_OP_SUM, key, 0}, 1, &out, &err), FR_EOVERFLOW);
-    CHECK(strstr(err.text, "the sum of group 1, 8.3010348331692982e+19, does not fit int64") != NULL);
+    CHECK_INT(fr_group_aggregate(g, &(fr_group_call){FR_OP_SUM, key, 0}, 1, &out, &err),
+              FR_EOVERFLOW);
+    CHECK(strstr(err.text,
+                 "the sum of group 1, 8.3010348331692982e+19, does not fit int64") !=
+          NULL);
     fr_group_free(g);
     fr_array_unref(key);
     fr_array_unref(text);

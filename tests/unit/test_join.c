@@ -42,7 +42,8 @@ static fr_frame *make_side(fr_rand *r, const fr_kind *kinds, size_t nkeys, int64
     return f;
 }
 
-static bool match(const fr_frame *l, const fr_frame *r, size_t nkeys, int64_t i, int64_t j)
+static bool match(const fr_frame *l, const fr_frame *r, size_t nkeys, int64_t i,
+                  int64_t j)
 {
     for (size_t k = 0; k < nkeys; k++) {
         if (!fr_array_has(l->cols[k], i) || !fr_array_has(r->cols[k], j) ||
@@ -54,7 +55,7 @@ static bool match(const fr_frame *l, const fr_frame *r, size_t nkeys, int64_t i,
 }
 
 typedef struct expected {
-    int64_t n, l[4000], r[4000];         // -1: none
+    int64_t n, l[4000], r[4000]; // -1: none
 } expected;
 
 static void put(expected *e, int64_t l, int64_t r)
@@ -65,8 +66,8 @@ static void put(expected *e, int64_t l, int64_t r)
     }
 }
 
-static void nested_loops(const fr_frame *l, const fr_frame *r, size_t nkeys, fr_join_how how,
-                         expected *e)
+static void nested_loops(const fr_frame *l, const fr_frame *r, size_t nkeys,
+                         fr_join_how how, expected *e)
 {
     e->n = 0;
     for (int64_t i = 0; i < l->rows; i++) {
@@ -79,11 +80,13 @@ static void nested_loops(const fr_frame *l, const fr_frame *r, size_t nkeys, fr_
                 found = true;
             }
         }
-        if (!found && (how == FR_JOIN_LEFT || how == FR_JOIN_FULL || how == FR_JOIN_ANTI)) {
+        if (!found &&
+            (how == FR_JOIN_LEFT || how == FR_JOIN_FULL || how == FR_JOIN_ANTI)) {
             put(e, i, -1);
         }
     }
-    for (int64_t j = 0; j < r->rows && (how == FR_JOIN_RIGHT || how == FR_JOIN_FULL); j++) {
+    for (int64_t j = 0; j < r->rows && (how == FR_JOIN_RIGHT || how == FR_JOIN_FULL);
+         j++) {
         bool found = false;
         for (int64_t i = 0; i < l->rows; i++) {
             found = found || match(l, r, nkeys, i, j);
@@ -106,18 +109,22 @@ static bool is_row(const fr_frame *f, const char *name, int64_t i, int64_t want)
 
 static void joins_equal_nested_loops(void)
 {
-    static const fr_kind kinds[] = {FR_INT64, FR_UTF8, FR_CATEGORY, FR_FLOAT64, FR_TIMESTAMP,
-                                    FR_BOOL, FR_INT16, FR_DATE};
+    static const fr_kind kinds[] = {FR_INT64,     FR_UTF8, FR_CATEGORY, FR_FLOAT64,
+                                    FR_TIMESTAMP, FR_BOOL, FR_INT16,    FR_DATE};
     fr_rand r;
     fr_rand_init(&r, 31, 1);
     expected *e = fr_alloc(sizeof *e);
     for (int round = 0; round < 300; round++) {
-        fr_kind kind[2] = {round % 3 == 0 ? FR_INT64 : kinds[fr_rand_below(&r, FR_COUNT(kinds))],
+        fr_kind kind[2] = {round % 3 == 0 ? FR_INT64
+                                          : kinds[fr_rand_below(&r, FR_COUNT(kinds))],
                            kinds[fr_rand_below(&r, FR_COUNT(kinds))]};
         size_t nkeys = 1 + (round % 4 == 0);
         uint64_t distinct = round % 2 ? 6 : 80;
-        fr_frame *l = make_side(&r, kind, nkeys, (int64_t)fr_rand_below(&r, 50), distinct, true);
-        fr_frame *s = make_side(&r, kind, nkeys, (int64_t)fr_rand_below(&r, 50), distinct, false), *j;
+        fr_frame *l =
+            make_side(&r, kind, nkeys, (int64_t)fr_rand_below(&r, 50), distinct, true);
+        fr_frame *s = make_side(&r, kind, nkeys, (int64_t)fr_rand_below(&r, 50), distinct,
+                                false),
+                 *j;
         fr_join_how how = (fr_join_how)(round % 6);
         fr_join_on on = {left_names, right_names, nkeys};
         nested_loops(l, s, nkeys, how, e);
@@ -129,7 +136,8 @@ static void joins_equal_nested_loops(void)
             good = is_row(j, "l", i, e->l[i]) && is_row(j, "r", i, e->r[i]);
             for (size_t k = 0; good && k < nkeys; k++) {
                 const fr_frame *side = e->l[i] >= 0 ? l : s;
-                good = make_equal(j->cols[k], i, side->cols[k], e->l[i] >= 0 ? e->l[i] : e->r[i]);
+                good = make_equal(j->cols[k], i, side->cols[k],
+                                  e->l[i] >= 0 ? e->l[i] : e->r[i]);
             }
         }
         CHECK(good);
@@ -152,7 +160,8 @@ static void many_rows_join_alike_on_any_threads(void)
         for (unsigned t = 1; t <= 8; t = t == 3 ? 8 : t + 1) {
             unsigned before = fr_pool_limit(t);
             fr_frame *j;
-            OK(fr_join(l, s, (fr_join_on){left_names, left_names, 1}, (fr_join_how)how, "_r", &j, NULL));
+            OK(fr_join(l, s, (fr_join_on){left_names, left_names, 1}, (fr_join_how)how,
+                       "_r", &j, NULL));
             CHECK(t == 1 || fr_hash_eq(fr_frame_hash(j), want));
             want = fr_frame_hash(j);
             fr_frame_unref(j);
@@ -174,7 +183,8 @@ static void names_and_types_are_checked(void)
     CHECK_INT(fr_join(l, s, on, FR_JOIN_INNER, "_r", &j, &err), FR_ETYPE);
     CHECK_STR(err.text, "join: key \"k1\" is int64 on the left and utf8 on the right");
     const char *none[] = {"k9"};
-    CHECK_INT(fr_join(l, l, (fr_join_on){none, none, 1}, FR_JOIN_INNER, "_r", &j, &err), FR_ENOTFOUND);
+    CHECK_INT(fr_join(l, l, (fr_join_on){none, none, 1}, FR_JOIN_INNER, "_r", &j, &err),
+              FR_ENOTFOUND);
     CHECK_STR(err.text, "join: left: no column \"k9\": did you mean \"k1\"?");
     OK(fr_join(l, l, on, FR_JOIN_LEFT, "_right", &j, &err));
     CHECK_INT(j->columns, 3);
@@ -191,11 +201,13 @@ static void asof_finds_the_nearest_row(void)
     for (int round = 0; round < 200; round++) {
         const fr_kind kinds[] = {FR_UTF8, round % 2 ? FR_INT64 : FR_FLOAT64};
         bool by = round % 3 != 0;
-        fr_frame *l = make_side(&r, kinds, 2, 30, 12, true), *s = make_side(&r, kinds, 2, 30, 12, false);
+        fr_frame *l = make_side(&r, kinds, 2, 30, 12, true),
+                 *s = make_side(&r, kinds, 2, 30, 12, false);
         double tolerance = round % 4 == 0 ? -1 : 2;
         fr_asof way = (fr_asof)(round % 3);
         fr_frame *j;
-        OK(fr_join_asof(l, s, "k2", "k2", (fr_join_on){left_names, left_names, by ? 1U : 0U}, way,
+        OK(fr_join_asof(l, s, "k2", "k2",
+                        (fr_join_on){left_names, left_names, by ? 1U : 0U}, way,
                         tolerance, "_r", &j, NULL));
         CHECK_INT(j->rows, 30);
         for (int64_t i = 0; i < 30; i++) {
@@ -203,11 +215,15 @@ static void asof_finds_the_nearest_row(void)
             double near = 0;
             for (int64_t k = 0; k < 30 && fr_array_has(l->cols[1], i); k++) {
                 if (!fr_array_has(s->cols[1], k) || (by && !match(l, s, 1, i, k)) ||
-                    isnan(fr_array_number(s->cols[1], k)) || isnan(fr_array_number(l->cols[1], i))) {
+                    isnan(fr_array_number(s->cols[1], k)) ||
+                    isnan(fr_array_number(l->cols[1], i))) {
                     continue;
                 }
-                double a = fr_array_number(l->cols[1], i), b = fr_array_number(s->cols[1], k);
-                double d = way == FR_ASOF_BACKWARD ? a - b : way == FR_ASOF_FORWARD ? b - a : fabs(a - b);
+                double a = fr_array_number(l->cols[1], i),
+                       b = fr_array_number(s->cols[1], k);
+                double d = way == FR_ASOF_BACKWARD  ? a - b
+                           : way == FR_ASOF_FORWARD ? b - a
+                                                    : fabs(a - b);
                 d = a == b ? 0 : d;
                 if (d < 0 || (tolerance >= 0 && d > tolerance)) {
                     continue;
@@ -221,7 +237,7 @@ static void asof_finds_the_nearest_row(void)
                 }
             }
             double a = fr_array_number(l->cols[1], i);
-            if (!isnan(a) && !isinf(a)) {              // with those a distance means nothing
+            if (!isnan(a) && !isinf(a)) { // with those a distance means nothing
                 CHECK(is_row(j, "r", i, best));
             }
         }
