@@ -43,7 +43,7 @@ describe("frame.from", function()
     expect(df.at:to_table()).to_equal{"2024-02-29 10:00:00.500", "1969-12-31 23:59:59"}
     expect(df.utc:to_table()).to_equal{"2024-02-29 08:00:00Z", "1970-01-01 00:00:00Z"}
     expect(df.paris:to_table()).to_equal{"2024-07-01 12:00:00+02:00", "2024-01-01 12:00:00+01:00"}
-    expect(df.took:to_table()).to_equal{"1h30m", "2.5s"}
+    expect(df.took:to_table()).to_equal{"1h30m", "2s500ms"}
     expect(df.small:to_table()).to_equal{1, -128}
     expect(df.zone:to_table()).to_equal{"N", "S"}
   end)
