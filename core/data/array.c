@@ -41,9 +41,15 @@ size_t fr_kind_width(fr_kind kind)
     return (size_t)kind < FR_COUNT(kinds) ? kinds[kind].width : 0;
 }
 
-bool fr_kind_integer(fr_kind kind) { return (kinds[kind].flags & INTEGER) != 0; }
-bool fr_kind_number(fr_kind kind) { return (kinds[kind].flags & NUMBER) != 0; }
-bool fr_kind_temporal(fr_kind kind) { return (kinds[kind].flags & TEMPORAL) != 0; }
+// A kind read from a damaged file is none of them.
+static bool has(fr_kind kind, unsigned flag)
+{
+    return (size_t)kind < FR_COUNT(kinds) && (kinds[kind].flags & flag) != 0;
+}
+
+bool fr_kind_integer(fr_kind kind) { return has(kind, INTEGER); }
+bool fr_kind_number(fr_kind kind) { return has(kind, NUMBER); }
+bool fr_kind_temporal(fr_kind kind) { return has(kind, TEMPORAL); }
 
 const char *fr_type_name(const fr_type *t, char out[64])
 {

@@ -137,7 +137,7 @@ static inline bool fast_float(const uint8_t *s, size_t n, double *out)
     bool minus = *s == '-';
     s += minus;
     n -= minus;
-    double x;
+    double x = 0;
     if (n - 1 < 8 ? !short_float(s, n, &x) : !long_float(s, n, &x)) {
         return false;
     }

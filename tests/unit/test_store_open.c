@@ -136,7 +136,7 @@ static void flipped_bits_are_never_delivered(void)
         random ^= random >> 7;
         random ^= random << 17;
         off_t at = (off_t)(random % (uint64_t)st.st_size);
-        unsigned char was, is;
+        unsigned char was = 0, is;
         int fd = open(path, O_RDWR);
         CHECK(fd >= 0 && pread(fd, &was, 1, at) == 1);
         is = was ^ (unsigned char)(1u << (random >> 60 & 7));
