@@ -29,6 +29,7 @@ local bundle = {}
 
 ---@class flowrun.LoadOptions
 ---@field worker? boolean loaded to run task bodies; the mode afterwards is then "task"
+---@field partial? boolean it need not return a flow: a script that a stock lua5.4 runs itself
 ---@field mode? flowrun.Mode after loading: "task" for workers, else "flow"
 ---@field print? fun(...) see flowrun.SandboxOptions
 ---@field write? fun(text: string)
@@ -453,7 +454,9 @@ local function run(self)
   sandbox.seal(self.box)
   self.sealed = true
   self:check()
-  if not self.registry.worker and not self.session then self:read_exports(result) end
+  if not self.registry.worker and not self.session and not self.options.partial then
+    self:read_exports(result)
+  end
   finish_hash(self)
   self.box.gate:mode(self.options.mode or self.options.worker and "task" or "flow")
   return self

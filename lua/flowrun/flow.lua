@@ -30,6 +30,10 @@ function Flow:__call(p)
   return self:run(p):get()
 end
 
+-- Options of `flowrun` that a parameter must not be called (ENGINE.md G).
+local reserved = {"home", "workers", "run-seed", "flow", "params", "plain", "quiet", "json",
+  "relaxed", "help"}
+
 --- Defines a flow: `fr.flow(name, [options,] fn)`.
 ---@param name string
 ---@param opts? table see docs/reference/options
@@ -49,7 +53,7 @@ function flow.define(name, opts, fn)
   local o = options.check("flow", name, opts)
   local self = setmetatable({kind = "flow", name = name, options = o, where = where, fn = fn},
     Flow)
-  self.params = params.declare(name, o.params or {})
+  self.params = params.declare(name, o.params or {}, reserved)
   self[1] = registry.add("flow", name, self, where)
   self[2] = task.scheduler_options(name, {})
   self[3] = fn
@@ -61,14 +65,17 @@ end
 ---@param p? table parameters by name
 ---@return flowrun.RunHandle
 function methods:run(p)
-  local r = registry.current()
-  if r.worker then error(flow.end_of_load) end     -- a worker loads the script, it runs nothing
+  if registry.loading() then error(flow.end_of_load) end
   return require("flowrun.session").run(self, p)
 end
 
---- Raised by flow:run at the top level of a script that a worker loads: the definitions above
---- it are all that the worker needs.
-flow.end_of_load = setmetatable({}, {__tostring = function() return "flow:run in a worker" end})
+--- Raised by flow:run at the top level of a script while it is loaded as a bundle: a stock
+--- `lua5.4 script.lua` that defines and runs. The definitions above it are all that counts.
+flow.end_of_load = setmetatable({}, {
+  __tostring = function()
+    return "flow:run at the top level of a script; `flowrun FILE` runs the flow it returns"
+  end,
+})
 
 flow.class = Flow
 return flow

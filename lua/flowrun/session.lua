@@ -52,18 +52,17 @@ function session.close()
   return guard
 end
 
---- Starts a run of a flow of a loaded bundle. Parameters must have been checked.
----@param loaded table from bundle.load, flow kind; its environment belongs to this run alone
+--- Starts a run of a flow of a script. Parameters must have been checked.
+---@param script flowrun.Script its environment belongs to this run alone
 ---@param f flowrun.Flow a flow of it
 ---@param p table checked parameters
 ---@param o? {seed: integer?, resume: integer?, rerun: boolean?, attempt: integer?,
 ---  moments: boolean?}
 ---@return userdata run
-function session.start(loaded, f, p, o)
+function session.start(script, f, p, o)
   o = o or {}
   local run = session.engine():run({
-    flow = f.name, file = loaded.bundle.file, bundle = loaded.bundle.hash,
-    sources = loaded.bundle.sources, params = p, seed = o.seed or session.new_seed(),
+    flow = f.name, file = script.path, bundle = script.hash, sources = script.sources, params = p, seed = o.seed or session.new_seed(),
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
     strict = f.options.durable == "strict", timeout = f.options.timeout,
   }, f.fn)
@@ -127,13 +126,18 @@ end
 ---@return flowrun.RunHandle
 function session.run(f, p)
   local checked = params.read(f.name, f.params, p)
-  local loaded = bundle.load(bundle.of_function(f.fn), "flow")
-  local mine = loaded.registry.flows[f[1]] or loaded.by_name[f.name]
+  local source = debug.getinfo(f.fn, "S").source
+  if source:sub(1, 1) ~= "@" then
+    error_class.raise("load", ("flow '%s' was not defined in a file; workers load its script from "
+      .. "one"):format(f.name))
+  end
+  local script = bundle.load(source:sub(2), {partial = true})
+  local mine = script:find(f.name)
   if not mine then
     error_class.raise("load", ("flow '%s' is not defined at the top level of %s")
-      :format(f.name, loaded.bundle.file))
+      :format(f.name, script.path))
   end
-  local run = session.start(loaded, mine, checked)
+  local run = session.start(script, mine, checked)
   return setmetatable({run = run, id = run:id(), flow = f.name}, RunHandle)
 end
 

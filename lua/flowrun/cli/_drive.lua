@@ -15,7 +15,7 @@ local TICK_MS = 100
 
 --- The global options that stand before FILE, for usage texts.
 drive.options = {
-  ["--home"] = "DIR", ["--workers"] = "N", ["--seed"] = "N", ["--flow"] = "NAME",
+  ["--home"] = "DIR", ["--workers"] = "N", ["--run-seed"] = "N", ["--flow"] = "NAME",
   ["--params"] = "FILE", ["--plain"] = false, ["--quiet"] = false, ["--json"] = false,
   ["--relaxed"] = false,
 }
@@ -48,10 +48,10 @@ function drive.parse(args, known)
     o[name:sub(3):gsub("-", "_")] = value or true
     i = i + 1
   end
-  for _, name in ipairs{"workers", "seed"} do
+  for _, name in ipairs{"workers", "run_seed"} do
     if o[name] then
       local n = math.tointeger(tonumber(o[name]))
-      if not n or n < 0 then return nil, ("--%s: expected a whole number, got '%s'"):format(name, o[name]) end
+      if not n or n < 0 then return nil, ("--%s: expected a whole number, got '%s'"):format(name:gsub("_", "-"), o[name]) end
       o[name] = n
     end
   end

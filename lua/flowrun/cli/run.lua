@@ -17,7 +17,7 @@ options (before FILE)
   --params FILE    read parameters from a JSON file; --name VALUE after FILE wins
   --flow NAME      which flow, when FILE defines several
   --workers N      worker threads (default: one per core)
-  --seed N         seed of fr.random and of models without one (default: drawn, and recorded)
+  --run-seed N     seed of fr.random and of models without one (default: drawn, and recorded)
   --plain          plain lines instead of a live display; --quiet shows only failures
   --json           print the result as one line of JSON
   --relaxed        do not wait for the disk at every commit (a power loss may lose the last second)
@@ -29,23 +29,19 @@ exit codes
   0 ok · 1 flow failed · 2 usage or parameters · 3 the script does not load · 4 cancelled
   5 the flow's own timeout · 6 quality gate · 130 interrupted]]
 
-local function pick_flow(loaded, name)
-  local flows = loaded.flows
+local function pick_flow(script, name)
+  local names = {}
+  for known in pairs(script.flows) do names[#names + 1] = known end
+  table.sort(names)
   if name then
-    for _, f in ipairs(flows) do
-      if f.name == name then return f end
-    end
-    local names = {}
-    for i, f in ipairs(flows) do names[i] = f.name end
-    local near = require("flowrun.core.error").nearest(name, names)
-    return nil, ("%s defines no flow '%s'%s; it has %s"):format(loaded.bundle.file, name,
+    if script.flows[name] then return script.flows[name] end
+    local near = error_class.nearest(name, names)
+    return nil, ("%s returns no flow '%s'%s; it has %s"):format(script.path, name,
       near and " (did you mean '" .. near .. "'?)" or "", table.concat(names, ", "))
   end
-  if #flows == 1 then return flows[1] end
-  local names = {}
-  for i, f in ipairs(flows) do names[i] = f.name end
-  return nil, ("%s defines %d flows (%s); say which one: --flow NAME"):format(loaded.bundle.file,
-    #flows, table.concat(names, ", "))
+  if script.flow then return script.flow end
+  return nil, ("%s returns %d flows (%s); say which one: --flow NAME"):format(script.path, #names,
+    table.concat(names, ", "))
 end
 
 local function flow_help(f, file)
@@ -72,8 +68,8 @@ local function read_params(path)
 end
 
 local function start(o, file, given)
-  local loaded = bundle.load(bundle.read(file), "flow")
-  local f, why = pick_flow(loaded, o.flow)
+  local script = bundle.load(file)
+  local f, why = pick_flow(script, o.flow)
   if not f then return cli.usage(why) end
   for _, word in ipairs(given) do
     if word == "--help" or word == "-h" then
@@ -84,7 +80,7 @@ local function start(o, file, given)
   local texts = params.from_args(f.name, f.params, given)
   local p = params.read(f.name, f.params, o.params and read_params(o.params), texts)
   session.engine{home = o.home, workers = o.workers, relaxed = o.relaxed}
-  local run = session.start(loaded, f, p, {seed = o.seed, moments = true})
+  local run = session.start(script, f, p, {seed = o.run_seed, moments = true})
   return drive.run(run, f.name, o)
 end
 

@@ -1,0 +1,614 @@
+// flowrun.core.engine -- makes engines and runs, turns their loop, reads how a run stands.
+#include "lua/bind/body.h"
+#include "core/base/clock.h"
+#include "lua/bind/error_value.h"
+#include "lua/bind/flow_host.h"
+#include "lua/bind/object_box.h"
+
+#include <uv.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ENGINE "flowrun.Engine"
+
+typedef struct l_engine {
+    fr_engine *engine;
+    uv_loop_t loop;
+    uv_timer_t tick;
+    char *home;
+    int trouble;                      // FR_OK, or the last code the store reported
+    fr_err trouble_text;
+    bool open;
+} l_engine;
+
+typedef struct l_run {
+    fr_host *host;                    // NULL when closed
+    l_engine *engine;
+} l_run;
+
+// --- signals: the handler counts, wakes the loop and interrupts running flow code ---
+
+static volatile sig_atomic_t interrupts;
+static uv_async_t *volatile wake_handle;
+static lua_State *volatile flow_thread;   // the coroutine the main thread runs
+
+static void stop_hook(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    lua_sethook(L, NULL, 0, 0);
+    (void)bind_fail(L, FR_ECANCELLED, "interrupted");
+}
+
+static void on_signal(int sig)
+{
+    if (++interrupts >= 2) {
+        (void)signal(sig, SIG_DFL);        // the second one kills
+        (void)raise(sig);
+    }
+    uv_async_t *w = wake_handle;
+    if (w != NULL) {
+        (void)uv_async_send(w);
+    }
+    lua_State *co = flow_thread;
+    if (co != NULL) {
+        lua_sethook(co, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    }
+}
+
+// --- engine ---
+
+static l_engine *check_engine(lua_State *L)
+{
+    l_engine *e = luaL_checkudata(L, 1, ENGINE);
+    if (!e->open) {
+        (void)bind_fail(L, FR_ESTATE, "the engine is closed");
+    }
+    return e;
+}
+
+static void on_trouble(void *ctx, int code, const fr_err *err)
+{
+    l_engine *e = ctx;
+    e->trouble = code;
+    e->trouble_text = *err;
+}
+
+// What does not stop makes the run execute itself anew, as resume (ENGINE.md D3).
+static void on_stuck(void *ctx, fr_run *run)
+{
+    l_engine *e = ctx;
+    char id[32];
+    (void)snprintf(id, sizeof id, "%llu", (unsigned long long)fr_run_id(run));
+    fr_err err = FR_ERR_INIT;
+    if (fr_engine_store(e->engine) == NULL || fr_run_id(run) == 0) {
+        (void)fr_fail(&err, FR_ESTATE, "a task cannot be stopped (C code that does not return)");
+        on_trouble(e, FR_ESTATE, &err);
+        return;
+    }
+    (void)fprintf(stderr, "flowrun: a task does not stop; the run executes itself anew\n");
+    char *argv[] = {"flowrun", "--home", e->home, "resume", id, NULL};
+    (void)execv("/proc/self/exe", argv);
+    _exit(EXIT_FAILURE);
+}
+
+static int engine_open(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    static const char *const known[] = {"home", "workers", "relaxed", NULL};
+    bind_options(L, 1, "engine.open", known);
+    l_engine *e = lua_newuserdatauv(L, sizeof *e, 0);
+    memset(e, 0, sizeof *e);
+    luaL_setmetatable(L, ENGINE);
+    lua_getfield(L, 1, "home");
+    const char *home = luaL_optstring(L, -1, NULL);
+    lua_getfield(L, 1, "workers");
+    uint32_t workers = (uint32_t)luaL_optinteger(L, -1, 0);
+    lua_getfield(L, 1, "relaxed");
+    bool relaxed = lua_toboolean(L, -1);
+    if (uv_loop_init(&e->loop) != 0) {
+        return bind_fail(L, FR_EIO, "cannot make an event loop");
+    }
+    (void)uv_timer_init(&e->loop, &e->tick);
+    e->home = home != NULL ? fr_strdup(home) : NULL;
+    fr_engine_env env = {.loop = &e->loop, .home = e->home, .relaxed = relaxed,
+                         .workers = workers, .bodies = &bind_body_ops,
+                         .kinds = bind_object_kinds(), .trouble = on_trouble,
+                         .stuck = on_stuck, .ctx = e};
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_engine_open(&env, &e->engine, &err);
+    if (rc != FR_OK) {
+        uv_close((uv_handle_t *)&e->tick, NULL);
+        (void)uv_run(&e->loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&e->loop);
+        fr_free(e->home);
+        return bind_raise(L, rc, &err);
+    }
+    e->open = true;
+    lua_settop(L, 2);
+    return 1;
+}
+
+static int engine_close(lua_State *L)
+{
+    l_engine *e = luaL_checkudata(L, 1, ENGINE);
+    if (e->open) {
+        e->open = false;
+        fr_engine_close(e->engine);
+        uv_close((uv_handle_t *)&e->tick, NULL);
+        (void)uv_run(&e->loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&e->loop);
+        fr_free(e->home);
+    }
+    return 0;
+}
+
+// engine:turn([wait]): one turn of the loop; wait = false does not block.
+static int engine_turn(lua_State *L)
+{
+    l_engine *e = check_engine(L);
+    bool wait = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
+    (void)uv_run(&e->loop, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    return 0;
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    (void)t;
+}
+
+// engine:tick(ms): turn() returns at least that often; 0 = only when something happened.
+static int engine_tick(lua_State *L)
+{
+    l_engine *e = check_engine(L);
+    uint64_t ms = (uint64_t)luaL_checkinteger(L, 2);
+    if (ms == 0) {
+        (void)uv_timer_stop(&e->tick);
+    } else {
+        (void)uv_timer_start(&e->tick, on_tick, ms, ms);
+        uv_unref((uv_handle_t *)&e->tick);
+    }
+    return 0;
+}
+
+// engine:trouble(): nil, or code and message of what the store reported.
+static int engine_trouble(lua_State *L)
+{
+    l_engine *e = check_engine(L);
+    if (e->trouble == FR_OK) {
+        return 0;
+    }
+    lua_pushstring(L, fr_err_name(e->trouble));
+    lua_pushstring(L, e->trouble_text.text);
+    return 2;
+}
+
+static void close_async(uv_handle_t *h)
+{
+    fr_free(h);
+}
+
+// engine:signals(true): SIGINT and SIGTERM are counted from now on; (false) as they were.
+static int engine_signals(lua_State *L)
+{
+    static struct sigaction before[2];         // listed in tests/tidy: what signals were
+    l_engine *e = check_engine(L);
+    bool on = lua_toboolean(L, 2);
+    const int sigs[2] = {SIGINT, SIGTERM};
+    if (on == (wake_handle != NULL)) {
+        return 0;
+    }
+    if (on) {
+        uv_async_t *w = fr_alloc(sizeof *w);
+        (void)uv_async_init(&e->loop, w, NULL);
+        uv_unref((uv_handle_t *)w);
+        interrupts = 0;
+        wake_handle = w;
+    }
+    for (int i = 0; i < 2; i++) {
+        struct sigaction now = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        (void)sigaction(sigs[i], on ? &now : &before[i], on ? &before[i] : NULL);
+    }
+    if (!on) {
+        uv_async_t *w = wake_handle;
+        wake_handle = NULL;
+        uv_close((uv_handle_t *)w, close_async);
+        (void)uv_run(&e->loop, UV_RUN_NOWAIT);
+    }
+    return 0;
+}
+
+static int engine_interrupts(lua_State *L)
+{
+    lua_pushinteger(L, interrupts);
+    return 1;
+}
+
+// --- runs ---
+
+static l_run *check_run(lua_State *L)
+{
+    l_run *r = luaL_checkudata(L, 1, FLOW_RUN);
+    if (r->host == NULL || r->host->run == NULL) {
+        (void)bind_fail(L, FR_ESTATE, "the run is closed");
+    }
+    return r;
+}
+
+static const char *string_field(lua_State *L, int t, const char *name, const char *otherwise)
+{
+    lua_getfield(L, t, name);
+    return luaL_optstring(L, -1, otherwise);   // stays on the stack while it is used
+}
+
+static bool bool_field(lua_State *L, int t, const char *name)
+{
+    lua_getfield(L, t, name);
+    bool v = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *spec)
+{
+    fr_err err = FR_ERR_INIT;
+    size_t n = 0;
+    lua_getfield(L, 2, "sources");
+    const char *sources = luaL_optlstring(L, -1, "", &n);
+    h->sources = fr_alloc(n + 1);
+    memcpy(h->sources, sources, n);
+    lua_getfield(L, 2, "params");
+    if (marshal_value(L, -1, "params", marshal_scratch(L), params, &err) != FR_OK) {
+        bind_raise_error(L, &err);
+    }
+    *spec = (fr_run_spec){.sources = h->sources, .sources_size = n, .host = flow_host_ops(h)};
+    spec->info = (fr_run_info){.flow = string_field(L, 2, "flow", "?"),
+                               .file = string_field(L, 2, "file", ""),
+                               .options = string_field(L, 2, "options", NULL),
+                               .params = *params, .state = FR_RUNNING, .reason = FR_BECAUSE_FIRST,
+                               .attempt = 1, .started = fr_clock_wall_ns()};
+    const char *hash = string_field(L, 2, "bundle", "");
+    if (!fr_hash_parse(hash, strlen(hash), &spec->info.bundle)) {
+        spec->info.bundle = fr_hash_bytes(sources, n);
+    }
+    lua_getfield(L, 2, "seed");
+    spec->info.seed = (uint64_t)luaL_optinteger(L, -1, 0);
+    lua_getfield(L, 2, "resume");
+    spec->resume = (uint64_t)luaL_optinteger(L, -1, 0);
+    lua_getfield(L, 2, "attempt");
+    spec->info.attempt = (uint32_t)luaL_optinteger(L, -1, 1);
+    lua_getfield(L, 2, "timeout");
+    spec->timeout_ns = (int64_t)(luaL_optnumber(L, -1, 0) * 1e9);
+    spec->strict = bool_field(L, 2, "strict");
+    spec->rerun = bool_field(L, 2, "rerun");
+    spec->host.moment = bool_field(L, 2, "moments") ? spec->host.moment : NULL;
+}
+
+static int run_gc(lua_State *L)
+{
+    l_run *r = luaL_checkudata(L, 1, FLOW_RUN);
+    if (r->host != NULL && r->host->run == NULL) {
+        flow_host_free(r->host);
+        r->host = NULL;
+    }
+    return 0;
+}
+
+// engine:run(spec, body): a run whose flow body is body(params). Nothing runs before
+// run:start(). The Run stays alive (handles point into it) until the state is closed.
+static int engine_run(lua_State *L)
+{
+    l_engine *e = check_engine(L);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    lua_settop(L, 3);
+    l_run *r = lua_newuserdatauv(L, sizeof *r, 1);
+    *r = (l_run){.engine = e};
+    luaL_setmetatable(L, FLOW_RUN);
+    lua_pushvalue(L, 1);
+    (void)lua_setiuservalue(L, 4, 1);
+    r->host = flow_host_new(L);
+    fr_value **params = marshal_box(L);
+    fr_run_spec spec;
+    fill_spec(L, r->host, params, &spec);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_engine_run(e->engine, &spec, &r->host->run, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    r->host->sched = fr_run_sched(r->host->run);
+    const fr_code *code = fr_run_code(r->host->run);
+    r->host->info.id = code->run;
+    r->host->info.seed = code->seed;
+    r->host->info.name = code->name;
+    r->host->info.flow_attempt = code->flow_attempt;
+    r->host->info.params = code->params;
+    r->host->info.log = code->log;
+    lua_pushvalue(L, 3);
+    lua_getfield(L, 2, "params");
+    flow_host_branch(r->host, L, FR_ROOT_BRANCH, 1);
+    lua_pushvalue(L, 4);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, r);              // anchored until closed
+    lua_settop(L, 4);
+    return 1;
+}
+
+static int run_start(lua_State *L)
+{
+    fr_run_start(check_run(L)->host->run);
+    return 0;
+}
+
+static int run_id(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)fr_run_id(check_run(L)->host->run));
+    return 1;
+}
+
+static int run_ended(lua_State *L)
+{
+    lua_pushboolean(L, check_run(L)->host->ended);
+    return 1;
+}
+
+static int run_cancel(lua_State *L)
+{
+    l_run *r = check_run(L);
+    int code = fr_err_from_name(luaL_optstring(L, 2, "cancelled"));
+    luaL_argcheck(L, code == FR_ECANCELLED || code == FR_ETIMEOUT, 2, "cancelled or timeout");
+    fr_run_cancel(r->host->run, code, luaL_optstring(L, 3, ""));
+    return 0;
+}
+
+static void set_error(lua_State *L, const fr_value *error)
+{
+    if (error != NULL) {
+        bind_error_push(L, error);
+        lua_setfield(L, -2, "error");
+    }
+}
+
+static int run_outcome(lua_State *L)
+{
+    l_run *r = check_run(L);
+    if (!r->host->ended) {
+        return 0;
+    }
+    const fr_outcome *o = &r->host->outcome;
+    lua_newtable(L);
+    lua_pushstring(L, fr_state_name(o->state));
+    lua_setfield(L, -2, "state");
+    lua_pushstring(L, fr_reason_name(o->reason));
+    lua_setfield(L, -2, "reason");
+    flow_push_value(L, o->result);
+    lua_setfield(L, -2, "result");
+    set_error(L, o->error);
+    if (o->failed_node != FR_NO_NODE) {
+        lua_pushinteger(L, o->failed_node);
+        lua_setfield(L, -2, "failed");
+    }
+    return 1;
+}
+
+static void set_int(lua_State *L, const char *name, lua_Integer v)
+{
+    lua_pushinteger(L, v);
+    lua_setfield(L, -2, name);
+}
+
+static int run_stats(lua_State *L)
+{
+    l_run *r = check_run(L);
+    fr_sched_stats s;
+    fr_sched_get_stats(r->host->sched, &s);
+    lua_newtable(L);
+#define SET(name) set_int(L, #name, (lua_Integer)s.name)
+    SET(calls);
+    SET(waiting);
+    SET(queued);
+    SET(running);
+    SET(succeeded);
+    SET(failed);
+    SET(stopped);
+    SET(skipped);
+    SET(retries);
+    SET(cached);
+    SET(degraded);
+    SET(replayed);
+    SET(items);
+    SET(items_done);
+    SET(items_failed);
+#undef SET
+    return 1;
+}
+
+static void set_text(lua_State *L, const char *name, const char *text)
+{
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+static void set_args(lua_State *L, const fr_value *args)
+{
+    if (args == NULL) {
+        return;
+    }
+    marshal *m = marshal_scratch(L);
+    fr_value_json(args, &m->out, 400);
+    lua_pushlstring(L, fr_buf_text(&m->out), m->out.size);
+    lua_setfield(L, -2, "args");
+}
+
+static const char *kind_name(fr_call_kind kind)
+{
+    switch (kind) {
+    case FR_CALL_TASK:
+        return "task";
+    case FR_CALL_MAP:
+        return "map";
+    case FR_CALL_SLEEP:
+        return "sleep";
+    case FR_CALL_FLOW:
+        return "flow";
+    case FR_CALL_ITEM:
+        return "item";
+    }
+    return "spawn";
+}
+
+// run:info(node): what displays need of one call, as a table; times in wall ns.
+static int run_info(lua_State *L)
+{
+    l_run *r = check_run(L);
+    lua_Integer node = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, node >= 0 && node < (lua_Integer)fr_sched_count(r->host->sched), 2,
+                  "no such call");
+    fr_node_info i;
+    fr_sched_info(r->host->sched, (uint32_t)node, &i);
+    lua_newtable(L);
+    set_text(L, "name", i.name);
+    set_text(L, "key", i.label);
+    set_text(L, "where", i.where);
+    set_text(L, "kind", kind_name(i.kind));
+    set_text(L, "state", fr_state_name(i.state));
+    set_text(L, "reason", fr_reason_name(i.reason));
+    set_int(L, "row", i.row);
+    set_int(L, "attempt", i.attempt);
+    set_int(L, "items", i.items);
+    set_int(L, "items_done", i.items_done);
+    set_int(L, "items_failed", i.items_failed);
+    set_int(L, "queued", i.queued);
+    set_int(L, "started", i.started);
+    set_int(L, "ended", i.ended);
+    set_int(L, "due", i.due);
+    lua_pushboolean(L, i.handled);
+    lua_setfield(L, -2, "handled");
+    lua_pushboolean(L, i.recorded);
+    lua_setfield(L, -2, "recorded");
+    set_error(L, i.error);
+    set_args(L, i.args);
+    return 1;
+}
+
+// run:tasks(): statistics per task in order of first use (see fr_task_stats).
+static int run_tasks(lua_State *L)
+{
+    l_run *r = check_run(L);
+    fr_task_stats t;
+    lua_newtable(L);
+    lua_Integer k = 0;
+    for (uint32_t i = 0; fr_sched_task_stats(r->host->sched, i, &t); i++) {
+        if (t.calls == 0) {
+            continue;
+        }
+        lua_newtable(L);
+        set_text(L, "name", t.name);
+        set_int(L, "calls", t.calls);
+        set_int(L, "ended", t.ended);
+        set_int(L, "failed", t.failed);
+        set_int(L, "running", t.running);
+        set_int(L, "retries", t.retries);
+        set_int(L, "recorded", t.recorded);
+        set_int(L, "items", (lua_Integer)t.items);
+        set_int(L, "items_done", (lua_Integer)t.items_done);
+        set_int(L, "first_started", t.first_started);
+        set_int(L, "last_ended", t.last_ended);
+        set_int(L, "busy", t.busy_ns);
+        set_int(L, "longest", t.longest_ns);
+        lua_rawseti(L, -2, ++k);
+    }
+    return 1;
+}
+
+static int run_count(lua_State *L)
+{
+    lua_pushinteger(L, fr_sched_count(check_run(L)->host->sched));
+    return 1;
+}
+
+// run:running([most]): nodes running now, oldest first, and how many there are.
+static int run_running(lua_State *L)
+{
+    enum { MOST = 64 };
+    l_run *r = check_run(L);
+    uint32_t nodes[MOST];
+    uint32_t most = (uint32_t)FR_MIN(FR_MAX(luaL_optinteger(L, 2, MOST), 0), MOST);
+    uint32_t n = fr_sched_running(r->host->sched, nodes, most);
+    lua_createtable(L, (int)FR_MIN(n, most), 0);
+    for (uint32_t i = 0; i < FR_MIN(n, most); i++) {
+        lua_pushinteger(L, nodes[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_pushinteger(L, n);
+    return 2;
+}
+
+// run:moments(): what happened since the last call: list of {what, node}, and how many
+// were dropped because nobody asked in time; nil when nothing did.
+static int run_moments(lua_State *L)
+{
+    static const char *const names[] = {"started", "retry", "ended", "items"};
+    fr_host *h = check_run(L)->host;
+    uint32_t n = h->moment_tail - h->moment_head;
+    if (n == 0) {
+        return 0;
+    }
+    lua_createtable(L, (int)n, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        host_moment *m = &h->moments[h->moment_head++ % HOST_MOMENTS];
+        lua_createtable(L, 2, 0);
+        lua_pushstring(L, names[m->what]);
+        lua_rawseti(L, -2, 1);
+        lua_pushinteger(L, m->node);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_pushinteger(L, (lua_Integer)h->moments_lost);
+    h->moments_lost = 0;
+    return 2;
+}
+
+// run:close(): after it ended; frees all but what handles need to say that it is over.
+static int run_close(lua_State *L)
+{
+    l_run *r = luaL_checkudata(L, 1, FLOW_RUN);
+    if (r->host != NULL && r->host->run != NULL) {
+        if (!r->host->ended) {
+            return bind_fail(L, FR_ESTATE, "the run has not ended; cancel it first");
+        }
+        fr_run_free(r->host->run);
+        r->host->run = NULL;
+        r->host->sched = NULL;
+        r->host->dead = true;
+    }
+    return 0;
+}
+
+static const luaL_Reg engine_methods[] = {
+    {"run", engine_run},         {"turn", engine_turn},       {"tick", engine_tick},
+    {"trouble", engine_trouble}, {"signals", engine_signals}, {"interrupts", engine_interrupts},
+    {"close", engine_close},     {NULL, NULL},
+};
+
+static const luaL_Reg run_methods[] = {
+    {"start", run_start},     {"id", run_id},         {"ended", run_ended},
+    {"cancel", run_cancel},   {"outcome", run_outcome}, {"stats", run_stats},
+    {"info", run_info},       {"count", run_count},   {"running", run_running},
+    {"moments", run_moments}, {"tasks", run_tasks},   {"close", run_close},
+    {NULL, NULL},
+};
+
+static const luaL_Reg no_meta[] = {{NULL, NULL}};
+
+static const luaL_Reg functions[] = {{"open", engine_open}, {NULL, NULL}};
+
+int luaopen_flowrun_core_engine(lua_State *L)
+{
+    bind_class(L, ENGINE, engine_methods, no_meta, engine_close);
+    bind_class(L, FLOW_RUN, run_methods, no_meta, run_gc);
+    luaL_newlib(L, functions);
+    return 1;
+}
