@@ -1,6 +1,7 @@
 // flowrun.core.tty -- what the command line asks of the terminal and the system.
 #include "lua/bind/bind.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -83,10 +84,27 @@ static int tty_make_directory(lua_State *L)
     return 1;
 }
 
+// has_prefix(directory, prefix): whether an entry of the directory starts so.
+static int tty_has_prefix(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1), *prefix = luaL_checkstring(L, 2);
+    bool found = false;
+    DIR *d = opendir(path);
+    for (struct dirent *e; d != NULL && !found && (e = readdir(d)) != NULL;) {
+        found = strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    }
+    if (d != NULL) {
+        (void)closedir(d);
+    }
+    lua_pushboolean(L, found);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"is_terminal", tty_is_terminal}, {"size", tty_size},
     {"real_path", tty_real_path},     {"stat", tty_stat},
-    {"make_directory", tty_make_directory}, {NULL, NULL},
+    {"make_directory", tty_make_directory}, {"has_prefix", tty_has_prefix},
+    {NULL, NULL},
 };
 
 int luaopen_flowrun_core_tty(lua_State *L)

@@ -2,7 +2,6 @@
 --- prints the summary and the result, and maps the outcome to an exit code.
 local body = require "flowrun.core.body"
 local cli = require "flowrun.cli"
-local log = require "flowrun.log"
 local progress = require "flowrun.cli._progress"
 local session = require "flowrun.session"
 local summary = require "flowrun.cli._summary"
@@ -100,13 +99,21 @@ local function watch_trouble(engine, show, before)
   return code
 end
 
--- Lines of tasks, as they reach the run's log.
+-- An iterator over the log lines that are new since the last call. The store is opened for
+-- looking only when there is a log at all: most short flows print nothing.
 local function log_reader(home, id)
-  if not home or id == 0 then return function() end end
-  local ok, core = pcall(require, "flowrun.core.store")
-  local reader = ok and core.log_reader and core.log_reader(home, id)
-  if not reader then return function() end end
-  return function() return reader:next() end
+  if not home or id == 0 then return function() return {} end end
+  local store, from
+  local path = ("%s/runs/%d"):format(home, id)
+  return function()
+    if not store then
+      if not tty.has_prefix(path, "log-") then return {} end
+      store, from = require("flowrun.store").open(home, {read_only = true}), 0
+    end
+    local lines
+    lines, from = store:logs(id, {from = from})
+    return lines
+  end
 end
 
 --- Runs `run` to its end. Returns the exit code.
@@ -126,13 +133,11 @@ function drive.run(run, name, o)
     io.stderr:write(("%s  run %d%s\n"):format(paint("bold", name), run:id(),
       o.resumed and "  (resumed)" or ""))
   end
-  local next_line = log_reader(session.home(), run:id())
+  local new_lines = log_reader(session.home(), run:id())
   local function print_lines()
-    for row, level, line in next_line do
-      if kind ~= "quiet" then
-        show:print(("   %s %s"):format(paint(level >= 40 and "red" or level >= 30 and "yellow" or "dim",
-          "│"), line), row)
-      end
+    for _, line in ipairs(new_lines()) do
+      local colour = line.level >= 40 and "red" or line.level >= 30 and "yellow" or "dim"
+      show:print(("   %s %s"):format(paint(colour, "│"), line.text))
     end
   end
   engine:signals(true)
@@ -189,5 +194,4 @@ function drive.guard(fn)
   return cli.exit.failed
 end
 
-drive.log = log
 return drive

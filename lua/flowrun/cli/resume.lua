@@ -1,0 +1,20 @@
+--- `flowrun resume RUN`: goes on with a run whose process died.
+local again = require "flowrun.cli._again"
+local cli = require "flowrun.cli"
+
+return {
+  summary = "go on with a run whose process died",
+  args = "RUN [--workers N] [--plain|--quiet]",
+  help = "Runs the flow body again with the recorded code; what is recorded is not run again.\n"
+    .. "A finished run is continued by `flowrun rerun RUN --failed`.",
+  run = function(args)
+    return again.command(args, nil, function(run, sources, o, home)
+      if run.state ~= "RUNNING" then
+        return cli.usage(("run %d has ended (%s); only a run whose process died is resumed%s"):format(
+          run.id, run.state, run.state == "SUCCESS" and "" or
+          (" -- continue it with `flowrun rerun %d --failed`"):format(run.id)))
+      end
+      return again.continue(run, o, home, sources, false)
+    end)
+  end,
+}

@@ -1,0 +1,53 @@
+--- `flowrun runs`: the runs of a store, newest first.
+local look = require "flowrun.cli._look"
+local text = require "flowrun.cli._text"
+
+-- A run whose process died shows as such: its row says RUNNING, its lock is free.
+local function state_of(run)
+  if run.state == "RUNNING" and not run.alive then return "RUNNING", "crashed" end
+  return run.state, run.reason
+end
+
+local function as_json(run)
+  local state, reason = state_of(run)
+  return {id = run.id, flow = run.flow, state = state, reason = reason ~= "" and reason or nil,
+    started = look.seconds(run.started), ended = look.seconds(run.ended), attempt = run.attempt,
+    file = run.file, alive = run.alive, pid = run.pid}
+end
+
+local function list(store, o)
+  local limit = o.limit and math.tointeger(tonumber(o.limit)) or 20
+  local runs = store:runs{limit = o.flow and 100000 or limit}
+  local shown = {}
+  for _, run in ipairs(runs) do
+    if (not o.flow or run.flow == o.flow) and #shown < limit then shown[#shown + 1] = run end
+  end
+  if o.json then
+    local out = setmetatable({}, require("flowrun.json").array_mt)
+    for i, run in ipairs(shown) do out[i] = as_json(run) end
+    look.json(out)
+    return
+  end
+  local rows = {}
+  for i, run in ipairs(shown) do
+    local state, reason = state_of(run)
+    local ended = run.ended and run.ended > 0 and run.ended
+    rows[i] = {tostring(run.id), run.flow, state .. (reason and reason ~= "" and reason ~= "ran"
+      and " (" .. reason .. ")" or ""), text.time(run.started),
+      ended and text.duration(ended - run.started) or "-"}
+  end
+  print(text.table({"RUN", "FLOW", "STATE", "STARTED", "TOOK"}, rows, {true, false, false, false, true}))
+end
+
+return {
+  summary = "list runs, newest first",
+  args = "[--limit N] [--flow NAME] [--json]",
+  help = [[
+--limit N     at most N (default 20)
+--flow NAME   only runs of this flow
+--json        an array of objects with id, flow, state, reason, started, ended (seconds since
+              1970 UTC; absent while it runs), attempt, file, alive, pid]],
+  run = function(args)
+    return look.command(args, {["--limit"] = "N", ["--flow"] = "NAME"}, 0, list)
+  end,
+}

@@ -1,0 +1,104 @@
+--- `flowrun show RUN`: one run with its parameters, tasks, result or error.
+local look = require "flowrun.cli._look"
+local text = require "flowrun.cli._text"
+
+local function state_text(r)
+  return r.state .. (r.reason and r.reason ~= "" and r.reason ~= "ran" and " (" .. r.reason .. ")" or "")
+end
+
+local function task_json(store, id, t)
+  local out = {row = t.row, name = t.name, kind = t.kind, key = t.key, label = t.label,
+    state = t.state, reason = t.reason ~= "" and t.reason or nil, attempt = t.attempt,
+    queued = look.seconds(t.queued), started = look.seconds(t.started),
+    ended = look.seconds(t.ended), args_hash = t.args, error = look.plain(t.error)}
+  if t.kind == "map" then
+    out.count, out.failed, out.items = t.items, t.failed_items, {}
+    for item in store:items(id, t) do
+      out.items[#out.items + 1] = {index = item.index, key = item.key, state = item.state,
+        reason = item.reason, attempt = item.attempt, args_hash = item.args,
+        started = look.seconds(item.started), ended = look.seconds(item.ended),
+        result = look.plain(item.result), error = look.plain(item.error)}
+    end
+  else
+    out.result = look.plain(t.result)
+  end
+  return out
+end
+
+local function tasks_of(store, id)
+  local by_row, list = {}, {}
+  for t in store:tasks(id) do
+    if not by_row[t.row] then list[#list + 1] = t end
+    by_row[t.row] = t
+  end
+  for i, t in ipairs(list) do list[i] = by_row[t.row] end
+  table.sort(list, function(a, b) return a.row < b.row end)
+  return list
+end
+
+local function show_json(store, run)
+  local tasks = {}
+  for i, t in ipairs(tasks_of(store, run.id)) do tasks[i] = task_json(store, run.id, t) end
+  look.json{id = run.id, flow = run.flow, state = run.state, reason = run.reason,
+    started = look.seconds(run.started), ended = look.seconds(run.ended), attempt = run.attempt,
+    seed = run.seed, file = run.file, bundle = run.bundle, params = look.plain(run.params),
+    result = look.plain(run.result), error = look.plain(run.error), tasks = tasks}
+end
+
+local function took(t)
+  if t.started and t.started > 0 and t.ended and t.ended > 0 then
+    return text.duration(t.ended - t.started)
+  end
+  return "-"
+end
+
+local function note_of(t)
+  if t.kind == "map" then
+    return ("%s items%s"):format(text.count(t.items or 0), (t.failed_items or 0) > 0
+      and (", %d failed"):format(t.failed_items) or "")
+  end
+  if t.error then return text.cut((tostring(look.plain(t.error).message):gsub("\n.*", "")), 70) end
+  return t.result and text.cut(t.result:json(), 70) or ""
+end
+
+local MOST = 200
+
+local function show(store, run)
+  local paint = text.painter(text.colours("stdout"))
+  print(("%s  run %d  %s"):format(paint("bold", run.flow), run.id, state_text(run)))
+  print(("started  %s   took %s   attempt %d"):format(text.time(run.started), took(run), run.attempt))
+  print(("script   %s   code %s"):format(run.file or "-", run.bundle and run.bundle:sub(1, 8) or "-"))
+  if run.params then print("params   " .. run.params:json()) end
+  local rows, tasks = {}, tasks_of(store, run.id)
+  for i, t in ipairs(tasks) do
+    if i > MOST then break end
+    rows[i] = {tostring(t.row), text.short(t.name or "?"), state_text(t), tostring(t.attempt or 0),
+      took(t), note_of(t)}
+  end
+  if #rows > 0 then
+    print("\n" .. text.table({"ROW", "TASK", "STATE", "ATTEMPT", "TOOK", "RESULT"}, rows,
+      {true, false, false, true, true, false}))
+  end
+  if #tasks > MOST then
+    print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST), run.id))
+  end
+  local err = look.plain(run.error)
+  if err then print(("\nerror[%s]: %s"):format(err.code, err.message)) end
+  if run.result then print("\nresult   " .. text.cut(run.result:json(), 2000)) end
+end
+
+return {
+  summary = "show a run: parameters, tasks, result or error",
+  args = "RUN [--json]",
+  help = [[
+RUN is a number, @last or @failed.
+--json prints id, flow, state, reason, started, ended, attempt, seed, file, bundle, params, result,
+error and tasks: row, name, kind, key, state, reason, attempt, queued, started, ended, args_hash,
+result or error; maps have items with index, key, state, attempt, started, ended, result.]],
+  run = function(args)
+    return look.command(args, nil, 1, function(store, o, words)
+      local run = look.run(store, words[1])
+      if o.json then show_json(store, run) else show(store, run) end
+    end)
+  end,
+}
