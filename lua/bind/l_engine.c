@@ -90,8 +90,7 @@ static void on_stuck(void *ctx, fr_run *run)
         return;
     }
     (void)fprintf(stderr, "flowrun: a task does not stop; the run executes itself anew\n");
-    char *argv[] = {"flowrun", "--home", e->home, "resume", id, NULL};
-    (void)execv("/proc/self/exe", argv);
+    (void)execl("/proc/self/exe", "flowrun", "resume", id, "--home", e->home, (char *)NULL);
     _exit(EXIT_FAILURE);
 }
 
