@@ -178,19 +178,25 @@ static fr_value *make(const void *bytes, size_t size, fr_object *const *objects,
     return v;
 }
 
-fr_value *fr_value_new(const void *bytes, size_t size, fr_object *const *objects,
-                       uint32_t n)
+fr_value *fr_value_new_counted(const void *bytes, size_t size, fr_object *const *objects,
+                               uint32_t n, uint32_t handles)
 {
     FR_ASSERT(size > 0);
     fr_value *v = make(bytes, size, objects, n);
     FR_ASSERT(v != NULL);
-    if (memchr(v->bytes, FR_HANDLE, size) != NULL) {
-        fr_reader r = fr_reader_of(v->bytes, size);
-        visit seen = {0};
-        FR_ASSERT(walk(&r, &seen, 0));
-        v->handles = (uint32_t)seen.handles;
-    }
+    v->handles = handles;
     return v;
+}
+
+fr_value *fr_value_new(const void *bytes, size_t size, fr_object *const *objects,
+                       uint32_t n)
+{
+    visit seen = {0};
+    if (memchr(bytes, FR_HANDLE, size) != NULL) {
+        fr_reader r = fr_reader_of(bytes, size);
+        FR_ASSERT(walk(&r, &seen, 0));
+    }
+    return fr_value_new_counted(bytes, size, objects, n, (uint32_t)seen.handles);
 }
 
 fr_value *fr_value_ref(const fr_value *v)

@@ -41,6 +41,9 @@ typedef struct fr_value {
 
 // Copies `size` canonical bytes; references the objects. The bytes are trusted (our own writer).
 fr_value *fr_value_new(const void *bytes, size_t size, fr_object *const *objects, uint32_t n);
+// As above for a writer that knows how many dependencies the bytes mention.
+fr_value *fr_value_new_counted(const void *bytes, size_t size, fr_object *const *objects,
+                               uint32_t n, uint32_t handles);
 // Checks hostile bytes completely: tags, lengths, depth, order of keys, shortest numbers, one
 // NaN, object indexes. FR_ECORRUPT with the offset. Object *content* comes from `objects`.
 FR_NODISCARD int fr_value_parse(const void *bytes, size_t size, fr_object *const *objects,

@@ -742,7 +742,8 @@ int marshal_pack_list(lua_State *L, int first, int n, const char *what, marshal 
 
 fr_value *marshal_take(marshal *m)
 {
-    fr_value *v = fr_value_new(m->out.data, m->out.size, m->object, m->objects);
+    fr_value *v =
+        fr_value_new_counted(m->out.data, m->out.size, m->object, m->objects, m->deps);
     marshal_clear(m);
     return v;
 }

@@ -53,46 +53,77 @@ static void push_table(pusher *p, size_t n)
     }
 }
 
-static void push(pusher *p)
+// What is rare, through the general reader; the cursor stands before the tag.
+static void push_rare(pusher *p)
 {
     fr_item item;
     if (!fr_value_next(&p->r, &item)) {
         damaged(p);
     }
-    switch (item.tag) {
+    if (item.tag == FR_DOUBLE) {
+        lua_pushnumber(p->L, item.number);
+    } else if (item.tag == FR_REF && item.n < p->v->objects) {
+        bind_object_push(p->L, p->v->object[item.n]);
+    } else if (item.tag == FR_HANDLE && item.n < p->n && p->deps[item.n] != NULL) {
+        marshal_push(p->L, p->deps[item.n], NULL, 0);
+    } else if (item.tag == FR_NULL) {
+        marshal_push_null(p->L);
+    } else {
+        damaged(p);
+    }
+}
+
+// A varint at `at`; one byte is the common case. Sets r->failed when it is damaged.
+static inline uint64_t varint(fr_reader *r)
+{
+    if (FR_LIKELY(r->at < r->end && *r->at < 128)) {
+        return *r->at++;
+    }
+    return fr_read_varint(r);
+}
+
+static void push(pusher *p)
+{
+    fr_reader *r = &p->r;
+    uint64_t v;
+    const uint8_t *s;
+    if (r->failed || r->at == r->end) {
+        damaged(p);
+    }
+    switch (*r->at) {
     case FR_NIL:
+        r->at++;
         lua_pushnil(p->L);
         break;
     case FR_FALSE:
     case FR_TRUE:
-        lua_pushboolean(p->L, item.tag == FR_TRUE);
+        lua_pushboolean(p->L, *r->at++ == FR_TRUE);
         break;
     case FR_INT:
-        lua_pushinteger(p->L, item.integer);
-        break;
-    case FR_DOUBLE:
-        lua_pushnumber(p->L, item.number);
+        r->at++;
+        v = varint(r);
+        lua_pushinteger(p->L, (lua_Integer)((v >> 1) ^ (0 - (v & 1))));
         break;
     case FR_STRING:
-        lua_pushlstring(p->L, item.text, item.n);
+        r->at++;
+        v = varint(r);
+        s = r->at;
+        if (r->failed || v > (uint64_t)(r->end - r->at)) {
+            damaged(p);
+        }
+        r->at += v;
+        lua_pushlstring(p->L, (const char *)s, v);
         break;
     case FR_TABLE:
-        push_table(p, item.n);
-        break;
-    case FR_REF:
-        if (item.n >= p->v->objects) {
+        r->at++;
+        v = varint(r);
+        if (r->failed || v > (uint64_t)(r->end - r->at)) {
             damaged(p);
         }
-        bind_object_push(p->L, p->v->object[item.n]);
+        push_table(p, v);
         break;
-    case FR_HANDLE:
-        if (item.n >= p->n || p->deps[item.n] == NULL) {
-            damaged(p);
-        }
-        marshal_push(p->L, p->deps[item.n], NULL, 0);
-        break;
-    case FR_NULL:
-        marshal_push_null(p->L);
+    default:
+        push_rare(p);
         break;
     }
 }
