@@ -157,19 +157,43 @@ void fr_exec_stop_leave(void)
     alt_stack = NULL;
 }
 
+void fr_exec_stop_clear(exec_worker *w)
+{
+    if (STOP_DIRECTLY) {
+        (void)pthread_mutex_lock(&w->lock);
+    }
+    atomic_store(&w->current, NULL);
+    if (STOP_DIRECTLY) {
+        (void)pthread_mutex_unlock(&w->lock);
+    }
+}
+
+// The canceller calls interrupt itself; the lock keeps the body there meanwhile.
+static bool interrupt_directly(exec_worker *w, const fr_attempt *a, int how)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool runs = atomic_load(&w->current) == a;
+    if (runs) {
+        w->x->env.bodies->interrupt(w->body, how);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return runs;
+}
+
 bool fr_exec_stop_kick(thread_exec *x, const fr_attempt *a, int how)
 {
     bool any = false;
     for (uint32_t i = 0; i < x->workers; i++) {
         exec_worker *w = x->worker[i];
-        if (!w->lost && atomic_load(&w->current) == a) {
+        if (w->lost || atomic_load(&w->current) != a) {
+            continue;
+        }
+        if (STOP_DIRECTLY) {
+            any = interrupt_directly(w, a, how) || any;
+        } else {
             any = true;
             atomic_store(&w->interrupt, how);
-            if (STOP_DIRECTLY) {
-                x->env.bodies->interrupt(w->body, how);
-            } else {
-                (void)pthread_kill(w->thread, STOP_SIGNAL);
-            }
+            (void)pthread_kill(w->thread, STOP_SIGNAL);
         }
     }
     return any;

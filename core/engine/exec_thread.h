@@ -77,7 +77,6 @@ struct exec_worker {
     _Atomic(fr_attempt *) current;       // executing now
     atomic_int interrupt;                // how the next signal interrupts
     atomic_bool look;                    // suspended bodies are to be looked at
-    atomic_bool ended;                   // the thread is about to return
     _Atomic(uint32_t) suspended;
     _Atomic(int64_t) multi_since;        // when a batch of several began; 0 = none
     fr_stream out;                       // results to the engine
@@ -167,5 +166,6 @@ FR_NODISCARD int fr_exec_stop_open(thread_exec *x, fr_err *err);
 void fr_exec_stop_close(thread_exec *x);
 void fr_exec_stop_enroll(exec_worker *w);               // this thread is that worker
 void fr_exec_stop_leave(void);
+void fr_exec_stop_clear(exec_worker *w);                // it executes nothing now
 // Interrupts every worker that executes a now; returns whether one does.
 bool fr_exec_stop_kick(thread_exec *x, const fr_attempt *a, int how);

@@ -104,7 +104,7 @@ static void mark(exec_worker *w, const fr_attempt *a, uint32_t item)
 
 static void stop_executing(exec_worker *w)
 {
-    atomic_store(&w->current, NULL);
+    fr_exec_stop_clear(w);
     (void)fr_cancel_enter(w->outer);
     if (w->marker != NULL) {
         *(volatile uint32_t *)&w->marker->busy = 0;
@@ -331,14 +331,6 @@ static int open_body(exec_worker *w)
     return w->x->env.bodies->open(&w->body, &env, &w->failed);
 }
 
-static void close_loop(exec_worker *w)
-{
-    fr_mailbox_close(w->box);
-    (void)uv_run(w->loop, UV_RUN_DEFAULT);
-    int rc = uv_loop_close(w->loop);
-    FR_ASSERT(rc == 0); // a body left a handle open
-}
-
 static void *worker_main(void *arg)
 {
     exec_worker *w = arg;
@@ -354,9 +346,7 @@ static void *worker_main(void *arg)
         w->x->env.bodies->close(w->body);
     }
     fr_exec_stop_leave();
-    close_loop(w);
-    atomic_store(&w->ended, true);
-    return NULL;
+    return NULL;                             // others may still wake it: the joiner frees it
 }
 
 void fr_exec_worker_look(exec_worker *w)
@@ -402,17 +392,23 @@ int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err)
     x->booting--;
     (void)pthread_mutex_unlock(&x->lock);
     rc = fr_fail(err, FR_EIO, "no thread for worker %u: error %d", number, failed);
-    fr_mailbox_close(w->box);
-    (void)uv_run(w->loop, UV_RUN_DEFAULT);
-no_box:
-    (void)uv_loop_close(w->loop);
+    goto no_box;
 no_loop:
+    fr_free(w->loop);
+    w->loop = NULL;
+no_box:
     fr_exec_worker_free(w);
     return rc;
 }
 
 void fr_exec_worker_free(exec_worker *w)
 {
+    if (w->loop != NULL) {
+        fr_mailbox_close(w->box);
+        (void)uv_run(w->loop, UV_RUN_DEFAULT);
+        int rc = uv_loop_close(w->loop);
+        FR_ASSERT(rc == 0);                  // a body left a handle open
+    }
     fr_stream_fini(&w->out);
     (void)pthread_mutex_destroy(&w->lock);
     fr_free(w->loop);
