@@ -217,15 +217,6 @@ static int forest_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
     return rc;
 }
 
-static bool ascending(const uint64_t *root, size_t n, uint64_t end)
-{
-    bool ok = root[0] == 0 && root[n] == end;
-    for (size_t i = 0; i < n; i++) {
-        ok &= root[i] <= root[i + 1];
-    }
-    return ok;
-}
-
 // Finds the parts of the payload; false when they do not fit together.
 static bool lay_out(const fr_model *m, forest *f)
 {
@@ -258,8 +249,8 @@ static bool lay_out(const fr_model *m, forest *f)
         .features = (size_t)p,
         .classes = (size_t)classes,
     };
-    return ascending(f->view.root, (size_t)trees, nodes) &&
-           ascending(f->view.value_root, (size_t)trees, values);
+    return fr_forest_fits(f->view.root, (size_t)trees, nodes) &&
+           fr_forest_fits(f->view.value_root, (size_t)trees, values);
 }
 
 static int forest_open(const fr_model *m, void **state, fr_err *err)

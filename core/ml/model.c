@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops, NULL};
+const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops, &fr_boost_ops, NULL};
 
 const fr_model_ops *fr_model_kind(const char *name)
 {

@@ -28,6 +28,14 @@ typedef struct fr_tree {
     bool failed; // out of memory; everything after it was dropped
 } fr_tree;
 
+// Appends two nodes; returns the first's number. On memory failure marks the tree failed.
+uint32_t fr_tree_pair(fr_tree *t);
+// Makes node n a leaf.
+static inline void fr_tree_leaf(fr_tree *t, uint32_t n, float value, uint32_t weight)
+{
+    t->node[n] = (fr_node){.cut = value, .feature = FR_TREE_LEAF, .weight = weight};
+}
+
 typedef struct fr_tree_options {
     uint32_t trees;
     uint32_t max_depth;           // UINT32_MAX: no limit
@@ -70,5 +78,7 @@ typedef struct fr_forest_view {
 // classes.
 FR_NODISCARD int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out,
                                 fr_err *err);
+// Whether trees begin in order and end at `end`.
+bool fr_forest_fits(const uint64_t *root, size_t trees, uint64_t end);
 // Whether every number in it is in range, so that walking it ends: FR_ECORRUPT otherwise.
 FR_NODISCARD int fr_forest_check(const fr_forest_view *v, fr_err *err);

@@ -85,14 +85,6 @@ struct fr_grower {
     uint32_t *counts;      // of the node, and of its left side
 };
 
-// Appends two nodes; returns the first's number. On memory failure marks the tree failed.
-uint32_t fr_tree_pair(fr_tree *t);
-// Makes `n` a leaf with value.
-static inline void fr_tree_leaf(fr_tree *t, uint32_t n, float value, uint32_t weight)
-{
-    t->node[n] = (fr_node){.cut = value, .feature = FR_TREE_LEAF, .weight = weight};
-}
-
 // The next feature to try: Fisher-Yates over the first *left entries of order.
 static inline uint32_t fr_grower_feature(fr_grower *g, uint32_t *left)
 {

@@ -204,6 +204,15 @@ int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out, fr
     return rc == FR_OK ? FR_OK : fr_fail(err, rc, "predicting: %s", fr_err_text(rc));
 }
 
+bool fr_forest_fits(const uint64_t *root, size_t trees, uint64_t end)
+{
+    bool ok = root[0] == 0 && root[trees] == end;
+    for (size_t i = 0; i < trees; i++) {
+        ok &= root[i] <= root[i + 1];
+    }
+    return ok;
+}
+
 int fr_forest_check(const fr_forest_view *v, fr_err *err)
 {
     for (size_t t = 0; t < v->trees; t++) {
@@ -211,6 +220,9 @@ int fr_forest_check(const fr_forest_view *v, fr_err *err)
         uint64_t values =
             v->classes > 2 ? v->value_root[t + 1] - v->value_root[t] : UINT64_MAX;
         const fr_node *tree = v->node + v->root[t];
+        if (nodes == 0) {
+            return fr_fail(err, FR_ECORRUPT, "tree %zu is empty", t + 1);
+        }
         for (uint64_t k = 0; k < nodes; k++) {
             const fr_node *n = &tree[k];
             bool leaf =
