@@ -11,12 +11,10 @@
 --- Loading runs the top level, which only defines; then the environment is sealed, and all
 --- tasks are checked: none may assign a variable of the script, and no flow body may use a
 --- handle as a condition.
-local bare_handles = require "flowrun.bare_handles"
 local core = require "flowrun.core.script"
 local error_class = require "flowrun.core.error"
 local registry = require "flowrun.registry"
 local sandbox = require "flowrun.sandbox"
-local source = require "flowrun.source"
 local value = require "flowrun.core.value"
 
 local bundle = {}
@@ -29,7 +27,8 @@ local bundle = {}
 
 ---@class flowrun.LoadOptions
 ---@field worker? boolean loaded to run task bodies; the mode afterwards is then "task"
----@field partial? boolean it need not return a flow: a script that a stock lua5.4 runs itself
+---@field partial? boolean it need not return a flow, and `flow:run` at its top level ends the
+---loading: a script that a stock lua5.4 runs itself
 ---@field mode? flowrun.Mode after loading: "task" for workers, else "flow"
 ---@field print? fun(...) see flowrun.SandboxOptions
 ---@field write? fun(text: string)
@@ -374,6 +373,7 @@ function bundle.check_conditions(script, fn, name)
   local texts, lines
   if file then texts, lines = core.tokens(file.text, info.linedefined, info.lastlinedefined) end
   if not texts then return end
+  local bare_handles = require "flowrun.bare_handles"       -- workers never need it
   local line, handle = bare_handles.find(texts, lines, resolver(script, fn))
   if line then
     error(load_error(("%s:%d"):format(info.short_src, line), ("flow '%s': %s is a handle, which "
@@ -427,7 +427,7 @@ end
 local function new_script(path, name, dir, options)
   local self = setmetatable({path = path, name = name, dir = dir, options = options, files = {},
     by_name = {}, by_chunk = {}, loaded = {}, requires = {}, current = {}, flows = {}}, Script)
-  self.registry = registry.new(options.worker)
+  self.registry = registry.new(options.worker or options.partial)
   self.box = sandbox.new{mode = "load", print = options.print, write = options.write,
     effect = options.effect, loaded = self.loaded,
     require = function(module) return self:require(module) end}
@@ -436,14 +436,15 @@ end
 
 -- The bundle's hash names contents only: the same files elsewhere are the same bundle.
 local function finish_hash(self)
+  if self.hash then return end                   -- opened: the packed bundle says it
   local parts, all = {self.name}, {}
   for i, file in ipairs(self.files) do
     parts[i + 1] = {file.kind, file.name, file.text}
     all[i] = {kind = file.kind, name = file.name, path = file.path, text = file.text}
   end
   self.hash = value.pack(parts):hash()
-  self.sources = value.pack({version = 1, name = self.name, path = self.path, dir = self.dir,
-    session = self.session, files = all}):bytes()
+  self.sources = value.pack({version = 1, hash = self.hash, name = self.name, path = self.path,
+    dir = self.dir, session = self.session, files = all}):bytes()
 end
 
 local function run(self)
@@ -453,10 +454,8 @@ local function run(self)
   if not ok then error(result, 0) end
   sandbox.seal(self.box)
   self.sealed = true
-  self:check()
-  if not self.registry.worker and not self.session and not self.options.partial then
-    self:read_exports(result)
-  end
+  if not self.packed then self:check() end
+  if not self.registry.worker and not self.session then self:read_exports(result) end
   finish_hash(self)
   self.box.gate:mode(self.options.mode or self.options.worker and "task" or "flow")
   return self
@@ -496,11 +495,13 @@ end
 ---@return flowrun.Script
 function bundle.open(sources, options)
   local packed = value.parse(sources):unpack()
-  if type(packed) ~= "table" or packed.version ~= 1 or type(packed.files) ~= "table" then
+  if type(packed) ~= "table" or packed.version ~= 1 or type(packed.files) ~= "table"
+    or type(packed.hash) ~= "string" then
     error_class.raise("version", "the bundle was made by another version of flowrun")
   end
   local self = new_script(packed.path, packed.name, packed.dir, options or {})
   self.session, self.packed = packed.session, true
+  self.hash, self.sources = packed.hash, sources
   for _, file in ipairs(packed.files) do
     self:add_file(file.kind, file.name, file.path, file.text)
   end
@@ -548,7 +549,7 @@ function Script:source_hash(object)
     if type(m) == "table" then modules[m] = self:module_identity(name, {}) end
   end
   local fn = type(object) == "function" and object or object.fn
-  return source.hash(fn, {
+  return require("flowrun.source").hash(fn, {
     globals = self.box.globals,
     text = function(chunk) return self.by_chunk[chunk] and self.by_chunk[chunk].text end,
     module = function(t) return modules[t] end,

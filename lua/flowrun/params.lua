@@ -341,6 +341,49 @@ function params.read(flow, declared, given, texts)
   return out
 end
 
+local placeholder = {string = "TEXT", integer = "N", number = "X", boolean = "",
+  duration = "1h30m", list = "A,B,C", table = "JSON", any = "VALUE"}
+
+-- "default 50; at least 1": what holds for a parameter besides its type.
+local function conditions(param)
+  local out = {}
+  if param.required then out[#out + 1] = "required" end
+  if type(param.default) == "string" then
+    out[#out + 1] = "default " .. param.default
+  elseif param.type == "duration" and param.default then
+    out[#out + 1] = "default " .. duration.text(param.default)
+  elseif param.default ~= nil then
+    out[#out + 1] = "default " .. require("flowrun.json").encode(param.default)
+  end
+  if param.choices then
+    local names = {}
+    for i, c in ipairs(param.choices) do names[i] = tostring(c) end
+    out[#out + 1] = "one of " .. table.concat(names, ", ")
+  end
+  if param.min then out[#out + 1] = ("at least %s"):format(param.min) end
+  if param.max then out[#out + 1] = ("at most %s"):format(param.max) end
+  return table.concat(out, "; ")
+end
+
+--- The parameters as `flowrun FILE --help` lists them, a line each.
+---@param declared flowrun.Param[]
+---@return string
+function params.help(declared)
+  if #declared == 0 then return "  (none)" end
+  local heads, width = {}, 0
+  for i, param in ipairs(declared) do
+    heads[i] = ("  --%s %s"):format(param.name, placeholder[param.type]):gsub("%s+$", "")
+    width = math.max(width, #heads[i])
+  end
+  local lines = {}
+  for i, param in ipairs(declared) do
+    local says = param.description and param.description .. " " or ""
+    lines[i] = heads[i] .. (" "):rep(width - #heads[i]) .. "  " .. says
+      .. ("(%s)"):format(conditions(param)):gsub("^%(%)$", "")
+  end
+  return table.concat(lines, "\n")
+end
+
 --- As params.read, for values given in Lua: `flow:run{region = "south"}`.
 ---@param declared flowrun.Param[]
 ---@param given? table<string, any>

@@ -2,11 +2,6 @@ local t = require "flowrun.test"
 local bundle = require "flowrun.bundle"
 local describe, it, expect = t.describe, t.it, t.expect
 
-if not pcall(require, "flowrun") then
-  package.loaded.flowrun = {task = require("flowrun.task").define, config = bundle.config,
-    flow = require("flowrun.flow").define, spawn = function() end}
-end
-
 local function write(path, text)
   local f = assert(io.open(path, "w"))
   f:write(text)
@@ -148,6 +143,14 @@ local f = fr.flow("f", function() end)
 if started then f:run{} end]], "session")
     local code = script.sources:gsub("if started then f:run{} end", "f:run{}                    ")
     expect(bundle.open(code, {worker = true}):find("f").name).to_equal("f")
+  end)
+
+  it("is partly loaded when a run is started from its top level", function()
+    local dir = folder{["main.lua"] = head .. [[
+local f = fr.flow("f", function() end)
+local g = f:run{}
+error("not reached")]]}
+    expect(bundle.load(dir .. "/main.lua", {partial = true}):find("f").name).to_equal("f")
   end)
 
   it("refuses damaged bytes", function()

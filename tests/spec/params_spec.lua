@@ -67,6 +67,19 @@ describe("parameters", function()
     end)
   end
 
+  it("are listed for people", function()
+    expect(params.help(declared)).to_equal([[
+  --areas A,B,C  (default ["a"])
+  --day TEXT     ISO date (required)
+  --dry          (default false)
+  --mode TEXT    (default fast; one of fast, full)
+  --region TEXT  (default north)
+  --share X      (default 0.5)
+  --top N        circuits (default 50; at least 1; at most 99)
+  --wait 1h30m   (default 5m)]])
+    expect(params.help(params.declare("f", {}))).to_equal("  (none)")
+  end)
+
   it("are checked where they are declared", function()
     local cases = {
       {{x = {type = "int", default = 1}}, "unknown type 'int'; did you mean 'integer'?"},
