@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 enum {
-    RETRY_MS = 500,                            // disk full, or locked by a foreign program
+    RETRY_MS = 10, RETRY_MAX_MS = 1000,        // disk full, or locked by a foreign program
+    SLOW_MS = 2000,                            // a wait for the store's lock that is told
     SHARE_NS = 5 * 1000 * 1000,                // of a commit, others waiting
     SHARE_ROWS = 128,                          // how often that is checked
     CLOSE_WAL_PAGES = 256,                     // 1 MiB: makes the next start slower
@@ -213,7 +214,8 @@ static bool pause_a_little(fr_store *s)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += RETRY_MS * 1000000L;
+    s->retry_ms = FR_MIN(FR_MAX(2 * s->retry_ms, RETRY_MS), RETRY_MAX_MS);
+    until.tv_nsec += s->retry_ms * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     (void)pthread_mutex_lock(&s->mutex);
@@ -294,6 +296,7 @@ static void commit_some(fr_store *s, fr_store_job *job)
         recover(s, rc, &err);
         return;
     }
+    s->retry_ms = 0;
     if (s->full) {
         s->full = false;
         trouble(s, FR_OK, &err);
@@ -496,7 +499,7 @@ static int start(fr_store *s, fr_err *err)
 {
     int rc = open_home(s, err);
     if (rc == FR_OK) {
-        rc = fr_store_lock_open(s->home, slow_lock, s, &s->locks, err);
+        rc = fr_store_lock_open(s->home, slow_lock, SLOW_MS, s, &s->locks, err);
     }
     if (rc != FR_OK) {
         return rc;
@@ -660,7 +663,7 @@ static void drop_run(fr_store_run *r)
 }
 
 // What a run holds besides rows: its lock, its socket, its log.
-static int hold(fr_store *s, fr_store_run *r, fr_err *err)
+static int hold(fr_store *s, fr_store_run *r, bool fresh, fr_err *err)
 {
     int rc = fr_run_lock_take(s, r->id, &r->lock_fd, err);
     if (rc == FR_OK) {
@@ -668,7 +671,7 @@ static int hold(fr_store *s, fr_store_run *r, fr_err *err)
     }
     if (rc == FR_OK) {
         r->logging = true;
-        rc = fr_log_open(&r->log, s, r->id, err);
+        rc = fr_log_open(&r->log, s, r->id, fresh, err);
     }
     return rc;
 }
@@ -684,7 +687,7 @@ static int do_begin(fr_store *s, fr_store_job *job, fr_err *err)
 {
     run_call *c = job->ctx;
     int rc = fr_write_run_begin(s, c->info, c->run, err);
-    return rc == FR_OK ? hold(s, c->run, err) : rc;
+    return rc == FR_OK ? hold(s, c->run, true, err) : rc;
 }
 
 int fr_store_run_begin(fr_store *s, const fr_run_info *info, fr_store_run **out, fr_err *err)
@@ -719,7 +722,7 @@ int fr_store_run_resume(fr_store *s, uint64_t id, fr_store_run **out, fr_err *er
         return fr_fail(err, FR_ESTATE, "the store is open for looking only");
     }
     run_call c = {.run = new_run(s, id), .id = id};
-    int rc = hold(s, c.run, err);
+    int rc = hold(s, c.run, false, err);
     if (rc == FR_OK) {
         rc = fr_run_reaper_wait(s, id, err);
     }

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLOW_S = 2, REAPER_POLL_MS = 20, REAPER_S = 60 };
+enum { REAPER_POLL_MS = 20, REAPER_S = 60 };
 
 typedef struct lock_file {
     int fd;
@@ -30,6 +30,7 @@ struct fr_store_lock {
     lock_file turn, store, readers_turn, readers;
     char pid[16];                              // of this process, as written into store.lock
     fr_lock_slow_fn slow;
+    int slow_ms;
     void *ctx;
     // The watcher names the holder when a wait is long; started at the first wait.
     pthread_t watcher;
@@ -45,12 +46,13 @@ static int open_lock(lock_file *f, const char *home, const char *name, fr_err *e
     return fr_sys_open(f->path, O_RDWR | O_CREAT, 0600, &f->fd, err);
 }
 
-int fr_store_lock_open(const char *home, fr_lock_slow_fn slow, void *ctx, fr_store_lock **out,
-                       fr_err *err)
+int fr_store_lock_open(const char *home, fr_lock_slow_fn slow, int slow_ms, void *ctx,
+                       fr_store_lock **out, fr_err *err)
 {
     fr_store_lock *l = fr_zalloc(sizeof *l);
     l->turn.fd = l->store.fd = l->readers_turn.fd = l->readers.fd = -1;
     l->slow = slow;
+    l->slow_ms = slow_ms;
     l->ctx = ctx;
     (void)snprintf(l->pid, sizeof l->pid, "%-14d\n", (int)getpid());
     (void)pthread_mutex_init(&l->mutex, NULL);
@@ -146,7 +148,10 @@ static void *watch(void *arg)
         int64_t since = l->waiting_since;
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += SLOW_S;
+        until.tv_sec += l->slow_ms / 1000;
+        until.tv_nsec += l->slow_ms % 1000 * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
         int e = 0;
         while (!l->stop && l->waiting_since == since && e == 0) {
             e = pthread_cond_timedwait(&l->changed, &l->mutex, &until);

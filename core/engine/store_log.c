@@ -88,24 +88,27 @@ static int trim(int fd, const char *path, uint64_t *size, fr_err *err)
     return fr_sys_truncate(fd, (int64_t)end, path, err);
 }
 
-int fr_log_open(fr_log *l, const fr_store *s, uint64_t run, fr_err *err)
+int fr_log_open(fr_log *l, const fr_store *s, uint64_t run, bool fresh, fr_err *err)
 {
     *l = (fr_log){.fd = -1};
     (void)pthread_mutex_init(&l->mutex, NULL);
     fr_buf_init(&l->lines, FR_STORE_LOG_BUFFER);
     fr_buf_init(&l->writing, FR_STORE_LOG_BUFFER);
     size_t n;
+    int rc = FR_OK;
+    char path[FR_STORE_PATH];
     uint64_t *starts = segments(s, run, &n);
-    if (n > 0) {
-        l->segment = starts[n - 1];
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        l->segment = starts[i];
+        segment_path(s, run, starts[i], path);
+        rc = fresh ? fr_sys_unlink(path, err) : FR_OK;
     }
     fr_free(starts);
-    if (n == 0) {
-        return FR_OK;
+    if (n == 0 || fresh || rc != FR_OK) {
+        l->segment = 0;
+        return rc;
     }
-    char path[FR_STORE_PATH];
-    segment_path(s, run, l->segment, path);
-    int rc = fr_sys_open(path, O_RDWR, 0600, &l->fd, err);
+    rc = fr_sys_open(path, O_RDWR, 0600, &l->fd, err);
     struct stat st;
     if (rc == FR_OK && fstat(l->fd, &st) != 0) {
         rc = fr_fail_errno(err, FR_EIO, "looking at %s", path);

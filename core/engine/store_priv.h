@@ -90,8 +90,9 @@ uint8_t fr_files_how(const fr_value *v);
 
 typedef void (*fr_lock_slow_fn)(void *ctx, int pid, const char *what);
 typedef struct fr_store_lock fr_store_lock;
-int fr_store_lock_open(const char *home, fr_lock_slow_fn slow, void *ctx, fr_store_lock **out,
-                       fr_err *err);
+// slow is called, on a thread of its own, once per wait that lasts longer than slow_ms.
+int fr_store_lock_open(const char *home, fr_lock_slow_fn slow, int slow_ms, void *ctx,
+                       fr_store_lock **out, fr_err *err);
 void fr_store_lock_close(fr_store_lock *l);
 int fr_store_lock_take(fr_store_lock *l, fr_err *err);
 bool fr_store_lock_wanted(fr_store_lock *l);   // somebody waits for it
@@ -124,7 +125,8 @@ typedef struct fr_log {
     int fd;                                    // T
 } fr_log;
 
-int fr_log_open(fr_log *l, const fr_store *s, uint64_t run, fr_err *err);
+// fresh: the run is new, and what lies there is of another database.
+int fr_log_open(fr_log *l, const fr_store *s, uint64_t run, bool fresh, fr_err *err);
 int fr_log_write(fr_log *l, const fr_store *s, uint64_t run, fr_err *err);   // T
 void fr_log_close(fr_log *l);
 
@@ -201,6 +203,7 @@ struct fr_store {
     char **name_known;                         // index -> text
     uint32_t name_ids_room;
     bool full;                                 // reported
+    int retry_ms;
 };
 
 FR_NODISCARD int fr_store_call(fr_store *s, fr_store_job *job, fr_err *err);

@@ -214,10 +214,12 @@ int fr_db_checkpoint(fr_db *db, bool truncate, fr_err *err)
         return rc;
     }
     int pages = 0, done = 0;
+    (void)sqlite3_busy_timeout(db->handle, 0);  // a foreign reader must not stop everybody
     rc = sqlite3_wal_checkpoint_v2(db->handle, NULL,
                                    truncate ? SQLITE_CHECKPOINT_TRUNCATE
                                             : SQLITE_CHECKPOINT_PASSIVE,
                                    &pages, &done);
+    (void)sqlite3_busy_timeout(db->handle, BUSY_MS);
     if (rc == SQLITE_BUSY) {                   // a reader: another time
         return FR_OK;
     }
