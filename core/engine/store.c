@@ -345,13 +345,11 @@ static bool something_to_do(const fr_store *s)
     return s->work.size > 0 ? !held_back(s) : s->jobs != NULL;
 }
 
-static void fail_jobs(fr_store *s)
+static void fail_job(fr_store *s, fr_store_job *job)
 {
-    while (s->jobs != NULL) {
-        s->jobs->rc = atomic_load(&s->fatal);
-        s->jobs->err = s->fatal_err;
-        finish_job(s, s->jobs);
-    }
+    job->rc = atomic_load(&s->fatal);
+    job->err = s->fatal_err;
+    finish_job(s, job);
 }
 
 static void *store_thread(void *arg)
@@ -378,7 +376,9 @@ static void *store_thread(void *arg)
             return NULL;
         }
         if (dead) {
-            fail_jobs(s);
+            if (job != NULL) {
+                fail_job(s, job);
+            }
         } else if (s->work.size > 0 ? !held_back(s) : job != NULL && job->transact) {
             commit_some(s, job);
         } else if (s->work.size == 0 && job != NULL) {
