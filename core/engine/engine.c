@@ -56,7 +56,9 @@ static void io_append(void *ctx, const fr_record *record)
 static void io_start(void *ctx, fr_attempt *a)
 {
     fr_run *r = ctx;
-    fr_exec_thread.start(r->engine->exec, a);
+    if (!r->spec.plan) {
+        fr_exec_thread.start(r->engine->exec, a);
+    }
 }
 
 static void io_cancel(void *ctx, fr_attempt *a, int code)
@@ -76,7 +78,7 @@ static void on_timer(uv_timer_t *t)
 static void io_timer(void *ctx, int64_t due)
 {
     fr_run *r = ctx;
-    if (due == INT64_MAX) {
+    if (due == INT64_MAX || r->spec.plan) {
         (void)uv_timer_stop(&r->timer);
         return;
     }
@@ -187,15 +189,25 @@ static void close_handles(fr_run *r)
     }
 }
 
+// Of a failed run whose flow has retries left: how long to wait; -1: it is over.
+static int64_t flow_retry(const fr_run *r, const fr_outcome *o)
+{
+    uint32_t made = 1 + fr_sched_reruns(r->sched);
+    bool again = o->state == FR_FAILED && o->reason != FR_BECAUSE_DIVERGED && r->store != NULL &&
+                 r->spec.retry.retries > 0 && fr_retry_allowed(&r->spec.retry, made);
+    return again ? fr_retry_delay(&r->spec.retry, made, r->spec.info.seed, r->spec.info.bundle) : -1;
+}
+
 static void end_run(fr_run *r)
 {
     fr_outcome o;
     fr_sched_outcome(r->sched, &o);
+    int64_t retry_ns = flow_retry(r, &o);
     if (r->store != NULL) {
         fr_run_info info = r->spec.info;
-        info.state = o.state;
-        info.reason = o.reason;
-        info.ended = fr_clock_wall_ns();
+        info.state = retry_ns >= 0 ? FR_SCHEDULED : o.state;
+        info.reason = retry_ns >= 0 ? FR_BECAUSE_RETRY : o.reason;
+        info.ended = retry_ns >= 0 ? 0 : fr_clock_wall_ns();
         info.result = o.result;
         info.error = o.error;
         fr_store_run_update(r->store, &info);
@@ -207,7 +219,7 @@ static void end_run(fr_run *r)
     close_handles(r);
     fr_mailbox_expect(r->engine->wake, -1);
     r->ended = true;
-    r->spec.host.ended(r->spec.host.ctx, &o);
+    r->spec.host.ended(r->spec.host.ctx, &o, retry_ns);
 }
 
 static void tell_durable(fr_run *r)
@@ -244,7 +256,10 @@ static void pump(fr_run *r)
         fr_store_flush(r->engine->store);
     }
     r->pumping = false;
-    if (fr_sched_ended(r->sched) && !fr_sched_busy(r->sched)) {
+    bool idle = !fr_sched_busy(r->sched);
+    if (idle && r->spec.plan) {
+        end_run(r);
+    } else if (idle && fr_sched_ended(r->sched)) {
         fr_sched_close_log(r->sched);
         end_run(r);
     } else if (!full && fr_sched_busy(r->sched)) {
@@ -286,7 +301,7 @@ static int load_record(void *ctx, const fr_record *record, fr_err *err)
 static int open_store_run(fr_run *r, fr_err *err)
 {
     fr_store *store = r->engine->store;
-    if (store == NULL) {
+    if (store == NULL || r->spec.plan) {
         return FR_OK;
     }
     if (r->spec.resume == 0) {
@@ -349,7 +364,7 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
     r->code = (fr_code){.bundle = spec->info.bundle, .name = r->flow, .sources = spec->sources,
                         .size = spec->sources_size, .seed = spec->info.seed, .log = r->store,
                         .run = r->store != NULL ? fr_store_run_id(r->store) : 0,
-                        .params = r->params, .flow_attempt = FR_MAX(spec->info.attempt, 1)};
+                        .params = r->params, .flow_attempt = 1};
     r->spec.info.id = r->code.run;
     make_sched(r);
     if (spec->resume != 0 && e->store != NULL) {
@@ -357,6 +372,7 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
         if (rc == FR_OK && spec->rerun) {
             fr_sched_drop_unhandled(r->sched);
         }
+        r->code.flow_attempt = 1 + fr_sched_reruns(r->sched);
     }
     open_handles(r);
     r->next = e->runs;

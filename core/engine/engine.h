@@ -36,7 +36,9 @@ typedef struct fr_flow_host {         // flow bodies, on the engine's thread
     fr_ran (*resume)(void *ctx, uint32_t branch);
     void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
     // Everything ended and is durable. The outcome's pointers live as long as the run.
-    void (*ended)(void *ctx, const fr_outcome *outcome);
+    // retry_ns: -1, or how long to wait before the run goes on by itself (flow retries): make
+    // a new run with resume and rerun then; its row says SCHEDULED (retry) meanwhile.
+    void (*ended)(void *ctx, const fr_outcome *outcome, int64_t retry_ns);
 } fr_flow_host;
 
 typedef struct fr_run_spec {
@@ -47,6 +49,10 @@ typedef struct fr_run_spec {
     int64_t timeout_ns;               // of the flow; 0 = none
     uint64_t resume;                  // run to go on with; 0 = a new one
     bool rerun;                       // with resume: continue a finished run (rerun --failed)
+    fr_retry_plan retry;              // of the flow: a failed run goes on as a rerun
+    // Looks only: nothing is executed or recorded. The flow runs as far as records of `resume`
+    // (0 = none) carry it; then it ends as "planned" (fr_flow_host.ended is called).
+    bool plan;
     fr_flow_host host;
 } fr_run_spec;
 

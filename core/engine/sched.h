@@ -87,6 +87,8 @@ void fr_sched_now(fr_sched *s, int64_t mono_ns, int64_t wall_ns);
 
 // --- before the first run: the recorded past, in log order ---
 FR_NODISCARD int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err);
+// How often the run was continued by fr_sched_drop_unhandled before.
+uint32_t fr_sched_reruns(const fr_sched *s);
 // Drops the failures that nobody handled, so that they and what depends on them run again.
 void fr_sched_drop_unhandled(fr_sched *s);
 
@@ -155,7 +157,8 @@ typedef struct fr_task_stats {        // of all calls of one task (or map, subfl
 bool fr_sched_task_stats(const fr_sched *s, uint32_t i, fr_task_stats *out);
 
 typedef struct fr_node_info {         // of one call, for displays; pointers are borrowed
-    uint32_t row, attempt, items, items_done, items_failed, branch;
+    uint32_t row, attempt, retries, items, items_done, items_failed, branch;
+    uint32_t flow;                    // node of the enclosing subflow, FR_NO_NODE = none
     fr_call_kind kind;
     const char *name, *label, *where;
     fr_state state;
@@ -165,6 +168,8 @@ typedef struct fr_node_info {         // of one call, for displays; pointers are
     bool handled, recorded;           // recorded: it came from an earlier process
 } fr_node_info;
 void fr_sched_info(const fr_sched *s, uint32_t node, fr_node_info *out);
+// The i-th call that `node` waits for (arguments, after, the list); false when there are fewer.
+bool fr_sched_dep(const fr_sched *s, uint32_t node, uint32_t i, uint32_t *dep);
 uint32_t fr_sched_count(const fr_sched *s);               // nodes are 0 .. count - 1
 // Nodes that are running now, oldest first; returns how many there are.
 uint32_t fr_sched_running(const fr_sched *s, uint32_t *nodes, uint32_t max);

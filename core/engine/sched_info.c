@@ -12,16 +12,19 @@ static bool run_failed(const fr_sched *s, uint32_t *which)
     return false;
 }
 
+// A task's timeout makes the flow fail like any error; the flow's own timeout is a cancel.
 static fr_reason because(const fr_value *error)
 {
-    switch (sched_error_code(error)) {
-    case FR_EQUALITY:
-        return FR_BECAUSE_QUALITY;
-    case FR_ETIMEOUT:
-        return FR_BECAUSE_ERROR;               // a task timed out; the flow's own is a cancel
-    default:
-        return FR_BECAUSE_ERROR;
+    return sched_error_code(error) == FR_EQUALITY ? FR_BECAUSE_QUALITY : FR_BECAUSE_ERROR;
+}
+
+// What failed first: the end of a chain of upstream failures.
+static uint32_t root_cause(const fr_sched *s, uint32_t id)
+{
+    while (id != FR_NO_NODE && node_at(s, id)->cause != FR_NO_NODE) {
+        id = node_at(s, id)->cause;
     }
+    return id;
 }
 
 void fr_sched_outcome(fr_sched *s, fr_outcome *out)
@@ -47,9 +50,13 @@ void fr_sched_outcome(fr_sched *s, fr_outcome *out)
         out->reason = FR_BECAUSE_CANCELLED;
     } else if (s->root_error != NULL) {
         out->state = FR_FAILED;
-        out->reason = because(s->root_error);
-        out->failed_node = s->root_cause;
+        out->failed_node = root_cause(s, s->root_cause);
+        if (out->failed_node != FR_NO_NODE) {
+            out->error = node_at(s, out->failed_node)->error;
+        }
+        out->reason = because(out->error);
     } else if (run_failed(s, &out->failed_node)) {
+        out->failed_node = root_cause(s, out->failed_node);
         out->state = FR_FAILED;
         out->error = node_at(s, out->failed_node)->error;
         out->reason = because(out->error);
@@ -100,11 +107,25 @@ void fr_sched_info(const fr_sched *s, uint32_t id, fr_node_info *out)
                           .started = n->started, .ended = n->ended, .due = n->due,
                           .args = n->argv, .error = n->error, .handled = n->handled,
                           .recorded = n->recorded};
+    out->retries = n->opts != NULL ? n->opts->retry.retries : 0;
+    out->flow = s->branches[n->branch].flow_node;
     if (n->map != NULL) {
         out->items = n->map->n;
         out->items_done = n->map->done;
         out->items_failed = n->map->failed;
     }
+}
+
+bool fr_sched_dep(const fr_sched *s, uint32_t id, uint32_t i, uint32_t *dep)
+{
+    const node *n = node_at(s, id);
+    uint32_t all = n->n_deps + n->n_after;
+    if (i < all) {
+        *dep = n->deps[i].node;
+        return true;
+    }
+    *dep = n->list_dep.node;
+    return i == all && *dep != FR_NO_NODE;
 }
 
 void sched_count_end(fr_sched *s, const node *n)

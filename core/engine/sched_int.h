@@ -160,7 +160,7 @@ struct fr_sched {
     uint64_t past_cancel;             // seq of a recorded cancel, 0 = none
     int past_cancel_code;
     fr_hash *unhandled;
-    uint32_t n_unhandled;
+    uint32_t n_unhandled, reruns;
     // how it ends
     int cancel_code;
     bool cancel_seen, begun, log_closed;

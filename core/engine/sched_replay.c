@@ -83,6 +83,12 @@ static void drop_unhandled(fr_sched *s)
     }
     s->n_unhandled = 0;
     s->past_cancel = 0;
+    s->reruns++;
+}
+
+uint32_t fr_sched_reruns(const fr_sched *s)
+{
+    return s->reruns;
 }
 
 static void load_request(fr_sched *s, const fr_record *r)

@@ -177,11 +177,12 @@ static void host_moment_note(void *ctx, fr_moment what, uint32_t node)
     h->moments[h->moment_tail++ % HOST_MOMENTS] = (host_moment){what, node};
 }
 
-static void host_ended(void *ctx, const fr_outcome *outcome)
+static void host_ended(void *ctx, const fr_outcome *outcome, int64_t retry_ns)
 {
     fr_host *h = ctx;
     h->ended = true;
     h->outcome = *outcome;
+    h->retry_ns = retry_ns;
 }
 
 fr_flow_host flow_host_ops(fr_host *h)

@@ -39,6 +39,7 @@ typedef struct fr_host {
     uint32_t calls;                   // since it last gave way
     bool gave_way, ended, dead;
     fr_outcome outcome;
+    int64_t retry_ns;                 // -1: the run is over
     host_moment moments[HOST_MOMENTS];   // not yet shown; the oldest are dropped
     uint32_t moment_head, moment_tail;
     uint64_t moments_lost;

@@ -168,7 +168,7 @@ static int engine_tick(lua_State *L)
         (void)uv_timer_stop(&e->tick);
     } else {
         (void)uv_timer_start(&e->tick, on_tick, ms, ms);
-        uv_unref((uv_handle_t *)&e->tick);
+        // It keeps the loop alive: a pause between attempts has nothing else.
     }
     return 0;
 }
@@ -283,6 +283,14 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     spec->timeout_ns = (int64_t)(luaL_optnumber(L, -1, 0) * 1e9);
     spec->strict = bool_field(L, 2, "strict");
     spec->rerun = bool_field(L, 2, "rerun");
+    spec->plan = bool_field(L, 2, "plan");
+    lua_getfield(L, 2, "retry");
+    flow_opts *o = luaL_testudata(L, -1, FLOW_OPTS);
+    if (o != NULL) {
+        spec->retry = o->o.retry;
+    }
+    lua_getfield(L, 2, "started");
+    spec->info.started = (int64_t)luaL_optinteger(L, -1, spec->info.started);
     spec->host.moment = bool_field(L, 2, "moments") ? spec->host.moment : NULL;
 }
 
@@ -347,6 +355,12 @@ static int run_id(lua_State *L)
     return 1;
 }
 
+static int run_seed(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)check_run(L)->host->info.seed);
+    return 1;
+}
+
 static int run_ended(lua_State *L)
 {
     lua_pushboolean(L, check_run(L)->host->ended);
@@ -385,6 +399,10 @@ static int run_outcome(lua_State *L)
     flow_push_value(L, o->result);
     lua_setfield(L, -2, "result");
     set_error(L, o->error);
+    if (r->host->retry_ns >= 0) {
+        lua_pushnumber(L, (double)r->host->retry_ns / 1e9);
+        lua_setfield(L, -2, "retry_in");
+    }
     if (o->failed_node != FR_NO_NODE) {
         lua_pushinteger(L, o->failed_node);
         lua_setfield(L, -2, "failed");
@@ -476,6 +494,17 @@ static int run_info(lua_State *L)
     set_text(L, "reason", fr_reason_name(i.reason));
     set_int(L, "row", i.row);
     set_int(L, "attempt", i.attempt);
+    set_int(L, "retries", i.retries);
+    if (i.flow != FR_NO_NODE) {
+        set_int(L, "flow", i.flow);
+    }
+    lua_newtable(L);
+    uint32_t dep;
+    for (uint32_t k = 0; fr_sched_dep(r->host->sched, (uint32_t)node, k, &dep); k++) {
+        lua_pushinteger(L, dep);
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    lua_setfield(L, -2, "deps");
     set_int(L, "items", i.items);
     set_int(L, "items_done", i.items_done);
     set_int(L, "items_failed", i.items_failed);
@@ -593,7 +622,7 @@ static const luaL_Reg engine_methods[] = {
 };
 
 static const luaL_Reg run_methods[] = {
-    {"start", run_start},     {"id", run_id},         {"ended", run_ended},
+    {"start", run_start},     {"id", run_id},         {"seed", run_seed},     {"ended", run_ended},
     {"cancel", run_cancel},   {"outcome", run_outcome}, {"stats", run_stats},
     {"info", run_info},       {"count", run_count},   {"running", run_running},
     {"moments", run_moments}, {"tasks", run_tasks},   {"close", run_close},

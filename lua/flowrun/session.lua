@@ -62,12 +62,24 @@ end
 function session.start(script, f, p, o)
   o = o or {}
   local run = session.engine():run({
-    flow = f.name, file = script.path, bundle = script.hash, sources = script.sources, params = p, seed = o.seed or session.new_seed(),
+    flow = f.name, file = path, bundle = script.hash, sources = script.sources, params = p, seed = o.seed or session.new_seed(),
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
-    strict = f.options.durable == "strict", timeout = f.options.timeout,
+    strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
+    started = o.started, plan = o.plan,
   }, f.fn)
   run:start()
   return run
+end
+
+--- The next attempt of a run whose flow failed and has retries left (outcome.retry_in): its
+--- successes stay, what failed runs again, in a fresh environment.
+---@return userdata run
+function session.retry(script, f, p, run, o)
+  local fresh = bundle.open(script.sources)
+  local mine = fresh:find(f.name)
+  local again = {seed = o and o.seed, resume = run:id(), rerun = true, moments = o and o.moments}
+  run:close()
+  return session.start(fresh, mine, p, again), fresh, mine
 end
 
 --- A seed for a new run, from the system.
@@ -78,6 +90,16 @@ function session.new_seed()
   if f then f:close() end
   local n = bytes and #bytes == 8 and ("<I8"):unpack(bytes) or os.time()
   return n & 0x1fffffffffffff
+end
+
+--- Turns the loop for that long, or until the user interrupts.
+---@param seconds number
+function session.pause(seconds)
+  local body = require "flowrun.core.body"
+  local until_time = body.now() + seconds
+  engine:tick(math.max(1, math.min(100, math.floor(seconds * 1000))))
+  while body.now() < until_time and engine:interrupts() == 0 do engine:turn() end
+  engine:tick(0)
 end
 
 ---@class flowrun.RunHandle
@@ -102,6 +124,11 @@ end
 function RunHandle:try()
   while not self.run:ended() do engine:turn() end
   local o = self.run:outcome()
+  if o.retry_in then
+    session.pause(o.retry_in)
+    self.run, self.script, self.f = session.retry(self.script, self.f, self.params, self.run)
+    return self:try()
+  end
   if o.state == "SUCCESS" then return true, o.result end
   return nil, o.error or error_class.new("cancelled", "the run was cancelled")
 end
@@ -138,7 +165,8 @@ function session.run(f, p)
       :format(f.name, script.path))
   end
   local run = session.start(script, mine, checked)
-  return setmetatable({run = run, id = run:id(), flow = f.name}, RunHandle)
+  return setmetatable({run = run, id = run:id(), flow = f.name, script = script, f = mine,
+    params = checked}, RunHandle)
 end
 
 return session

@@ -34,9 +34,9 @@ function again.continue(run, o, home, sources, rerun)
   local p = run.params and run.params:unpack() or {}
   session.engine{home = home, workers = o.workers, relaxed = o.relaxed}
   local r = session.start(script, f, p, {seed = run.seed, resume = run.id, rerun = rerun,
-    attempt = run.attempt + 1, moments = true})
+    attempt = run.attempt + 1, moments = true, started = run.started})
   o.resumed = true
-  return drive.run(r, run.flow, o)
+  return drive.run(r, {script = script, flow = f, params = p}, o)
 end
 
 --- Parses the words of a command with one RUN and calls fn(run, sources, o, home).

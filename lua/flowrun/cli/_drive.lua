@@ -118,10 +118,11 @@ end
 
 --- Runs `run` to its end. Returns the exit code.
 ---@param run userdata flowrun.Run, started
----@param name string of the flow
+---@param what {script: flowrun.Script, flow: flowrun.Flow, params: table}
 ---@param o table options: plain, quiet, json, home
 ---@return integer
-function drive.run(run, name, o)
+function drive.run(run, what, o)
+  local name = what.flow.name
   local engine = session.engine()
   local colours = text.colours("stderr")
   local kind = kind_of(o)
@@ -163,6 +164,20 @@ function drive.run(run, name, o)
   local outcome = run:outcome()
   if kind ~= "quiet" then print_lines() end
   show:finish()
+  if outcome.retry_in and asked == 0 then
+    if kind ~= "quiet" then
+      io.stderr:write((" %s flow attempt failed: %s; the next one in %s\n"):format(
+        paint("yellow", "↻"), outcome.error and outcome.error.message or "?",
+        text.duration(math.floor(outcome.retry_in * 1e9))))
+    end
+    session.pause(outcome.retry_in)
+    if engine:interrupts() == 0 then
+      engine:signals(false)
+      local next_run, script, f = session.retry(what.script, what.flow, what.params, run,
+        {seed = run:seed(), moments = true})
+      return drive.run(next_run, {script = script, flow = f, params = what.params}, o)
+    end
+  end
   if kind ~= "quiet" or outcome.state ~= "SUCCESS" then
     summary.print(name, run, outcome, math.floor((body.now() - started) * 1e9),
       {colours = colours, home = home})

@@ -82,7 +82,7 @@ local function print_failure(out, outcome, run, run_id, home, paint)
   if n then
     out(("\n%s task %s failed%s"):format(paint("red", ("error[%s]:"):format(err.code)),
       paint("bold", text.short(n.name)),
-      n.attempt > 1 and (" (attempt %d of %d)"):format(n.attempt, n.attempt) or ""))
+      n.retries > 0 and (" (attempt %d of %d)"):format(n.attempt, n.retries + 1) or ""))
   else
     out(("\n%s the flow body failed"):format(paint("red", ("error[%s]:"):format(err.code))))
   end
@@ -127,7 +127,7 @@ function summary.print(flow, run, outcome, spent, o)
     counts(s) ~= "" and ": " .. counts(s) or ""))
   local went = time_went(run:tasks(), 5)
   if went ~= "" then out(paint("dim", "  time  " .. went)) end
-  if outcome.state ~= "SUCCESS" then print_failure(out, outcome, run, id, o.home, paint) end
+  if outcome.state == "FAILED" then print_failure(out, outcome, run, id, o.home, paint) end
   if outcome.state == "STOPPED" and id > 0 then
     out(("next: flowrun %srerun %d --failed"):format(o.home and ("--home %s "):format(o.home) or "", id))
   end

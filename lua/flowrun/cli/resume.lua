@@ -9,6 +9,9 @@ return {
     .. "A finished run is continued by `flowrun rerun RUN --failed`.",
   run = function(args)
     return again.command(args, nil, function(run, sources, o, home)
+      if run.state == "SCHEDULED" then       -- it died between two attempts of the flow
+        return again.continue(run, o, home, sources, true)
+      end
       if run.state ~= "RUNNING" then
         return cli.usage(("run %d has ended (%s); only a run whose process died is resumed%s"):format(
           run.id, run.state, run.state == "SUCCESS" and "" or

@@ -81,7 +81,7 @@ local function start(o, file, given)
   local p = params.read(f.name, f.params, o.params and read_params(o.params), texts)
   session.engine{home = o.home, workers = o.workers, relaxed = o.relaxed}
   local run = session.start(script, f, p, {seed = o.run_seed, moments = true})
-  return drive.run(run, f.name, o)
+  return drive.run(run, {script = script, flow = f, params = p}, o)
 end
 
 local function run(args)

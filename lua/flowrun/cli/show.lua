@@ -68,7 +68,8 @@ local function show(store, run)
   print(("%s  run %d  %s"):format(paint("bold", run.flow), run.id, state_text(run)))
   print(("started  %s   took %s   attempt %d"):format(text.time(run.started), took(run), run.attempt))
   print(("script   %s   code %s"):format(run.file or "-", run.bundle and run.bundle:sub(1, 8) or "-"))
-  if run.params then print("params   " .. run.params:json()) end
+  local params = run.params and run.params:json() or "[]"
+  if params ~= "[]" then print("params   " .. params) end
   local rows, tasks = {}, tasks_of(store, run.id)
   for i, t in ipairs(tasks) do
     if i > MOST then break end
