@@ -158,7 +158,12 @@ static int missing_in_classes(lua_State *L)
         }
         const char *class = lua_tostring(L, -2);
         missing += missing_in_table(L, class);
-        lua_getfield(L, -1, "__index");
+        if (lua_getfield(L, -1, "__index") == LUA_TFUNCTION) {
+            if (lua_getupvalue(L, -1, 1) == NULL) {
+                lua_pushnil(L);              // its methods are the first upvalue, if any
+            }
+            lua_remove(L, -2);
+        }
         if (lua_istable(L, -1)) {
             missing += missing_in_table(L, class);
         }

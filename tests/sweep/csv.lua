@@ -1,0 +1,12 @@
+local frame = require "flowrun.frame"
+local testing = require "flowrun.core.testing"
+
+local dir = setmetatable({}, {__gc = function(self) testing.remove_tree(self.path) end})
+dir.path = testing.temp_dir()
+
+return function()
+  local df = frame.parse_csv("k,x,when\na,1.5,2024-01-31\nb,,2024-02-01\n")
+  assert(#df == 2 and df:to_csv():find("2024%-02%-01"))
+  df:write_csv(dir.path .. "/a.csv")
+  assert(#frame.read_csv(dir.path .. "/*.csv", {types = {k = "category"}}) == 2)
+end

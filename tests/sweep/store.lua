@@ -1,0 +1,15 @@
+local store = require "flowrun.store"
+local testing = require "flowrun.core.testing"
+
+local dir = setmetatable({}, {__gc = function(self) testing.remove_tree(self.path) end})
+dir.path = testing.temp_dir()
+
+return function()
+  local home <close> = store.open(dir.path)
+  assert(#home:runs() == 0 and home:run(1) == nil and home.core:alive(1) == nil)
+  for _ in home:tasks(1) do error("a task of a run that is not there") end
+  for _ in home:items(1, 1) do error("an item of a run that is not there") end
+  assert(#home:logs(1) == 0 and home.core:stats().runs == 0 and home.core:gc(3600).files == 0)
+  pcall(home.core.request, home.core, 1, "cancel")
+  pcall(home.core.bundle, home.core, ("0"):rep(32))
+end
