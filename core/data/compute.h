@@ -30,6 +30,9 @@ FR_NODISCARD int fr_compute_filter(const fr_frame *f, const fr_array *mask,
                                    fr_frame **out, fr_err *err);
 FR_NODISCARD int fr_compute_filter_array(const fr_array *a, const fr_array *mask,
                                          fr_array **out, fr_err *err);
+// A mask of the rows that are present in all columns; with `nan`, NaN counts as missing.
+FR_NODISCARD int fr_compute_present(const fr_array *const *cols, size_t n, int64_t rows, bool nan,
+                                    fr_array **mask, fr_err *err);
 // A block of uint32 indexes of the true rows.
 FR_NODISCARD int fr_compute_rows(const fr_array *mask, fr_block **out, int64_t *n,
                                  fr_err *err);

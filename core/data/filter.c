@@ -349,3 +349,59 @@ int fr_compute_rows(const fr_array *mask, fr_block **out, int64_t *n, fr_err *er
     fr_free(g.start);
     return rc;
 }
+
+static void drop_missing(uint8_t *mask, const fr_array *a, int64_t at, int64_t end,
+                         bool nan)
+{
+    for (int64_t i = at; i < end && a->nulls > 0; i += 64) {
+        uint64_t w = 0,
+                 there = fr_bits_word(a->validity->data, a->offset + i, a->offset + end);
+        size_t bytes = (size_t)(FR_MIN(end - i, 64) + 7) / 8;
+        memcpy(&w, mask + (i >> 3), bytes);
+        w &= there;
+        memcpy(mask + (i >> 3), &w, bytes);
+    }
+    bool floats = a->type.kind == FR_FLOAT64 || a->type.kind == FR_FLOAT32;
+    for (int64_t i = at; i < end && nan && floats; i++) {
+        double v = fr_array_number(a, i);
+        if (v != v) {
+            fr_bits_clear(mask, i);
+        }
+    }
+}
+
+typedef struct dropping {
+    const fr_array *const *cols;
+    size_t n;
+    fr_array *mask;
+    bool nan;
+} dropping;
+
+static void drop_chunk(void *ctx, size_t c)
+{
+    dropping *d = ctx;
+    int64_t at = (int64_t)c * FR_CHUNK_ROWS,
+            end = FR_MIN(at + FR_CHUNK_ROWS, d->mask->length);
+    uint8_t *mask = d->mask->values->data;
+    fr_bits_fill(mask, at, end - at, true);
+    for (size_t k = 0; k < d->n; k++) {
+        drop_missing(mask, d->cols[k], at, end, d->nan);
+    }
+}
+
+int fr_compute_present(const fr_array *const *cols, size_t n, int64_t rows, bool nan,
+                       fr_array **mask, fr_err *err)
+{
+    *mask = NULL;
+    dropping d = {.cols = cols, .n = n, .nan = nan};
+    int rc = fr_array_new(fr_type_of(FR_BOOL), rows, 0, &d.mask, err);
+    if (rc == FR_OK) {
+        rc = fr_compute_failed(err, fr_pool_run(fr_compute_chunks(rows), drop_chunk, &d));
+    }
+    if (rc != FR_OK) {
+        fr_array_unref(d.mask);
+        return rc;
+    }
+    *mask = d.mask;
+    return FR_OK;
+}

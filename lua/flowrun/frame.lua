@@ -6,11 +6,12 @@
 ---     print(df:sort{"kw"}:head(5))
 local core = require "flowrun.core.frame"
 local array = require "flowrun.core.array"
-local error_class = require "flowrun.core.error"
+local args = require "flowrun.frame_args"
 local frame_io = require "flowrun.frame_io"
+local frame_relate = require "flowrun.frame_relate"
 
 local frame = {}
-local methods, array_methods = core.methods, array.methods
+local methods = core.methods
 core.methods, array.methods = nil, nil
 
 ---@class flowrun.Frame
@@ -21,105 +22,8 @@ core.methods, array.methods = nil, nil
 --- The missing value in lists. Reading a missing value gives nil.
 frame.null = core.null
 
-local function invalid(format, ...) error_class.raise("invalid", format:format(...)) end
-
--- --- arguments ---
-
--- The name nearest to `name` among the keys of `known`, for messages.
-local function suggest(name, known)
-  local best, least = nil, #name // 3 + 2
-  for other in pairs(known) do
-    local row = {}
-    for j = 0, #other do row[j] = j end
-    for i = 1, #name do
-      local diagonal = row[0]
-      row[0] = i
-      for j = 1, #other do
-        local above = row[j]
-        local same = name:byte(i) == other:byte(j) and 0 or 1
-        row[j] = math.min(above + 1, row[j - 1] + 1, diagonal + same)
-        diagonal = above
-      end
-    end
-    if row[#other] < least or row[#other] == least and best and other < best then
-      best, least = other, row[#other]
-    end
-  end
-  return best
-end
-
--- Refuses options that `known` (name -> default or type, as documentation) does not have.
-local function check_options(what, options, known)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    invalid("%s: options are a table, got a %s", what, type(options))
-  end
-  local keys = {}
-  for key in pairs(options) do keys[#keys + 1] = tostring(key) end
-  table.sort(keys)
-  for _, key in ipairs(keys) do
-    if known[key] == nil then
-      local near = suggest(key, known)
-      local names = {}
-      for name in pairs(known) do names[#names + 1] = name end
-      table.sort(names)
-      invalid("%s: unknown option '%s'; %s", what, key, near and ("did you mean '%s'?"):format(near)
-        or "it knows " .. table.concat(names, ", "))
-    end
-  end
-  return options
-end
-
--- "a", or {"a", "b"}, as a list of names.
-local function names_of(what, v)
-  if type(v) == "string" then return {v} end
-  if type(v) ~= "table" then
-    invalid("%s: expected column names such as {\"kw\", \"zone\"}, got a %s", what, type(v))
-  end
-  for key, name in pairs(v) do
-    if math.type(key) ~= "integer" then
-      invalid("%s: expected a list of column names, found the key '%s'", what, tostring(key))
-    end
-    if type(name) ~= "string" then
-      invalid("%s: item %d is a %s, expected a column name", what, key, type(name))
-    end
-  end
-  return v
-end
-
--- {{"a", x}, {"b", y}} in order, or {a = x, b = y} in byte order of the names.
-local function pairs_of(what, v)
-  if type(v) ~= "table" then
-    invalid("%s: expected {{\"name\", value}, …} or {name = value}, got a %s", what, type(v))
-  end
-  local list, keyed = {}, {}
-  for key in pairs(v) do
-    if type(key) == "string" then
-      keyed[#keyed + 1] = key
-    elseif math.type(key) ~= "integer" then
-      invalid("%s: a column name is a string, got the key %s", what, tostring(key))
-    end
-  end
-  if #keyed > 0 then
-    if #v > 0 then invalid("%s: either {{name, value}, …} or {name = value}, not both", what) end
-    table.sort(keyed)
-    for i, key in ipairs(keyed) do list[i] = {key, v[key]} end
-    return list
-  end
-  for i, pair in ipairs(v) do
-    if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
-      invalid("%s: item %d should be {\"name\", value}", what, i)
-    end
-    list[i] = pair
-  end
-  return list
-end
-
-local function whole(what, v)
-  local n = math.tointeger(v)
-  if not n then invalid("%s: expected a whole number, got %s", what, tostring(v)) end
-  return n
-end
+local invalid, check_options = args.invalid, args.check_options
+local names_of, pairs_of, whole = args.names_of, args.pairs_of, args.whole
 
 -- --- making ---
 
@@ -154,14 +58,10 @@ function frame.is_array(v) return array.is(v) end
 ---@return string
 function frame.hash(v) return core.hash(v) end
 
-local lit_class = {__name = "flowrun.Lit"}
-
 --- A constant column in `with`: `df:with{{"source", frame.lit("scada")}}`.
 ---@param value any a string, number, boolean or frame.null
 ---@param type_name? string
-function frame.lit(value, type_name)
-  return setmetatable({value = value, type = type_name}, lit_class)
-end
+function frame.lit(value, type_name) return args.lit(value, type_name) end
 
 --- Frames with the same columns, end to end; columns of later ones are matched by name.
 ---@param parts flowrun.Frame[]
@@ -322,6 +222,11 @@ function methods:types()
   for _, name in ipairs(self.columns) do out[name] = self:col(name):type() end
   return out
 end
+
+-- --- rows in relation to each other: documented in flowrun.frame_relate ---
+
+for name, verb in pairs(frame_relate.methods) do methods[name] = verb end
+frame.date_range, frame.threads = frame_relate.date_range, frame_relate.threads
 
 -- --- files: documented in flowrun.frame_io ---
 
