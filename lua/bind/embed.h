@@ -8,6 +8,8 @@ typedef struct fr_embedded {
     const char *name;        // path in the source tree: "lua/flowrun/cli/init.lua"
     const char *bytes;       // followed by a NUL that does not count
     size_t size;
+    const char *code;        // the same compiled, with line numbers; NULL when it is no Lua
+    size_t code_size;
 } fr_embedded;
 
 const fr_embedded *fr_embed_find(const char *name);    // NULL when absent

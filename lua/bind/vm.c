@@ -41,7 +41,11 @@ static int load_text(lua_State *L, const fr_embedded *file)
     const char *dev = fr_vm_dev(L);
     int rc;
     if (dev == NULL) {
-        rc = luaL_loadbufferx(L, file->bytes, file->size, chunk, "t");
+        rc = luaL_loadbufferx(L, file->code, file->code_size, chunk, "b");
+        if (rc == LUA_ERRSYNTAX) {           // an interpreter with another bytecode
+            lua_pop(L, 1);
+            rc = luaL_loadbufferx(L, file->bytes, file->size, chunk, "t");
+        }
     } else {
         lua_getglobal(L, "io");
         lua_getfield(L, -1, "open");
