@@ -168,6 +168,32 @@ void bind_pressure(lua_State *L, size_t bytes)
     }
 }
 
+static int buffer_gc(lua_State *L)
+{
+    fr_buf_fini(lua_touserdata(L, 1));
+    return 0;
+}
+
+fr_buf *bind_buffer(lua_State *L, size_t max)
+{
+    static const char class[] = "flowrun.Buffer";
+    fr_buf *b = lua_newuserdatauv(L, sizeof *b, 0);
+    fr_buf_init(b, max);
+    if (luaL_getmetatable(L, class) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        bind_class(L, class, NULL, NULL, buffer_gc);
+        luaL_getmetatable(L, class);
+    }
+    lua_setmetatable(L, -2);
+    return b;
+}
+
+void bind_push_buffer(lua_State *L, fr_buf *b)
+{
+    lua_pushlstring(L, fr_buf_text(b), b->size);
+    fr_buf_fini(b);
+}
+
 // --- options ---
 
 const char *bind_nearest(const char *name, const char *const *known)

@@ -4,6 +4,7 @@
 // A module lua/bind/l_<name>.c exports luaopen_flowrun_core_<name>, found as
 // `require "flowrun.core.<name>"`; the build collects the list from the file names.
 
+#include "core/base/buf.h"
 #include "core/base/err.h"
 
 #include <bind_modules.h>   // generated: declares every luaopen_flowrun_core_<name>
@@ -42,6 +43,10 @@ void bind_class(lua_State *L, const char *class, const luaL_Reg *methods, const 
                 lua_CFunction gc);
 // Tells the collector about native memory; steps it per MiB.
 void bind_pressure(lua_State *L, size_t bytes);
+// Pushes a buffer that is freed by the collector at the latest, also when an error passes by.
+fr_buf *bind_buffer(lua_State *L, size_t max);
+// Pushes the buffer's text and gives its memory back at once.
+void bind_push_buffer(lua_State *L, fr_buf *b);
 // Refuses keys of the options table at `arg` that are not in `known` (NULL-terminated list),
 // with "did you mean". `what` names the function for the message.
 void bind_options(lua_State *L, int arg, const char *what, const char *const *known);

@@ -128,11 +128,9 @@ static int array_compare(lua_State *L)
 static int array_tostring(lua_State *L)
 {
     const fr_array *a = bind_array_check(L, 1);
-    fr_buf b;
-    fr_buf_init(&b, 1 << 20);
-    fr_show_array(a, 10, &b);
-    lua_pushlstring(L, fr_buf_text(&b), b.size); // only out of memory raises here
-    fr_buf_fini(&b);
+    fr_buf *b = bind_buffer(L, 1 << 20);
+    fr_show_array(a, 10, b);
+    bind_push_buffer(L, b);
     return 1;
 }
 

@@ -169,33 +169,6 @@ static void read_options(lua_State *L, int arg, const char *what, fr_csv_options
     }
 }
 
-static int buf_gc(lua_State *L)
-{
-    fr_buf_fini(lua_touserdata(L, 1));
-    return 0;
-}
-
-// A buffer that the collector frees when an error passes by.
-static fr_buf *push_buf(lua_State *L, size_t max)
-{
-    fr_buf *b = lua_newuserdatauv(L, sizeof *b, 0);
-    fr_buf_init(b, max);
-    if (luaL_newmetatable(L, "flowrun.csv.buf")) {
-        lua_pushcfunction(L, buf_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    return b;
-}
-
-// The text of the buffer, whose memory is given back at once.
-static void push_taken(lua_State *L, fr_buf *b)
-{
-    lua_pushlstring(L, fr_buf_text(b), b->size);
-    fr_buf_fini(b);
-    fr_buf_init(b, 0);
-}
-
 static int finish_read(lua_State *L, int rc, const fr_frame *f, fr_buf *notes, const fr_err *err)
 {
     if (rc != FR_OK) {
@@ -205,7 +178,7 @@ static int finish_read(lua_State *L, int rc, const fr_frame *f, fr_buf *notes, c
     if (notes->size == 0) {
         return 1;
     }
-    push_taken(L, notes);
+    bind_push_buffer(L, notes);
     return 2;
 }
 
@@ -218,7 +191,7 @@ static int csv_read(lua_State *L)
     const char *const *paths = bind_names(L, 1, &n, "files");
     fr_csv_options o;
     read_options(L, 2, what, &o);
-    fr_buf *notes = push_buf(L, NOTES_MAX);
+    fr_buf *notes = bind_buffer(L, NOTES_MAX);
     fr_frame **slot = bind_frame_box(L);
     fr_err err = FR_ERR_INIT;
     int rc = fr_csv_read(paths, n, &o, slot, notes, &err);
@@ -233,7 +206,7 @@ static int csv_parse(lua_State *L)
     const char *text = luaL_checklstring(L, 1, &n);
     fr_csv_options o;
     read_options(L, 2, luaL_checkstring(L, 3), &o);
-    fr_buf *notes = push_buf(L, NOTES_MAX);
+    fr_buf *notes = bind_buffer(L, NOTES_MAX);
     fr_frame **slot = bind_frame_box(L);
     fr_err err = FR_ERR_INIT;
     int rc = fr_csv_read_bytes("text", text, n, &o, slot, notes, &err);
@@ -274,13 +247,13 @@ static int csv_format(lua_State *L)
     const fr_frame *f = bind_frame_check(L, 1);
     fr_csv_write_options o;
     write_options(L, 2, "to_csv", &o);
-    fr_buf *b = push_buf(L, (size_t)1 << 31);
+    fr_buf *b = bind_buffer(L, (size_t)1 << 31);
     fr_err err = FR_ERR_INIT;
     int rc = fr_csv_write_buf(f, &o, b, &err);
     if (rc != FR_OK) {
         return bind_raise(L, rc, &err);
     }
-    push_taken(L, b);
+    bind_push_buffer(L, b);
     return 1;
 }
 

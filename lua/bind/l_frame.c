@@ -67,12 +67,10 @@ static int frame_show(lua_State *L)
 {
     const fr_frame *f = bind_frame_check(L, 1);
     lua_Integer rows = luaL_optinteger(L, 2, 10), width = luaL_optinteger(L, 3, 100);
-    fr_buf b;
-    fr_buf_init(&b, 1 << 24);
+    fr_buf *b = bind_buffer(L, 1 << 24);
     fr_show_frame(f, FR_MIN(FR_MAX(rows, 0), 10000),
-                  (size_t)FR_MIN(FR_MAX(width, 1), 100000), &b);
-    lua_pushlstring(L, fr_buf_text(&b), b.size); // only out of memory raises here
-    fr_buf_fini(&b);
+                  (size_t)FR_MIN(FR_MAX(width, 1), 100000), b);
+    bind_push_buffer(L, b);
     return 1;
 }
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,14 +36,13 @@ static int tty_size(lua_State *L)
 // real_path(path): absolute, links resolved; nil and why when there is no such file.
 static int tty_real_path(lua_State *L)
 {
-    char *p = realpath(luaL_checkstring(L, 1), NULL);
-    if (p == NULL) {
+    char p[PATH_MAX];
+    if (realpath(luaL_checkstring(L, 1), p) == NULL) {
         lua_pushnil(L);
         lua_pushstring(L, strerror(errno));
         return 2;
     }
     lua_pushstring(L, p);
-    free(p);
     return 1;
 }
 

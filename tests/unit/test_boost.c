@@ -30,7 +30,7 @@ static fr_array *codes(const int32_t *x, size_t n)
 static fr_frame *frame_of(const double *const *x, size_t features, size_t n)
 {
     static const char *const names[] = {"a", "b", "c", "d"};
-    fr_array *cols[4];
+    fr_array *cols[4] = {NULL};
     fr_frame *f = NULL;
     for (size_t i = 0; i < features; i++) {
         cols[i] = doubles(x[i], n);
