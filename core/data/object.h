@@ -18,6 +18,7 @@ enum {
     FR_KIND_MODEL = 3,
     FR_KIND_FILE = 4,
     FR_KIND_SECRET = 5,
+    FR_KIND_FORECASTER = 6,
 };
 
 typedef struct fr_object fr_object;

@@ -6,7 +6,7 @@
 // reference (an fr_object of kind MODEL). Results have the same bits at any thread count
 // and on any x86-64. Long fits poll fr_cancelled().
 
-#include "core/base/err.h"
+#include "core/base/buf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,6 +73,11 @@ typedef struct fr_arima {
 FR_NODISCARD int fr_arima_fit(const fr_arima_spec *spec, const fr_arima_data *data,
                               fr_arima **out, fr_err *err);
 void fr_arima_free(fr_arima *m);
+// Whether the order and the trend can be fitted at all; FR_EINVAL or FR_ELIMIT say why not.
+FR_NODISCARD int fr_arima_check(const fr_arima_spec *spec, fr_err *err);
+// As bytes; _get checks everything it needs (FR_ECORRUPT).
+void fr_arima_put(fr_buf *b, const fr_arima *m);
+FR_NODISCARD int fr_arima_get(fr_reader *r, fr_arima **out, fr_err *err);
 // Log-likelihood at given parameters: ARMA part (ar, ma, seasonal ar, seasonal ma) and
 // sigma2 (NaN: concentrated out); regression coefficients are always concentrated out.
 FR_NODISCARD int fr_arima_loglik(const fr_arima_spec *spec, const fr_arima_data *data,

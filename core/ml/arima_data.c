@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int check_order(const fr_arima_spec *spec, fr_err *err)
+int fr_arima_check(const fr_arima_spec *spec, fr_err *err)
 {
     const fr_arima_order *o = &spec->order;
     const int part[] = {o->p, o->d, o->q, o->P, o->D, o->Q};
@@ -363,7 +363,7 @@ int fr_arima_problem_new(const fr_arima_spec *spec, const fr_arima_data *data,
     *m = (fr_arima_problem){.order = spec->order};
     *design = (fr_arima_design){0};
     int64_t first, observed;
-    int rc = check_order(spec, err);
+    int rc = fr_arima_check(spec, err);
     rc = rc == FR_OK ? check_data(data, &first, &observed, err) : rc;
     if (rc != FR_OK) {
         return rc;

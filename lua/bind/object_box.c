@@ -1,6 +1,7 @@
 #include "lua/bind/object_box.h"
 
 #include "core/data/frame.h"
+#include "core/ml/forecaster.h"
 #include "core/ml/model.h"
 
 #include <stdbool.h>
@@ -12,10 +13,12 @@ static const struct {
     {FR_KIND_FRAME, "flowrun.Frame", "flowrun.frame"},
     {FR_KIND_ARRAY, "flowrun.Array", "flowrun.frame"},
     {FR_KIND_MODEL, "flowrun.Model", "flowrun.ml"},
+    {FR_KIND_FORECASTER, "flowrun.Forecaster", "flowrun.ts"},
 };
 
 static const fr_object_ops *const kinds[] = {&fr_frame_ops, &fr_array_ops,
-                                             &fr_model_object_ops, NULL};
+                                             &fr_model_object_ops, &fr_forecaster_ops,
+                                             NULL};
 
 static const char mark = 0; // key in a metatable: its userdata are object boxes
 
