@@ -37,6 +37,23 @@ local ts = {}
 ---@field training string hash of the data fitted on
 ---@field version string of the library that fitted it
 
+---@class flowrun.ArimaOptions
+---@field order integer[] {p, d, q}
+---@field seasonal? table {P, D, Q, period = 24}
+---@field seasonal_order? integer[] {P, D, Q, 24}: the same
+---@field trend? string default "auto"
+---@field starts? integer default 1
+---@field max_iterations? integer default 200
+
+---@class flowrun.BacktestOptions
+---@field time? string
+---@field exog? string[]|flowrun.Frame
+---@field horizon? integer rows per forecast, default 24
+---@field step? integer rows between origins, default the horizon
+---@field windows? integer forecasts, default 10
+---@field window? integer rows to fit on, default all before the origin
+---@field levels? number[] default {80, 95}
+
 local function invalid(format, ...) error_class.raise("invalid", format:format(...)) end
 
 local function whole(what, v)
@@ -94,7 +111,7 @@ end
 ---
 --- Likelihoods of these models have several maxima: the one uphill from the estimate of Hannan
 --- and Rissanen is taken, as in other programs; `starts = 8` tries more and takes the best.
----@param options {order: integer[], seasonal?: table, seasonal_order?: integer[], trend?: string, starts?: integer, max_iterations?: integer}
+---@param options flowrun.ArimaOptions
 ---@return flowrun.SeriesSpec
 function ts.arima(options)
   local o = options_of("ts.arima", options,
@@ -388,7 +405,7 @@ end
 ---@param spec flowrun.SeriesSpec
 ---@param data flowrun.Frame|flowrun.Array
 ---@param target? string|table the column; beside an array the options
----@param options? {time?: string, exog?: string[]|flowrun.Frame, horizon?: integer, step?: integer, windows?: integer, window?: integer, levels?: number[]}
+---@param options? flowrun.BacktestOptions
 ---@return table
 function ts.backtest(spec, data, target, options)
   if getmetatable(spec) ~= "locked" or type(spec) ~= "table" or not spec.title then
