@@ -72,10 +72,39 @@ fr_object **bind_object_box(lua_State *L, uint8_t kind)
 
 void bind_object_sealed(lua_State *L, size_t bytes) { bind_pressure(L, bytes); }
 
+// The table object -> box of this state; its values are weak.
+static void push_boxes(lua_State *L)
+{
+    static const char key = 0;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) {
+        return;
+    }
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+}
+
+// An object that is pushed again while its box lives gets that box: a frame that a map hands
+// to each of its items must not count as new memory every time.
 void bind_object_push(lua_State *L, const fr_object *o)
 {
+    luaL_checkstack(L, 8, "object");
+    push_boxes(L);
+    if (lua_rawgetp(L, -1, o) == LUA_TUSERDATA && bind_object_test(L, -1) == o) {
+        lua_remove(L, -2);
+        return;
+    }
+    lua_pop(L, 1);
     fr_object **slot = bind_object_box(L, o->ops->kind);
     *slot = fr_object_ref(o);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, -3, o);
+    lua_remove(L, -2);
     bind_pressure(L, o->ops->size(o));
 }
 

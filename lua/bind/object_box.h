@@ -13,7 +13,7 @@
 fr_object *bind_object_test(lua_State *L, int arg);
 // As above for one kind; an argument error otherwise.
 fr_object *bind_object_check(lua_State *L, int arg, uint8_t kind);
-// Pushes a box with a new reference.
+// Pushes a box with a new reference, or the box that this state has for it already.
 void bind_object_push(lua_State *L, const fr_object *o);
 // Pushes an empty box and returns its slot: fill it with a reference, then call _sealed
 // with the bytes that are new memory, which steers the collector.

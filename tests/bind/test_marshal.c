@@ -153,6 +153,24 @@ static void frames_pass_by_reference(void)
     lua_close(L);
 }
 
+static void one_object_has_one_box(void)
+{
+    lua_State *L = state_with_handles();
+    fr_frame *f = frame_of(1);
+    bind_object_push(L, &f->object);
+    bind_object_push(L, &f->object);
+    CHECK(lua_rawequal(L, 1, 2));
+    CHECK_INT(atomic_load(&f->object.refs), 2);
+    lua_setglobal(L, "f");
+    run(L, "do local closed <close> = f end");       // its box is empty now
+    bind_object_push(L, &f->object);
+    CHECK(!lua_rawequal(L, 1, -1));
+    CHECK(bind_object_test(L, -1) == &f->object);
+    lua_close(L);
+    CHECK_INT(atomic_load(&f->object.refs), 1);
+    fr_frame_unref(f);
+}
+
 static void size_is_limited_with_the_place(void)
 {
     lua_State *L = state_with_handles();
@@ -244,6 +262,7 @@ int main(void)
     CASE(many_handles_are_found_again);
     CASE(a_missing_dependency_is_an_error);
     CASE(frames_pass_by_reference);
+    CASE(one_object_has_one_box);
     CASE(size_is_limited_with_the_place);
     CASE(every_allocation_may_fail);
     return check_end();
