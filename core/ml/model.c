@@ -73,7 +73,7 @@ int fr_model_option_check(const fr_model_ops *ops, int row, double value, fr_err
                   (o->type == FR_MODEL_NUMBER_OR_CHOICE && value < 0);
     bool whole = o->type != FR_MODEL_INT || value == floor(value);
     if (!choice && !(whole && value >= o->min && value <= o->max)) {
-        return fr_fail(err, FR_EINVAL, "%s: %s must be %s from %.15g to %.15g, got %.15g",
+        return fr_fail(err, FR_EINVAL, "ml.%s: %s must be %s from %.15g to %.15g, got %.15g",
                        ops->name, o->name,
                        o->type == FR_MODEL_INT ? "a whole number" : "a number", o->min,
                        o->max, value);

@@ -408,7 +408,7 @@ static void options_are_checked_by_their_rows(void)
     CHECK_INT(fr_model_option_find(&fr_forest_ops, "tree"), -1);
     CHECK_INT(fr_model_option_check(&fr_forest_ops, trees, 0, &err), FR_EINVAL);
     CHECK_STR(err.text,
-              "random_forest: trees must be a whole number from 1 to 1000000, got 0");
+              "ml.random_forest: trees must be a whole number from 1 to 1000000, got 0");
     CHECK_INT(fr_model_option_check(&fr_forest_ops, trees, 2.5, &err), FR_EINVAL);
     CHECK_INT(fr_model_option_check(&fr_forest_ops, trees, 2, &err), FR_OK);
     int tried = fr_model_option_find(&fr_forest_ops, "max_features");

@@ -1,0 +1,351 @@
+--- Models and metrics. A specification (`ml.random_forest{…}`) says what to fit; fitting it on
+--- a frame gives a model, a value like any other: it never changes, passes between tasks,
+--- and is saved as one file without code in it.
+---
+---     local ml = require "flowrun.ml"
+---     local model = ml.random_forest{trees = 100, seed = 42}:fit(train, "failure")
+---     print(model:report(test))                      -- precision, recall, … per class
+---     print(model:score(test).roc_auc)
+---     local risk = model:predict_proba(test)["1"]    -- the column of class 1
+local core = require "flowrun.core.ml"
+local array_core = require "flowrun.core.array"
+local error_class = require "flowrun.core.error"
+local frame = require "flowrun.frame"
+
+local ml = {}
+local methods = core.methods
+
+---@class flowrun.Model
+---@class flowrun.ModelSpec
+---@field kind string
+---@field options table every option by its own name
+
+local function invalid(format, ...) error_class.raise("invalid", format:format(...)) end
+
+local function array_of(v, what)
+  if v == nil then invalid("%s is missing: an array or a list is expected", what) end
+  return array_core.new(v, nil, what)
+end
+
+local function check_frame(v, what)
+  if not frame.is_frame(v) then
+    invalid("%s: expected a frame, got a %s", what, type(v))
+  end
+  return v
+end
+
+-- Refuses option names that are not in `known`.
+local function check_names(what, options, known)
+  if options == nil then return {} end
+  if type(options) ~= "table" then
+    invalid("%s: options are a table, got a %s", what, type(options))
+  end
+  for name in pairs(options) do
+    if not known[name] then
+      local names = {}
+      for k in pairs(known) do names[#names + 1] = k end
+      table.sort(names)
+      invalid("%s: unknown option '%s'; it knows %s", what, tostring(name),
+        table.concat(names, ", "))
+    end
+  end
+  return options
+end
+
+-- --- specifications ---
+
+local Spec = {}
+Spec.__index = Spec
+Spec.__name = "flowrun.ModelSpec"
+
+function Spec:__tostring()
+  local shown = {}
+  for name, value in pairs(self.options) do
+    shown[#shown + 1] = ("%s = %s"):format(name, tostring(value))
+  end
+  table.sort(shown)
+  return ("ml.%s{%s}"):format(self.kind, table.concat(shown, ", "))
+end
+
+local function feature_names(what, df, target, given)
+  if given ~= nil then
+    if type(given) ~= "table" then
+      invalid("%s: features is a list of column names, got a %s", what, type(given))
+    end
+    for _, name in ipairs(given) do
+      if name == target then invalid("%s: the target `%s` is among the features", what, target) end
+    end
+    return given
+  end
+  local names = {}
+  for _, name in ipairs(df.columns) do
+    if name ~= target then names[#names + 1] = name end
+  end
+  return names
+end
+
+-- A target given as an array must not be among the features it is to be predicted from.
+local function refuse_leak(what, df, names, y)
+  for _, name in ipairs(names) do
+    if df:col(name) == y then
+      invalid("%s: column `%s` is the target itself; write :fit(frame, \"%s\")", what, name, name)
+    end
+  end
+end
+
+--- Fits on a frame.
+---@param df flowrun.Frame
+---@param target string|fr.column the name of a column, or one value per row
+---@param options? {features: string[]} default: all columns but the target
+---@return flowrun.Model
+function Spec:fit(df, target, options)
+  local what = ("ml.%s:fit"):format(self.kind)
+  check_frame(df, what)
+  options = check_names(what, options, {features = true})
+  local name, y = "y", nil
+  if type(target) == "string" then
+    name, y = target, df:col(target)
+  elseif type(target) == "table" and type(target[1]) == "string" and df:has(target[1]) then
+    if #target > 1 then
+      invalid("%s: one target column is expected, got %d", what, #target)
+    end
+    name, y = target[1], df:col(target[1])
+  else
+    y = array_of(target, what .. ": the target")
+  end
+  local names = feature_names(what, df, name, options.features)
+  if y and type(target) ~= "string" then refuse_leak(what, df, names, y) end
+  return core.fit(self.kind, self.options, df:select(names), name, y)
+end
+
+local function maker(kind)
+  return function(options)
+    return setmetatable({kind = kind, options = core.check(kind, options)}, Spec)
+  end
+end
+
+--- A random forest: trees on bootstrap samples, exact splits, probabilities averaged
+--- (Breiman 2001; the rules are scikit-learn's RandomForestClassifier's).
+---@param options? {trees: integer, max_depth: integer, min_samples_split: integer, min_samples_leaf: integer, max_features: number|string, bootstrap: boolean, seed: integer, threads: integer} `n_estimators`, `random_state`, `n_jobs` are understood too
+---@return flowrun.ModelSpec
+ml.random_forest = maker("random_forest")
+
+--- Gradient boosting of two classes: histograms and leaf-wise trees (as LightGBM), or with
+--- `compat = "sklearn"` the trees of scikit-learn's GradientBoostingClassifier.
+---@param options? {rounds: integer, leaves: integer, depth: integer, learning_rate: number, min_samples_leaf: integer, l2: number, compat: "none"|"sklearn", seed: integer, threads: integer} `n_estimators`, `max_depth`, `random_state`, `n_jobs` are understood too
+---@return flowrun.ModelSpec
+ml.gradient_boosting = maker("gradient_boosting")
+
+--- The kinds of models with their options, as rows of documentation.
+---@return {name: string, title: string, options: table[]}[]
+function ml.kinds() return core.kinds() end
+
+--- A model from a file that `model:save` wrote. Damaged files and files of newer versions
+--- are refused.
+---@param path string
+---@return flowrun.Model
+function ml.load(path) return core.load(path) end
+
+-- --- models ---
+
+local raw_score, raw_predict = methods.score, methods.predict
+local raw_proba, raw_importances = methods.predict_proba, methods.importances
+local raw_in_sample = methods.in_sample
+
+-- The target column of the frame, or the one given.
+local function target_of(model, what, df, y)
+  check_frame(df, what)
+  if y ~= nil then return array_of(y, what .. ": the target") end
+  local name = model:info().target
+  if not df:has(name) then
+    invalid("%s: the frame lacks the target `%s`; give it as second argument", what, name)
+  end
+  return df:col(name)
+end
+
+--- The most probable class of each row, of the target's type. Columns are matched by name.
+---@param df flowrun.Frame
+---@return flowrun.Array
+function methods:predict(df) return raw_predict(self, check_frame(df, "model:predict")) end
+
+--- The probability of each class, in columns named by the classes.
+---@param df flowrun.Frame
+---@return flowrun.Frame
+function methods:predict_proba(df)
+  return raw_proba(self, check_frame(df, "model:predict_proba"))
+end
+
+--- Scores on rows whose classes are known. With two classes precision, recall, f1 and roc_auc
+--- are those of the second; with more they are means over the classes (roc_auc: each against
+--- the rest). roc_auc is nil when a class does not occur.
+---@param df flowrun.Frame
+---@param y? fr.column default: the target's column
+---@return {accuracy: number, precision: number, recall: number, f1: number, roc_auc: number?, log_loss: number, rows: integer}
+function methods:score(df, y)
+  return raw_score(self, df, target_of(self, "model:score", df, y))
+end
+
+--- The table of `ml.report` for the model's own predictions. On the rows it was fitted on, the
+--- first line says IN-SAMPLE: such scores say nothing about new rows.
+---@param df flowrun.Frame
+---@param y? fr.column default: the target's column
+---@return string
+function methods:report(df, y)
+  y = target_of(self, "model:report", df, y)
+  local text = core.report(y, raw_predict(self, df))
+  if raw_in_sample(self, df, y) then
+    text = "IN-SAMPLE: scores on the rows that the model was fitted on\n" .. text
+  end
+  return text
+end
+
+--- How much each feature contributed, greatest first; the sum is 1. Trees: the decrease of
+--- impurity (or loss) by its splits.
+---@return flowrun.Frame columns feature, importance
+function methods:importances()
+  local values, rows = raw_importances(self), {}
+  for i, name in ipairs(self:info().features) do rows[i] = {name, values[i]} end
+  table.sort(rows, function(a, b)
+    return a[2] > b[2] or a[2] == b[2] and a[1] < b[1]
+  end)
+  local names, shares = {}, {}
+  for i, row in ipairs(rows) do names[i], shares[i] = row[1], row[2] end
+  return frame.from{{"feature", names, "utf8"}, {"importance", shares, "float64"}}
+end
+
+-- --- metrics ---
+
+local function pair_of(what, y, p)
+  return array_of(y, what .. ": the true classes"), array_of(p, what .. ": the predictions")
+end
+
+-- The positive scores among p: an array, or the last column of probabilities.
+local function positive_scores(what, p)
+  if frame.is_frame(p) then
+    local names = p.columns
+    if #names > 2 then invalid("%s: needs two classes, the frame has %d columns", what, #names) end
+    return p:col(names[#names])
+  end
+  return array_of(p, what .. ": the scores")
+end
+
+local function score_of(name)
+  return function(y, p, options)
+    local what = "ml." .. name
+    options = check_names(what, options, {average = true, positive = true})
+    y, p = pair_of(what, y, p)
+    local positive = options.positive
+    if positive ~= nil then positive = array_of({positive}, what .. ": positive") end
+    return core.scores(y, p, options.average, positive)[name]
+  end
+end
+
+--- The share of rows whose class was predicted.
+---@param y fr.column true classes
+---@param p fr.column predicted classes
+---@return number
+function ml.accuracy(y, p)
+  y, p = pair_of("ml.accuracy", y, p)
+  return core.scores(y, p, "micro").accuracy
+end
+
+--- Of the rows predicted positive, the share that is; 0 when there are none.
+---@param y fr.column
+---@param p fr.column
+---@param options? {average: "binary"|"macro"|"weighted"|"micro", positive: any} binary: of the last class, or `positive`
+---@return number
+ml.precision = score_of("precision")
+
+--- Of the positive rows, the share predicted so; 0 when there are none.
+---@param y fr.column
+---@param p fr.column
+---@param options? {average: "binary"|"macro"|"weighted"|"micro", positive: any}
+---@return number
+ml.recall = score_of("recall")
+
+--- The harmonic mean of precision and recall.
+---@param y fr.column
+---@param p fr.column
+---@param options? {average: "binary"|"macro"|"weighted"|"micro", positive: any}
+---@return number
+ml.f1 = score_of("f1")
+
+--- The text of scikit-learn's `classification_report(y, p)`, byte for byte.
+---@param y fr.column
+---@param p fr.column
+---@return string
+function ml.report(y, p)
+  y, p = pair_of("ml.report", y, p)
+  return core.report(y, p)
+end
+
+--- Counts of true (rows) against predicted (columns) classes.
+---@param y fr.column
+---@param p fr.column
+---@return flowrun.Frame
+function ml.confusion(y, p)
+  y, p = pair_of("ml.confusion", y, p)
+  local labels, counts = core.confusion(y, p)
+  local columns = {{"true", labels, "utf8"}}
+  for j, label in ipairs(labels) do
+    local column = {}
+    for i = 1, #labels do column[i] = counts[i][j] end
+    columns[#columns + 1] = {"predicted " .. label, column, "int64"}
+  end
+  return frame.from(columns)
+end
+
+local function ranking_of(name)
+  return function(y, p)
+    local what = "ml." .. name
+    return core.ranking(array_of(y, what .. ": the true classes"), positive_scores(what, p), name)
+  end
+end
+
+--- Area under the ROC curve: the chance that a positive row scores above a negative one. The
+--- second of the two sorted classes is the positive one.
+---@param y fr.column
+---@param p fr.column|flowrun.Frame scores, or the frame of predict_proba
+---@return number
+ml.roc_auc = ranking_of("roc_auc")
+
+--- Mean squared error of the positive class's probability (Brier 1950).
+---@param y fr.column
+---@param p fr.column|flowrun.Frame
+---@return number
+ml.brier = ranking_of("brier")
+
+--- Mean of -log(probability of the true class).
+---@param y fr.column
+---@param p fr.column|flowrun.Frame
+---@return number
+ml.log_loss = ranking_of("log_loss")
+
+local function error_of(name)
+  return function(y, p)
+    local what = "ml." .. name
+    return core.errors(array_of(y, what .. ": the true values"),
+      array_of(p, what .. ": the predictions"))[name]
+  end
+end
+
+--- Mean absolute error.
+---@type fun(y: fr.column, p: fr.column): number
+ml.mae = error_of("mae")
+--- Mean squared error.
+---@type fun(y: fr.column, p: fr.column): number
+ml.mse = error_of("mse")
+--- Root of the mean squared error.
+---@type fun(y: fr.column, p: fr.column): number
+ml.rmse = error_of("rmse")
+--- Mean absolute percentage error, as a fraction: 0.05 is 5 %.
+---@type fun(y: fr.column, p: fr.column): number
+ml.mape = error_of("mape")
+--- Symmetric MAPE, mean of 2 |y - p| / (|y| + |p|), as a fraction.
+---@type fun(y: fr.column, p: fr.column): number
+ml.smape = error_of("smape")
+--- Coefficient of determination: 1 - residual / total sum of squares.
+---@type fun(y: fr.column, p: fr.column): number
+ml.r2 = error_of("r2")
+
+return ml
