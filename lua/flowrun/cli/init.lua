@@ -59,10 +59,19 @@ local function means_run(word)
   return word:find("%.lua$") or word:find("^%-%-%l") or word:find("/", 1, true)
 end
 
+-- `flowrun --home DIR COMMAND …` is `flowrun COMMAND … --home DIR`.
+local function home_last(argv)
+  local n = argv[1] == "--home" and 2 or (argv[1] or ""):find("^%-%-home=") and 1
+  if not n or not argv[n + 1] or not cli.command(argv[n + 1]) then return argv end
+  local out = table.move(argv, n + 1, #argv, 1, {})
+  return table.move(argv, 1, n, #out + 1, out)
+end
+
 --- Runs the program. Called by main.c with the table of arguments.
 ---@param argv string[]
 ---@return integer exit_code
 function cli.main(argv)
+  argv = home_last(argv)
   local word = argv[1]
   if not word then
     cli.command("help").run({})
