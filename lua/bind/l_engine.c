@@ -1,5 +1,6 @@
 // flowrun.core.engine -- makes engines and runs, turns their loop, reads how a run stands.
 #include "lua/bind/body.h"
+#include "lua/bind/engine_loop.h"
 #include "core/base/clock.h"
 #include "lua/bind/error_value.h"
 #include "lua/bind/flow_host.h"
@@ -22,6 +23,8 @@ typedef struct l_engine {
     char *home;
     int trouble;                      // FR_OK, or the last code the store reported
     fr_err trouble_text;
+    lua_State *L;
+    int on_tick;                      // registry reference of what a tick calls
     bool open;
 } l_engine;
 
@@ -70,6 +73,13 @@ static l_engine *check_engine(lua_State *L)
     return e;
 }
 
+struct uv_loop_s *bind_engine_loop(lua_State *L, int arg)
+{
+    l_engine *e = luaL_checkudata(L, arg, ENGINE);
+    luaL_argcheck(L, e->open, arg, "the engine is closed");
+    return &e->loop;
+}
+
 static void on_trouble(void *ctx, int code, const fr_err *err)
 {
     l_engine *e = ctx;
@@ -101,6 +111,10 @@ static int engine_open(lua_State *L)
     bind_options(L, 1, "engine.open", known);
     l_engine *e = lua_newuserdatauv(L, sizeof *e, 0);
     memset(e, 0, sizeof *e);
+    e->on_tick = LUA_NOREF;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    e->L = lua_tothread(L, -1);
+    lua_pop(L, 1);
     luaL_setmetatable(L, ENGINE);
     lua_getfield(L, 1, "home");
     const char *home = luaL_optstring(L, -1, NULL);
@@ -112,6 +126,7 @@ static int engine_open(lua_State *L)
         return bind_fail(L, FR_EIO, "cannot make an event loop");
     }
     (void)uv_timer_init(&e->loop, &e->tick);
+    e->tick.data = e;
     e->home = home != NULL ? fr_strdup(home) : NULL;
     fr_engine_env env = {.loop = &e->loop, .home = e->home, .relaxed = relaxed,
                          .workers = workers, .bodies = &bind_body_ops,
@@ -156,14 +171,28 @@ static int engine_turn(lua_State *L)
 
 static void on_tick(uv_timer_t *t)
 {
-    (void)t;
+    l_engine *e = t->data;
+    if (e->on_tick == LUA_NOREF) {
+        return;
+    }
+    lua_rawgeti(e->L, LUA_REGISTRYINDEX, e->on_tick);
+    if (lua_pcall(e->L, 0, 0, 0) != LUA_OK) {
+        lua_pop(e->L, 1);              // a display that fails must not stop the run
+    }
 }
 
-// engine:tick(ms): turn() returns at least that often; 0 = only when something happened.
+// engine:tick(ms [, fn]): turn() returns at least that often, after fn(); 0 = only when
+// something happened.
 static int engine_tick(lua_State *L)
 {
     l_engine *e = check_engine(L);
     uint64_t ms = (uint64_t)luaL_checkinteger(L, 2);
+    luaL_unref(L, LUA_REGISTRYINDEX, e->on_tick);
+    e->on_tick = LUA_NOREF;
+    if (lua_isfunction(L, 3)) {
+        lua_pushvalue(L, 3);
+        e->on_tick = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
     if (ms == 0) {
         (void)uv_timer_stop(&e->tick);
     } else {
