@@ -369,7 +369,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     if (SEEDED(BUG_RECORDED_TWICE) && n->attempt > 1) {
         append_end(s, n);
     }
-    if (state == FR_SUCCESS) {
+    if (state == FR_SUCCESS && !s->env.keep_args) {
         sched_free_args(n);
     }
     queue32_push(&s->seen_queue, id);

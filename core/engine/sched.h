@@ -77,6 +77,7 @@ typedef struct fr_sched_env {
     uint64_t seed;
     bool strict;                      // a result is durable before the flow sees it
     bool rerun;                       // changed arguments mean "recompute", not divergence
+    bool keep_args;                   // of calls that succeeded, for fr_sched_arguments
     uint32_t next_row;                // first unused row number of the run
 } fr_sched_env;
 
@@ -170,6 +171,10 @@ typedef struct fr_node_info {         // of one call, for displays; pointers are
 void fr_sched_info(const fr_sched *s, uint32_t node, fr_node_info *out);
 // The i-th call that `node` waits for (arguments, after, the list); false when there are fewer.
 bool fr_sched_dep(const fr_sched *s, uint32_t node, uint32_t i, uint32_t *dep);
+// The packed arguments of a call and new references to what its handle slots stand for (at
+// most `most`); NULL when it has none or they are gone.
+const fr_value *fr_sched_arguments(fr_sched *s, uint32_t node, fr_value **deps, uint32_t most,
+                                   uint32_t *n);
 uint32_t fr_sched_count(const fr_sched *s);               // nodes are 0 .. count - 1
 // Nodes that are running now, oldest first; returns how many there are.
 uint32_t fr_sched_running(const fr_sched *s, uint32_t *nodes, uint32_t max);

@@ -128,6 +128,20 @@ bool fr_sched_dep(const fr_sched *s, uint32_t id, uint32_t i, uint32_t *dep)
     return i == all && *dep != FR_NO_NODE;
 }
 
+const fr_value *fr_sched_arguments(fr_sched *s, uint32_t id, fr_value **deps, uint32_t most,
+                                   uint32_t *n)
+{
+    node *d = node_at(s, id);
+    *n = 0;
+    if (d->argv == NULL || d->n_deps > most) {
+        return NULL;
+    }
+    for (; *n < d->n_deps; ++*n) {
+        deps[*n] = sched_dep_value(s, d->deps[*n]);
+    }
+    return d->argv;
+}
+
 void sched_count_end(fr_sched *s, const node *n)
 {
     fr_task_stats *t = &s->tasks[n->task].stats;

@@ -271,7 +271,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
                 break;
             }
         }
-    } else {
+    } else if (!s->env.keep_args) {
         sched_free_args(n);
     }
     n->seen = p->seq <= s->cursor || SEEDED(BUG_UNORDERED);

@@ -7,6 +7,21 @@
 
 static const char current_key;        // its address: registry key of the current host
 
+// What a signal handler may interrupt: the Lua thread that runs on the main thread.
+static lua_State *volatile interruptible;
+
+lua_State *flow_host_interruptible(lua_State *L)
+{
+    lua_State *before = interruptible;
+    interruptible = L;
+    return before;
+}
+
+lua_State *flow_host_running(void)
+{
+    return interruptible;
+}
+
 fr_host *flow_host_new(lua_State *L)
 {
     fr_host *h = fr_zalloc(sizeof *h);
@@ -150,7 +165,9 @@ static fr_ran host_resume(void *ctx, uint32_t branch)
     h->branch = branch;
     h->running = co;
     h->gave_way = false;
+    lua_State *outer = flow_host_interruptible(co);
     int status = lua_resume(co, h->L, nargs, &n);
+    (void)flow_host_interruptible(outer);
     h->branch = FR_NO_BRANCH;
     h->running = NULL;
     set_current(h->L, before);

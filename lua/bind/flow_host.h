@@ -67,5 +67,8 @@ fr_flow_host flow_host_ops(fr_host *h);
 void flow_host_branch(fr_host *h, lua_State *L, uint32_t branch, int nargs);
 // The host whose flow code runs in this state now; NULL outside flow code.
 fr_host *flow_host_current(lua_State *L);
+// The Lua thread that Ctrl-C interrupts; returns the one before. NULL: none.
+lua_State *flow_host_interruptible(lua_State *L);
+lua_State *flow_host_running(void);   // async-signal-safe
 const char *flow_host_place(fr_host *h, lua_State *L, int level);   // "file.lua:12" of a caller
 void flow_push_value(lua_State *L, const fr_value *v); // nil for NULL

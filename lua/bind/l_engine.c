@@ -36,8 +36,8 @@ typedef struct l_run {
 // --- signals: the handler counts, wakes the loop and interrupts running flow code ---
 
 static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t patient;     // a session: a second Ctrl-C does not kill
 static uv_async_t *volatile wake_handle;
-static lua_State *volatile flow_thread;   // the coroutine the main thread runs
 
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
@@ -48,7 +48,7 @@ static void stop_hook(lua_State *L, lua_Debug *ar)
 
 static void on_signal(int sig)
 {
-    if (++interrupts >= 2) {
+    if (++interrupts >= 2 && !patient) {
         (void)signal(sig, SIG_DFL);        // the second one kills
         (void)raise(sig);
     }
@@ -56,7 +56,7 @@ static void on_signal(int sig)
     if (w != NULL) {
         (void)uv_async_send(w);
     }
-    lua_State *co = flow_thread;
+    lua_State *co = flow_host_running();
     if (co != NULL) {
         lua_sethook(co, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
     }
@@ -219,12 +219,14 @@ static void close_async(uv_handle_t *h)
     fr_free(h);
 }
 
-// engine:signals(true): SIGINT and SIGTERM are counted from now on; (false) as they were.
+// engine:signals(true [, patient]): SIGINT and SIGTERM are counted from now on, the second
+// kills unless patient; (false) as they were.
 static int engine_signals(lua_State *L)
 {
     static struct sigaction before[2];         // listed in tests/tidy: what signals were
     l_engine *e = check_engine(L);
     bool on = lua_toboolean(L, 2);
+    patient = lua_toboolean(L, 3);
     const int sigs[2] = {SIGINT, SIGTERM};
     if (on == (wake_handle != NULL)) {
         return 0;
@@ -253,6 +255,19 @@ static int engine_interrupts(lua_State *L)
 {
     lua_pushinteger(L, interrupts);
     return 1;
+}
+
+// call(fn, ...): as pcall, and Ctrl-C ends it (between signals(true) and signals(false)).
+static int engine_call(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    lua_State *outer = flow_host_interruptible(L);
+    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    (void)flow_host_interruptible(outer);
+    lua_sethook(L, NULL, 0, 0);
+    lua_pushboolean(L, status == LUA_OK);
+    lua_insert(L, 1);
+    return lua_gettop(L);
 }
 
 // --- runs ---
@@ -580,6 +595,26 @@ static int run_tasks(lua_State *L)
     return 1;
 }
 
+// run:arguments(node): the arguments of a call, as far as they are known (runs opened with
+// plan = true keep them).
+static int run_arguments(lua_State *L)
+{
+    fr_sched *s = check_run(L)->host->sched;
+    lua_Integer node = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, node >= 0 && node < (lua_Integer)fr_sched_count(s), 2, "no such call");
+    fr_value *deps[64];
+    uint32_t n = 0, at;
+    const fr_value *args = fr_sched_arguments(s, (uint32_t)node, deps, FR_COUNT(deps), &n);
+    if (args == NULL) {
+        return 0;
+    }
+    int top = lua_gettop(L), got = marshal_push_list(L, args, deps, n);
+    for (at = 0; at < n; at++) {
+        fr_value_unref(deps[at]);
+    }
+    return lua_gettop(L) - top == got ? got : 0;
+}
+
 static int run_count(lua_State *L)
 {
     lua_pushinteger(L, fr_sched_count(check_run(L)->host->sched));
@@ -654,13 +689,15 @@ static const luaL_Reg run_methods[] = {
     {"start", run_start},     {"id", run_id},         {"seed", run_seed},     {"ended", run_ended},
     {"cancel", run_cancel},   {"outcome", run_outcome}, {"stats", run_stats},
     {"info", run_info},       {"count", run_count},   {"running", run_running},
-    {"moments", run_moments}, {"tasks", run_tasks},   {"close", run_close},
+    {"moments", run_moments}, {"tasks", run_tasks},   {"arguments", run_arguments},
+    {"close", run_close},
     {NULL, NULL},
 };
 
 static const luaL_Reg no_meta[] = {{NULL, NULL}};
 
-static const luaL_Reg functions[] = {{"open", engine_open}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"open", engine_open}, {"call", engine_call}, {NULL, NULL}};
 
 int luaopen_flowrun_core_engine(lua_State *L)
 {

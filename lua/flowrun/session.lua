@@ -122,7 +122,10 @@ end
 --- Waits for the end; true and the flow's result, or nil and its error.
 ---@return boolean?, any
 function RunHandle:try()
-  while not self.run:ended() do engine:turn() end
+  while not self.run:ended() do
+    engine:turn()
+    if engine:interrupts() > 0 then error_class.raise("cancelled", "interrupted; the run goes on") end
+  end
   local o = self.run:outcome()
   if o.retry_in then
     session.pause(o.retry_in)
@@ -146,6 +149,19 @@ function RunHandle:cancel()
   self.run:cancel("cancelled", "asked by the script")
 end
 
+--- The script that defines a flow, loaded anew. The REPL replaces it: what was typed there is
+--- a script of its own.
+---@param f flowrun.Flow
+---@return flowrun.Script
+function session.script_of(f)
+  local source = debug.getinfo(f.fn, "S").source
+  if source:sub(1, 1) ~= "@" then
+    error_class.raise("load", ("flow '%s' was not defined in a file; workers load its script from "
+      .. "one"):format(f.name))
+  end
+  return bundle.load(source:sub(2), {partial = true})
+end
+
 --- flow:run(params) of a script (see flow.lua): loads the file that defined the flow anew, so
 --- that the run has an environment of its own, and starts it.
 ---@param f flowrun.Flow
@@ -153,12 +169,7 @@ end
 ---@return flowrun.RunHandle
 function session.run(f, p)
   local checked = params.read(f.name, f.params, p)
-  local source = debug.getinfo(f.fn, "S").source
-  if source:sub(1, 1) ~= "@" then
-    error_class.raise("load", ("flow '%s' was not defined in a file; workers load its script from "
-      .. "one"):format(f.name))
-  end
-  local script = bundle.load(source:sub(2), {partial = true})
+  local script = session.script_of(f)
   local mine = script:find(f.name)
   if not mine then
     error_class.raise("load", ("flow '%s' is not defined at the top level of %s")
