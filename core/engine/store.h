@@ -121,5 +121,7 @@ FR_NODISCARD int fr_store_request_put(fr_store *s, uint64_t run, const char *kin
                                       const char *json, fr_err *err);
 // A descriptor that becomes readable when there is something to look for (for uv_poll).
 int fr_store_run_wakeup_fd(const fr_store_run *r);
+// Requests not yet given to this process. They are taken for good when a REQUEST record whose
+// row is their id is committed, or the run's end is; before that the next start hears them again.
 typedef void (*fr_request_fn)(void *ctx, uint64_t id, const char *kind, const char *json);
 FR_NODISCARD int fr_store_requests(fr_store_run *r, fr_request_fn fn, void *ctx, fr_err *err);

@@ -149,6 +149,7 @@ void fr_store_run_update(fr_store_run *r, const fr_run_info *info)
     fr_queued head = {
         .entry = FR_ENTRY_RUN, .state = (uint8_t)info->state, .reason = (uint8_t)info->reason,
         .attempt = info->attempt, .run = r, .started = info->started, .ended = info->ended,
+        .seq = r->request_seen,
     };
     size_t result = plan_value(info->result, &head.result_how, &head.has_result, &head.result,
                                &head.result_size);

@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static const char *const migrations[] = {
     "CREATE TABLE run(id INTEGER PRIMARY KEY AUTOINCREMENT,flow INTEGER NOT NULL,file TEXT,"
     "bundle BLOB NOT NULL,params BLOB,seed INTEGER NOT NULL,state INTEGER NOT NULL,"
     "reason INTEGER NOT NULL,attempt INTEGER NOT NULL,started INTEGER NOT NULL,"
-    "ended INTEGER,result BLOB,error BLOB,options TEXT)STRICT;"
+    "ended INTEGER,result BLOB,error BLOB,options TEXT,records INTEGER)STRICT;"
     "CREATE TABLE task(" ROW_COLUMNS ")STRICT;"
     "CREATE TABLE running(" ROW_COLUMNS ")STRICT;"
     "CREATE TABLE journal(" ROW_COLUMNS ",type INTEGER NOT NULL,due INTEGER,data BLOB,"
@@ -51,6 +52,7 @@ static const char *const migrations[] = {
     "CREATE TABLE request(id INTEGER PRIMARY KEY AUTOINCREMENT,run INTEGER NOT NULL,"
     "kind TEXT NOT NULL,payload TEXT,at INTEGER NOT NULL,taken INTEGER NOT NULL DEFAULT 0)"
     "STRICT;"
+    "CREATE INDEX request_open ON request(run) WHERE taken=0;"
     "CREATE TABLE anchor(id INTEGER PRIMARY KEY,run INTEGER NOT NULL,seq INTEGER NOT NULL,"
     "at INTEGER NOT NULL,chain BLOB NOT NULL,head BLOB NOT NULL)STRICT;"
     "CREATE TABLE blob(id INTEGER PRIMARY KEY,key BLOB NOT NULL,bytes BLOB NOT NULL)STRICT;"
@@ -242,21 +244,13 @@ static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
 
 // --- opening ---
 
-// A database of no bytes is a new one, unless the folder runs/ is there, which is made only
-// after the database is on disk: then it was cut off, and SQLite would throw its WAL away.
-static int check_size(const fr_store *s, bool look_up, fr_err *err)
+// A database gets its name when it is complete and on disk, so one that is too short was cut
+// off; SQLite would take it for a new one and throw its WAL away.
+static int check_size(const fr_store *s, bool *absent, fr_err *err)
 {
-    struct stat st, other;
-    if (stat(s->path, &st) != 0) {
-        if (look_up && errno == ENOENT) {
-            return fr_fail(err, FR_ENOTFOUND, "%s has no runs yet (%s does not exist)", s->home,
-                           s->path);
-        }
-        return FR_OK;
-    }
-    char runs[FR_STORE_PATH];
-    fr_store_path(s, runs, "runs");
-    if (st.st_size >= 512 || (st.st_size == 0 && stat(runs, &other) != 0)) {
+    struct stat st;
+    *absent = stat(s->path, &st) != 0 && errno == ENOENT;
+    if (*absent || st.st_size >= 512) {
         return FR_OK;
     }
     return fr_fail(err, FR_ECORRUPT,
@@ -267,75 +261,126 @@ static int check_size(const fr_store *s, bool look_up, fr_err *err)
 
 static int check_version(fr_db *db, int64_t *version, fr_err *err)
 {
-    int64_t application = 0, tables = 0;
+    int64_t application = 0;
     int rc = query_int(db, "PRAGMA user_version", version, err);
+    if (rc == FR_OK) {
+        rc = query_int(db, "PRAGMA application_id", &application, err);
+    }
+    if (rc == FR_OK && (application != APPLICATION || *version < 1)) {
+        return fr_fail(err, FR_ECORRUPT, "%s is another program's database, not a flowrun store",
+                       db->path);
+    }
     if (rc == FR_OK && *version > FR_STORE_SCHEMA) {
         return fr_fail(err, FR_EVERSION,
                        "%s was made by a newer flowrun (format %lld, this one knows %d): use "
                        "that version, or another folder with --home DIR",
                        db->path, (long long)*version, FR_STORE_SCHEMA);
     }
-    if (rc == FR_OK) {
-        rc = query_int(db, "PRAGMA application_id", &application, err);
+    return rc;
+}
+
+// Runs the migrations behind `version`, in one transaction.
+static int migrate(fr_db *db, int64_t version, fr_err *err)
+{
+    int rc = fr_db_begin(db, err);
+    for (int64_t v = version; rc == FR_OK && v < FR_STORE_SCHEMA; v++) {
+        rc = exec(db, migrations[v], err);
     }
-    if (rc == FR_OK && application != APPLICATION) {
-        rc = query_int(db, "SELECT count(*) FROM sqlite_schema", &tables, err);
-        if (rc == FR_OK && (tables > 0 || *version != 0)) {
-            return fr_fail(err, FR_ECORRUPT, "%s is another program's database, not a flowrun "
-                           "store", db->path);
-        }
+    char pragmas[96];
+    (void)snprintf(pragmas, sizeof pragmas, "PRAGMA user_version=%d;PRAGMA application_id=%d",
+                   FR_STORE_SCHEMA, APPLICATION);
+    if (rc == FR_OK) {
+        rc = exec(db, pragmas, err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_db_commit(db, err);
+    }
+    if (rc != FR_OK) {
+        fr_db_rollback(db);
     }
     return rc;
 }
 
-// The new file and its name must be on disk before anything in its WAL counts.
-static int sync_new(const fr_store *s, fr_db *db, fr_err *err)
-{
-    sqlite3_file *file = NULL;
-    int rc = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-    if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL) {
-        rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    }
-    if (rc != SQLITE_OK) {
-        return fr_db_fail(db, rc, err);
-    }
-    return fr_sys_sync_dir(s->home, err);
-}
-
-static int migrate(const fr_store *s, fr_db *db, fr_err *err)
+static int upgrade(const fr_store *s, fr_db *db, fr_err *err)
 {
     int rc = fr_store_lock_take(s->locks, err);
     if (rc != FR_OK) {
         return rc;
     }
     int64_t version = 0;
-    bool fresh = false;
     rc = check_version(db, &version, err);     // again: another process may have been here
-    if (rc == FR_OK && version == 0) {
-        fresh = true;
-        rc = exec(db, "PRAGMA synchronous=OFF;PRAGMA journal_mode=WAL", err);
-    }
     if (rc == FR_OK && version < FR_STORE_SCHEMA) {
-        rc = fr_db_begin(db, err);
-        for (int64_t v = version; rc == FR_OK && v < FR_STORE_SCHEMA; v++) {
-            rc = exec(db, migrations[v], err);
-        }
-        char pragmas[96];
-        (void)snprintf(pragmas, sizeof pragmas, "PRAGMA user_version=%d;PRAGMA application_id=%d",
-                       FR_STORE_SCHEMA, APPLICATION);
+        rc = migrate(db, version, err);
+    }
+    fr_store_lock_release(s->locks);
+    return rc;
+}
+
+// Makes a new, empty database under another name.
+static int make(const char *path, fr_err *err)
+{
+    fr_db *db = fr_zalloc(sizeof *db);
+    db->path = fr_strdup(path);
+    int code = sqlite3_open_v2(path, &db->handle,
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                               NULL);
+    int rc = code == SQLITE_OK ? exec(db, "PRAGMA synchronous=OFF;PRAGMA journal_mode=OFF", err)
+                               : fr_db_fail(db, code, err);
+    if (rc == FR_OK) {
+        rc = migrate(db, 0, err);
+    }
+    if (rc == FR_OK) {
+        rc = exec(db, "PRAGMA journal_mode=WAL", err);
+    }
+    fr_db_close(db);
+    int fd = -1;
+    if (rc == FR_OK) {
+        rc = fr_sys_open(path, O_RDWR, 0, &fd, err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_sys_sync(fd, path, err);
+    }
+    fr_sys_close(fd);
+    return rc;
+}
+
+static int create(const fr_store *s, fr_err *err)
+{
+    int rc = fr_store_lock_take(s->locks, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    char fresh[FR_STORE_PATH];
+    bool absent;
+    fr_store_path(s, fresh, "flowrun.db.new");
+    rc = check_size(s, &absent, err);          // again: another process may have been here
+    if (rc == FR_OK && absent) {
+        rc = fr_sys_unlink(fresh, err);
         if (rc == FR_OK) {
-            rc = exec(db, pragmas, err);
+            rc = make(fresh, err);
         }
-        if (rc == FR_OK) {
-            rc = fr_db_commit(db, err);
-        }
-        if (rc != FR_OK) {
-            fr_db_rollback(db);
+        if (rc == FR_OK) {                     // each process's first commit syncs the folder
+            rc = fr_sys_rename(fresh, s->path, err);
         }
     }
-    if (rc == FR_OK && fresh) {
-        rc = sync_new(s, db, err);
+    fr_store_lock_release(s->locks);
+    return rc;
+}
+
+// SQLite syncs the header of a new WAL by itself before the first commit that syncs; written
+// by a commit that does not, it gets to the disk together with the first one that counts.
+static int start_wal(const fr_store *s, fr_db *db, fr_err *err)
+{
+    int rc = fr_store_lock_take(s->locks, err);
+    if (rc != FR_OK) {
+        return rc;
     }
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "PRAGMA synchronous=OFF;BEGIN IMMEDIATE;PRAGMA application_id=%d;COMMIT;"
+                   "PRAGMA synchronous=%s",
+                   APPLICATION, s->env.relaxed ? "NORMAL" : "FULL");
+    rc = exec(db, text, err);
     fr_store_lock_release(s->locks);
     return rc;
 }
@@ -353,13 +398,10 @@ static int set_up(const fr_store *s, fr_db *db, bool look_up, fr_err *err)
     int rc = check_version(db, &version, err);
     if (rc == FR_OK && version < FR_STORE_SCHEMA) {
         if (look_up) {
-            return fr_fail(err, version == 0 ? FR_ENOTFOUND : FR_EVERSION,
-                           version == 0 ? "%s has no runs yet"
-                                        : "%s was made by an older flowrun and is brought up to "
-                                          "date by the next run",
-                           s->home);
+            return fr_fail(err, FR_EVERSION, "%s was made by an older flowrun; the next run "
+                           "brings it up to date", db->path);
         }
-        rc = migrate(s, db, err);
+        rc = upgrade(s, db, err);
     }
     if (rc != FR_OK) {
         return rc;
@@ -375,16 +417,29 @@ static int set_up(const fr_store *s, fr_db *db, bool look_up, fr_err *err)
 int fr_db_open(const fr_store *s, bool look_up, fr_db **out, fr_err *err)
 {
     *out = NULL;
-    int rc = check_size(s, look_up, err);
+    bool absent;
+    int rc = check_size(s, &absent, err);
+    if (rc == FR_OK && absent && look_up) {
+        rc = fr_fail(err, FR_ENOTFOUND, "%s has no runs yet (%s does not exist)", s->home, s->path);
+    }
     if (rc != FR_OK) {
         return rc;
     }
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);    // refused, harmlessly, later on
+    if (absent) {
+        rc = create(s, err);
+        if (rc != FR_OK) {
+            return rc;
+        }
+    }
     fr_db *db = fr_zalloc(sizeof *db);
     db->path = fr_strdup(s->path);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (look_up ? 0 : SQLITE_OPEN_CREATE);
-    int code = sqlite3_open_v2(s->path, &db->handle, flags, NULL);
+    int code = sqlite3_open_v2(s->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                               NULL);
     rc = code == SQLITE_OK ? set_up(s, db, look_up, err) : fr_db_fail(db, code, err);
+    if (rc == FR_OK && absent) {
+        rc = start_wal(s, db, err);
+    }
     if (rc != FR_OK) {
         fr_db_close(db);
         db = NULL;

@@ -28,9 +28,11 @@ struct sqlite3_stmt;
     X(RUN_PUT, "INSERT INTO run(flow,file,bundle,params,seed,state,reason,attempt,started," \
                "options) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                        \
     X(RUN_SET, "UPDATE run SET state=?2,reason=?3,attempt=coalesce(?4,attempt),"         \
-               "started=coalesce(?5,started),ended=?6,result=?7,error=?8 WHERE id=?1")   \
+               "started=coalesce(?5,started),ended=?6,result=?7,error=?8,records=?9 "    \
+               "WHERE id=?1")                                                            \
     X(RUN_AGAIN, "UPDATE run SET state=?2,reason=?3,attempt=attempt+1,ended=NULL,"       \
-                 "result=NULL,error=NULL WHERE id=?1")                                   \
+                 "result=NULL,error=NULL,records=NULL WHERE id=?1")                      \
+    X(RUN_RECORDS, "SELECT records FROM run WHERE id=?1")                                \
     X(RUN_IS, "SELECT 1 FROM run WHERE id=?1")                                           \
     X(CHAIN_LAST, "SELECT chain FROM journal WHERE id BETWEEN ?1 AND ?2 "                \
                   "ORDER BY id DESC LIMIT 1")                                            \
@@ -45,6 +47,7 @@ struct sqlite3_stmt;
     X(BLOB_GET, "SELECT bytes FROM blob WHERE id=?1 AND key=?2")                         \
     X(REQUEST_PUT, "INSERT INTO request(run,kind,payload,at) VALUES(?1,?2,?3,?4)")       \
     X(REQUEST_TAKEN, "UPDATE request SET taken=1 WHERE id=?1")                           \
+    X(REQUESTS_TAKEN, "UPDATE request SET taken=1 WHERE run=?1 AND id<=?2 AND taken=0")  \
     X(REQUESTS, "SELECT id,kind,payload FROM request WHERE run=?1 AND id>?2 AND taken=0 "\
                 "ORDER BY id")                                                           \
     X(TASKS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra FROM task "      \

@@ -447,7 +447,8 @@ typedef struct scan {
     fr_db *db;
     uint64_t run;
     unsigned types;                            // bits; 0 = all
-    int64_t next, last;                        // ids
+    uint64_t last;                             // seq of the last record
+    int64_t next;                              // id to go on from; INT64_MAX = all is read
     sqlite3_stmt *cursors[CURSORS];            // tasks, journal, map parts
     int64_t at[CURSORS];                       // id each stands on; INT64_MAX = at its end
     fr_record_fn fn;
@@ -480,7 +481,7 @@ static int start_cursors(scan *c, fr_err *err)
             return code_of(err);
         }
         (void)sqlite3_bind_int64(c->cursors[i], 1, c->next);
-        (void)sqlite3_bind_int64(c->cursors[i], 2, c->last);
+        (void)sqlite3_bind_int64(c->cursors[i], 2, fr_row_last(c->run));
         rc = advance(c, i, err);
     }
     return rc;
@@ -524,13 +525,14 @@ static int scan_part(scan *c, fr_err *err)
         int from = c->at[1] < c->at[0] ? 1 : 0;
         from = c->at[2] < c->at[from] ? 2 : from;
         if (c->at[from] == INT64_MAX) {
-            c->next = c->last + 1;
+            c->next = INT64_MAX;
             break;
         }
         if (c->types == 0 && c->at[from] != c->next) {   // the log has no gaps
             return damaged(c->load.store, c->next, "the absence", err);
         }
         c->next = c->at[from] + 1;
+        c->last = (uint64_t)c->at[from] & UINT32_MAX;
         rc = next_record(c, from, err);
         if (rc == FR_OK) {
             rc = advance(c, from, err);
@@ -542,18 +544,24 @@ static int scan_part(scan *c, fr_err *err)
     return rc;
 }
 
-static int find_last(scan *c, fr_err *err)
+// A run that has ended says how many records it has: nothing else notices a lost end.
+static int check_end(scan *c, uint64_t n, fr_err *err)
 {
-    sqlite3_stmt *st = fr_db_statement(c->db, FR_SQL_LAST_SEQ, err);
+    sqlite3_stmt *st = fr_db_statement(c->db, FR_SQL_RUN_RECORDS, err);
     if (st == NULL) {
         return code_of(err);
     }
-    (void)sqlite3_bind_int64(st, 1, fr_row_first(c->run));
-    (void)sqlite3_bind_int64(st, 2, fr_row_last(c->run));
+    (void)sqlite3_bind_int64(st, 1, (int64_t)c->run);
     int rc = sqlite3_step(st);
-    c->last = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    bool ended = rc == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL;
+    uint64_t want = ended ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
     (void)sqlite3_reset(st);
-    return rc == SQLITE_ROW ? FR_OK : fr_db_fail(c->db, rc, err);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        return fr_db_fail(c->db, rc, err);
+    }
+    return ended && want != n
+               ? damaged(c->load.store, fr_row_first(c->run) + (int64_t)n + 1, "the absence", err)
+               : FR_OK;
 }
 
 static int scan_running(scan *c, fr_err *err)
@@ -595,28 +603,24 @@ int fr_store_scan(fr_store *s, uint64_t run, unsigned types, uint64_t from, fr_r
     scan *c = fr_zalloc(sizeof *c);
     from = FR_MAX(FR_MIN(from, UINT32_MAX), (uint64_t)1);
     *c = (scan){.db = s->reader, .run = run, .types = types, .fn = fn, .ctx = ctx,
-                .next = fr_row_first(run) + (int64_t)from};
+                .next = fr_row_first(run) + (int64_t)from, .last = from - 1};
     c->load.store = s;
     fr_map_init(&c->load.known);
     fr_buf_init(&c->row.label, FR_VALUE_MAX);
-    bool first = true;
-    do {
+    while (rc == FR_OK && c->next != INT64_MAX) {
         rc = fr_read_begin(s, err);
         if (rc != FR_OK) {
             break;
         }
-        if (first) {
-            rc = find_last(c, err);
-            first = false;
+        rc = scan_part(c, err);
+        if (rc == FR_OK && c->next == INT64_MAX && types == 0) {
+            rc = check_end(c, c->last, err);
         }
-        if (rc == FR_OK && c->next <= c->last) {
-            rc = scan_part(c, err);
-        }
-        if (rc == FR_OK && c->next > c->last) {
+        if (rc == FR_OK && c->next == INT64_MAX) {
             rc = scan_running(c, err);
         }
         fr_read_end(s);
-    } while (rc == FR_OK && c->next <= c->last);
+    }
     loader_fini(&c->load);
     fr_buf_fini(&c->row.label);
     fr_free(c);

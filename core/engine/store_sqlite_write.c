@@ -434,6 +434,8 @@ static void bind_some(sqlite3_stmt *st, int column, int64_t value)
     bind_delta(st, column, value != 0 ? value : FR_ROW_NULL);
 }
 
+static uint64_t last_of(const fr_store_run *r) { return FR_MAX(r->batch_seq, r->disk_seq); }
+
 // The heads of all runs' chains are chained in turn, so that neither a run's journal nor a
 // whole run can be changed unnoticed, and old runs can be removed.
 static int write_anchor(fr_store *s, fr_store_run *r, fr_err *err)
@@ -453,7 +455,7 @@ static int write_anchor(fr_store *s, fr_store_run *r, fr_err *err)
         return fr_db_fail(s->db, rc, err);
     }
     memcpy(text + FR_SHA256_SIZE, r->chain_batch, FR_SHA256_SIZE);
-    uint64_t seq = FR_MAX(r->batch_seq, r->disk_seq);
+    uint64_t seq = last_of(r);
     for (int i = 0; i < 8; i++) {
         text[2 * FR_SHA256_SIZE + i] = (uint8_t)(r->id >> (8 * i));
         text[2 * FR_SHA256_SIZE + 8 + i] = (uint8_t)(seq >> (8 * i));
@@ -465,6 +467,18 @@ static int write_anchor(fr_store *s, fr_store_run *r, fr_err *err)
     (void)sqlite3_bind_blob(add, 4, r->chain_batch, FR_SHA256_SIZE, SQLITE_TRANSIENT);
     (void)sqlite3_bind_blob(add, 5, head, FR_SHA256_SIZE, SQLITE_TRANSIENT);
     return fr_db_step(s->db, add, err);
+}
+
+// A run that has ended has heard what was said to it.
+static int requests_taken(fr_store *s, const fr_queued *q, fr_err *err)
+{
+    sqlite3_stmt *st = q->seq > 0 ? fr_db_statement(s->db, FR_SQL_REQUESTS_TAKEN, err) : NULL;
+    if (st == NULL) {
+        return q->seq > 0 ? code_of(err) : FR_OK;
+    }
+    (void)sqlite3_bind_int64(st, 1, as_signed(q->run->id));
+    (void)sqlite3_bind_int64(st, 2, as_signed(q->seq));
+    return fr_db_step(s->db, st, err);
 }
 
 static int write_run(fr_store *s, const fr_queued *q, fr_err *err)
@@ -483,9 +497,14 @@ static int write_run(fr_store *s, const fr_queued *q, fr_err *err)
     bind_value(st, 7, &s->scratch, q->has_result, q->result_how, q->result, p.result,
                q->result_size);
     bind_value(st, 8, &s->scratch, q->has_error, q->error_how, q->error, p.error, q->error_size);
+    bool final = fr_state_is_final((fr_state)q->state);
+    bind_delta(st, 9, final ? (int64_t)last_of(q->run) : FR_ROW_NULL);
     int rc = fr_db_step(s->db, st, err);
-    if (rc == FR_OK && fr_state_is_final((fr_state)q->state)) {
+    if (rc == FR_OK && final) {
         rc = write_anchor(s, q->run, err);
+        if (rc == FR_OK) {
+            rc = requests_taken(s, q, err);
+        }
     }
     return rc;
 }

@@ -407,6 +407,14 @@ static void requests_wake_the_run_and_are_taken_once(void)
     t = (taken){0};
     CHECK_INT(fr_store_requests(r, take_request, &t, &err), FR_OK);
     CHECK_INT(t.n, 0);
+    CHECK_INT(fr_store_request_put(s, 1, "cancel", NULL, &err), FR_OK);
+    CHECK_INT(fr_store_requests(r, take_request, &t, &err), FR_OK);
+    fr_run_info end = {.state = FR_STOPPED, .reason = FR_BECAUSE_CANCELLED, .ended = 5};
+    fr_store_run_update(r, &end);              // it was heard
+    fr_store_run_close(r);
+    CHECK_INT(fr_store_run_resume(s, 1, &r, &err), FR_OK);
+    CHECK_INT(fr_store_requests(r, take_request, &t, &err), FR_OK);
+    CHECK_INT(t.n, 1);
     fr_store_run_close(r);
     CHECK_INT(fr_store_close(s, NULL), FR_OK);
     CHECK_INT(fr_store_close(other, NULL), FR_OK);

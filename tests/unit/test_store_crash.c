@@ -1,9 +1,9 @@
 // Death at every fault point and at random instants: what was acknowledged is there, the log
 // is a prefix without gaps, and the run can be resumed.
 #include "tests/unit/store_util.h"
+#include "tests/unit/vfs_util.h"
 
 #include <signal.h>
-#include <sqlite3.h>
 #include <sys/mman.h>
 
 enum { TASKS = 400, LARGE_EVERY = 100 };
@@ -77,22 +77,6 @@ static int check_prefix(void *ctx, const fr_record *rec, fr_err *e)
     return FR_OK;
 }
 
-static bool is_sound(const home *h)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/flowrun.db", h->path);
-    sqlite3 *db;
-    sqlite3_stmt *st = NULL;
-    bool sound = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
-                 sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL) == SQLITE_OK &&
-                 sqlite3_step(st) == SQLITE_ROW &&
-                 strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
-    (void)sqlite3_finalize(st);
-    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    (void)sqlite3_close(db);
-    return sound;
-}
-
 static uint64_t records_of(home *h, uint64_t *wrong)
 {
     fr_store *s = home_open(h);
@@ -112,7 +96,7 @@ static void check_and_resume(home *h)
     bool begun = false;
     if (access(path, F_OK) == 0) {
         n = records_of(h, &wrong);
-        CHECK(is_sound(h));
+        CHECK(vfs_is_sound(h->path));
         fr_store *s = home_open(h);
         fr_store_stats stats;
         CHECK_INT(fr_store_stat(s, &stats, &err), FR_OK);

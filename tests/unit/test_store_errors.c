@@ -2,9 +2,9 @@
 // each operation of SQLite's file system. What was acknowledged stays, nothing hangs, the
 // database is sound, and the run can be finished afterwards.
 #include "tests/unit/store_util.h"
+#include "tests/unit/vfs_util.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 
 enum { TASKS = 120 };
 
@@ -15,17 +15,7 @@ static atomic_bool closing;
 
 // --- a file system that fails ---
 
-typedef struct bad_file {
-    sqlite3_file base;
-    sqlite3_file *real;                        // behind this struct
-} bad_file;
-
-typedef enum operation { READ = 1, WRITE = 2, SYNC = 4, TRUNCATE = 8, OPEN = 16 } operation;
-
 static struct {
-    sqlite3_vfs vfs;
-    sqlite3_vfs *real;
-    sqlite3_io_methods methods;
     atomic_uint which;                         // operations that count
     atomic_int left;                           // operations until the failure
     atomic_bool sticky;
@@ -33,129 +23,21 @@ static struct {
     atomic_int failed;
 } bad;
 
-static bool fails(operation op)
+static int fail(vfs_file *f, vfs_operation op, const void *p, int n, sqlite3_int64 at)
 {
     if ((atomic_load(&bad.which) & op) == 0) {
-        return false;
+        return SQLITE_OK;
     }
     int left = atomic_fetch_sub(&bad.left, 1);
     if (left != 1 && !(left < 1 && atomic_load(&bad.sticky))) {
-        return false;
+        return SQLITE_OK;
     }
     (void)atomic_fetch_add(&bad.failed, 1);
+    if (op == VFS_WRITE) {                     // half of it gets there
+        (void)f->real->pMethods->xWrite(f->real, p, n / 2, at);
+    }
     errno = bad.system;
-    return true;
-}
-
-static sqlite3_file *real_of(sqlite3_file *f) { return ((bad_file *)f)->real; }
-
-static int bad_close(sqlite3_file *f)
-{
-    return real_of(f)->pMethods->xClose(real_of(f));
-}
-
-static int bad_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
-{
-    return fails(READ) ? SQLITE_IOERR_READ : real_of(f)->pMethods->xRead(real_of(f), p, n, at);
-}
-
-static int bad_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-    if (fails(WRITE)) {                        // half of it gets there
-        (void)real_of(f)->pMethods->xWrite(real_of(f), p, n / 2, at);
-        return bad.code;
-    }
-    return real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
-}
-
-static int bad_truncate(sqlite3_file *f, sqlite3_int64 size)
-{
-    return fails(TRUNCATE) ? SQLITE_IOERR_TRUNCATE
-                           : real_of(f)->pMethods->xTruncate(real_of(f), size);
-}
-
-static int bad_sync(sqlite3_file *f, int flags)
-{
-    return fails(SYNC) ? SQLITE_IOERR_FSYNC : real_of(f)->pMethods->xSync(real_of(f), flags);
-}
-
-static int bad_size(sqlite3_file *f, sqlite3_int64 *size)
-{
-    return real_of(f)->pMethods->xFileSize(real_of(f), size);
-}
-
-static int bad_lock(sqlite3_file *f, int how) { return real_of(f)->pMethods->xLock(real_of(f), how); }
-
-static int bad_unlock(sqlite3_file *f, int how)
-{
-    return real_of(f)->pMethods->xUnlock(real_of(f), how);
-}
-
-static int bad_reserved(sqlite3_file *f, int *out)
-{
-    return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
-}
-
-static int bad_control(sqlite3_file *f, int op, void *arg)
-{
-    return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
-}
-
-static int bad_sector(sqlite3_file *f) { return real_of(f)->pMethods->xSectorSize(real_of(f)); }
-
-static int bad_device(sqlite3_file *f)
-{
-    return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
-}
-
-static int bad_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
-{
-    return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
-}
-
-static int bad_shm_lock(sqlite3_file *f, int offset, int n, int flags)
-{
-    return real_of(f)->pMethods->xShmLock(real_of(f), offset, n, flags);
-}
-
-static void bad_barrier(sqlite3_file *f) { real_of(f)->pMethods->xShmBarrier(real_of(f)); }
-
-static int bad_unmap(sqlite3_file *f, int delete)
-{
-    return real_of(f)->pMethods->xShmUnmap(real_of(f), delete);
-}
-
-static int bad_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
-{
-    (void)vfs;
-    bad_file *b = (bad_file *)f;
-    b->base.pMethods = NULL;
-    b->real = (sqlite3_file *)(b + 1);
-    if (fails(OPEN)) {
-        return SQLITE_CANTOPEN;
-    }
-    int rc = bad.real->xOpen(bad.real, name, b->real, flags, out);
-    if (rc == SQLITE_OK) {
-        b->base.pMethods = &bad.methods;
-    }
-    return rc;
-}
-
-static void install(void)
-{
-    bad.real = sqlite3_vfs_find(NULL);
-    bad.vfs = *bad.real;
-    bad.vfs.zName = "bad";
-    bad.vfs.szOsFile += (int)sizeof(bad_file);
-    bad.vfs.xOpen = bad_open;
-    bad.methods = (sqlite3_io_methods){
-        .iVersion = 2, .xClose = bad_close, .xRead = bad_read, .xWrite = bad_write,
-        .xTruncate = bad_truncate, .xSync = bad_sync, .xFileSize = bad_size, .xLock = bad_lock,
-        .xUnlock = bad_unlock, .xCheckReservedLock = bad_reserved, .xFileControl = bad_control,
-        .xSectorSize = bad_sector, .xDeviceCharacteristics = bad_device, .xShmMap = bad_map,
-        .xShmLock = bad_shm_lock, .xShmBarrier = bad_barrier, .xShmUnmap = bad_unmap,
-    };
-    CHECK_INT(sqlite3_vfs_register(&bad.vfs, 1), SQLITE_OK);
+    return bad.code;
 }
 
 static void heal(void)
@@ -226,22 +108,6 @@ static int work(const home *h, bool resume)
     return rc == FR_OK ? close : rc;
 }
 
-static bool is_sound(const home *h)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/flowrun.db", h->path);
-    sqlite3 *db;
-    sqlite3_stmt *st = NULL;
-    bool sound = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
-                 sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL) == SQLITE_OK &&
-                 sqlite3_step(st) == SQLITE_ROW &&
-                 strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
-    (void)sqlite3_finalize(st);
-    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    (void)sqlite3_close(db);
-    return sound;
-}
-
 // One life with faults, then one without; returns how the first ended.
 static int live(const char *what, int k)
 {
@@ -267,7 +133,7 @@ static int live(const char *what, int k)
     CHECK_INT(fr_store_stat(s, &stats, &err), FR_OK);
     CHECK_INT(fr_store_close(s, NULL), FR_OK);
     CHECK(c.n >= known && c.wrong == 0 && stats.runs <= 1);
-    CHECK(is_sound(&h));
+    CHECK(vfs_is_sound(h.path));
     if (first != FR_OK || known < TASKS) {
         CHECK_INT(work(&h, stats.runs == 1), FR_OK);
     }
@@ -308,15 +174,15 @@ static void at_every_operation_of_the_file_system(void)
 {
     static const struct {
         const char *name;
-        operation which;
+        vfs_operation which;
         int code, system;
     } cases[] = {
-        {"a failing write", WRITE, SQLITE_IOERR_WRITE, EIO},
-        {"a full disk", WRITE, SQLITE_FULL, ENOSPC},
-        {"a failing sync", SYNC, SQLITE_IOERR_FSYNC, EIO},
-        {"a failing read", READ, SQLITE_IOERR_READ, EIO},
-        {"a failing truncate", TRUNCATE, SQLITE_IOERR_TRUNCATE, EIO},
-        {"a failing open", OPEN, SQLITE_CANTOPEN, EMFILE},
+        {"a failing write", VFS_WRITE, SQLITE_IOERR_WRITE, EIO},
+        {"a full disk", VFS_WRITE, SQLITE_FULL, ENOSPC},
+        {"a failing sync", VFS_SYNC, SQLITE_IOERR_FSYNC, EIO},
+        {"a failing read", VFS_READ, SQLITE_IOERR_READ, EIO},
+        {"a failing truncate", VFS_TRUNCATE, SQLITE_IOERR_TRUNCATE, EIO},
+        {"a failing open", VFS_OPEN, SQLITE_CANTOPEN, EMFILE},
     };
     int lived = 0, died = 0;
     for (size_t i = 0; i < FR_COUNT(cases); i++) {
@@ -345,7 +211,7 @@ static void at_every_operation_of_the_file_system(void)
 
 int main(void)
 {
-    install();
+    vfs_install(fail);
     CASE(at_every_fault_point);
     CASE(at_every_operation_of_the_file_system);
     return check_end();

@@ -33,6 +33,8 @@ static void make_store(home *h, uint64_t n)
     for (uint64_t seq = 1; seq <= n; seq++) {
         append_task(r, seq);
     }
+    fr_run_info end = {.state = FR_SUCCESS, .ended = 7};
+    fr_store_run_update(r, &end);
     fr_store_run_close(r);
     CHECK_INT(fr_store_close(s, NULL), FR_OK);
 }
