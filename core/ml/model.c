@@ -5,6 +5,7 @@
 #include "core/base/pool.h"
 #include "core/base/sys.h"
 #include "core/ml/model_file.h"
+#include "core/ml/preprocess.h"
 #include "core/ml/target.h"
 
 #include <errno.h>
@@ -15,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops, &fr_boost_ops, NULL};
+const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops, &fr_boost_ops, &fr_scaler_ops, &fr_ordinal_ops,
+                                              &fr_one_hot_ops, NULL};
 
 const fr_model_ops *fr_model_kind(const char *name)
 {
@@ -321,6 +323,9 @@ static int fit_payload(fr_model *m, const fr_frame *x, const fr_array *y, fr_buf
 static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_array *y,
                        fr_err *err)
 {
+    if (ops->fit == NULL) {
+        return fr_fail(err, FR_EINVAL, "a %s has no target to fit", ops->title);
+    }
     if (x->columns == 0) {
         return fr_fail(err, FR_EINVAL, "%s needs at least one feature", ops->title);
     }
@@ -336,6 +341,54 @@ static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_arra
 
 static const size_t PAYLOAD_MAX = (size_t)1 << 40;
 
+static fr_model *model_begin(const fr_model_ops *ops, const double *option,
+                             const char *const *feature, size_t features, const char *target,
+                             int64_t rows)
+{
+    fr_model *m = model_new();
+    m->ops = ops;
+    m->features = features;
+    m->feature = fr_zalloc((features + 1) * sizeof *m->feature);
+    for (size_t f = 0; f < features; f++) {
+        m->feature[f] = fr_strdup(feature[f]);
+    }
+    m->target = fr_strdup(target);
+    m->rows = rows;
+    memcpy(m->option, option, ops->option_count * sizeof *option);
+    (void)snprintf(m->version, sizeof m->version, "%s", FLOWRUN_VERSION);
+    return m;
+}
+
+// Makes the image of a model and opens it; on failure the model is gone.
+static int model_finish(fr_model *m, const fr_buf *payload, fr_model **out, fr_err *err)
+{
+    int rc = fr_model_file_write(m, payload, &m->image, err);
+    if (rc == FR_OK) {
+        m->payload_size = payload->size;
+        m->payload = m->image->data + m->image->size - payload->size;
+        rc = open_payload(m, "the model", err);
+    }
+    if (rc != FR_OK) {
+        fr_model_unref(m);
+        return rc;
+    }
+    *out = m;
+    return FR_OK;
+}
+
+int fr_model_make(const fr_model_ops *ops, const double *option, const char *const *feature,
+                  size_t features, int64_t rows, const fr_buf *payload, fr_model **out,
+                  fr_err *err)
+{
+    *out = NULL;
+    int rc = fr_buf_check(payload, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    return model_finish(model_begin(ops, option, feature, features, "", rows), payload, out,
+                        err);
+}
+
 int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *x,
                  const char *target, const fr_array *y, fr_model **out, fr_err *err)
 {
@@ -344,17 +397,8 @@ int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *
     if (rc != FR_OK) {
         return rc;
     }
-    fr_model *m = model_new();
-    m->ops = ops;
-    m->features = x->columns;
-    m->feature = fr_zalloc((x->columns + 1) * sizeof *m->feature);
-    for (size_t f = 0; f < x->columns; f++) {
-        m->feature[f] = fr_strdup(x->names[f]);
-    }
-    m->target = fr_strdup(target);
-    m->rows = x->rows;
-    memcpy(m->option, option, ops->option_count * sizeof *option);
-    (void)snprintf(m->version, sizeof m->version, "%s", FLOWRUN_VERSION);
+    fr_model *m = model_begin(ops, option, (const char *const *)x->names, x->columns, target,
+                              x->rows);
     fr_buf payload;
     fr_buf_init(&payload, PAYLOAD_MAX);
     int threads = fr_model_option_find(ops, "threads");
@@ -371,19 +415,13 @@ int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *
         rc = fr_model_training_hash((const char *const *)m->feature, m->features, x,
                                     target, y, &m->training, err);
     }
-    rc = rc != FR_OK ? rc : fr_model_file_write(m, &payload, &m->image, err);
     if (rc == FR_OK) {
-        m->payload_size = payload.size;
-        m->payload = m->image->data + m->image->size - payload.size;
-        rc = open_payload(m, "the model", err);
+        rc = model_finish(m, &payload, out, err);
+    } else {
+        fr_model_unref(m);
     }
     fr_buf_fini(&payload);
-    if (rc != FR_OK) {
-        fr_model_unref(m);
-        return rc;
-    }
-    *out = m;
-    return FR_OK;
+    return rc;
 }
 
 // ---- using
@@ -415,6 +453,16 @@ int fr_model_predict(const fr_model *m, const fr_frame *x, double *out, fr_err *
         gathered_fini(&g);
     }
     return rc;
+}
+
+int fr_model_transform(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err)
+{
+    *out = NULL;
+    if (m->ops->transform == NULL) {
+        return fr_fail(err, FR_EINVAL, "a %s predicts, it does not transform", m->ops->title);
+    }
+    int rc = check_features(m, x, err);
+    return rc != FR_OK ? rc : m->ops->transform(m, x, out, err);
 }
 
 void fr_model_choose(const double *probability, size_t rows, size_t classes,

@@ -57,6 +57,9 @@ typedef struct fr_model_ops {
     // Classification: out[k * rows + i], the probability of class k. Else out[i].
     int (*predict)(const fr_model *m, const fr_columns *x, double *out, fr_err *err);
     void (*importances)(const fr_model *m, double *out); // (optional) sums to 1
+    // (optional) transformers have this instead of fit and predict, see preprocess.h: a new
+    // frame with the fitted columns changed.
+    int (*transform)(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err);
 } fr_model_ops;
 
 struct fr_model {
@@ -97,6 +100,10 @@ int fr_model_option_choice(const fr_model_option *o, const char *text, size_t n)
 FR_NODISCARD int fr_model_fit(const fr_model_ops *ops, const double *option,
                               const fr_frame *x, const char *target, const fr_array *y,
                               fr_model **out, fr_err *err);
+// A model from parts that are there already: named features, no target, a payload.
+FR_NODISCARD int fr_model_make(const fr_model_ops *ops, const double *option,
+                               const char *const *feature, size_t features, int64_t rows,
+                               const fr_buf *payload, fr_model **out, fr_err *err);
 fr_model *fr_model_ref(const fr_model *m);
 void fr_model_unref(const fr_model *m);
 static inline size_t fr_model_classes(const fr_model *m)

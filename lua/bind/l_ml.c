@@ -5,6 +5,7 @@
 #include "core/base/nearest.h"
 #include "core/ml/metric.h"
 #include "core/ml/model.h"
+#include "core/ml/preprocess.h"
 #include "core/ml/target.h"
 #include "lua/bind/frame_box.h"
 
@@ -16,6 +17,16 @@ enum { TEXT_MAX = 1 << 26 };
 static const fr_model *check_model(lua_State *L, int arg)
 {
     return (const fr_model *)bind_object_check(L, arg, FR_KIND_MODEL);
+}
+
+static const fr_model *check_classifier(lua_State *L, int arg)
+{
+    const fr_model *m = check_model(L, arg);
+    if (m->labels == NULL) {
+        (void)bind_fail(L, FR_EINVAL, "a %s does not predict classes%s", m->ops->title,
+                        m->ops->transform != NULL ? ", it transforms frames" : "");
+    }
+    return m;
 }
 
 static const fr_model_ops *check_kind(lua_State *L, int arg)
@@ -248,6 +259,56 @@ static int ml_load(lua_State *L)
     return push_model(L, fr_model_load(path, slot, &err), slot, &err);
 }
 
+// scaler(options, frame): fitted on all columns of the frame
+static int ml_scaler(lua_State *L)
+{
+    double option[FR_MODEL_OPTIONS];
+    read_options(L, 1, &fr_scaler_ops, option);
+    const fr_frame *x = bind_frame_check(L, 2);
+    fr_model **slot = model_box(L);
+    fr_err err = FR_ERR_INIT;
+    return push_model(L, fr_scaler_fit(option, x, slot, &err), slot, &err);
+}
+
+// coder(kind, options, frame or nil, names, arrays): false among the arrays: learn from frame
+static int ml_coder(lua_State *L)
+{
+    const fr_model_ops *ops = check_kind(L, 1);
+    double option[FR_MODEL_OPTIONS];
+    read_options(L, 2, ops, option);
+    const fr_frame *x = lua_isnil(L, 3) ? NULL : bind_frame_check(L, 3);
+    size_t n;
+    const char **names = bind_names(L, 4, &n, ops->name);
+    luaL_checktype(L, 5, LUA_TTABLE);
+    const fr_array **category = scratch(L, n, sizeof *category);
+    for (size_t i = 0; i < n; i++) {
+        bool given = lua_rawgeti(L, 5, (lua_Integer)i + 1) == LUA_TUSERDATA;
+        category[i] = given ? bind_array_check(L, -1) : NULL;   // the list keeps it
+        lua_pop(L, 1);
+        if (!given && x == NULL) {
+            return bind_fail(L, FR_EINVAL, "ml.%s: `%s` has no categories", ops->name, names[i]);
+        }
+    }
+    fr_model **slot = model_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_coder_new(ops, option, x, names, category, n, slot, &err);
+    return push_model(L, rc, slot, &err);
+}
+
+static int model_transform(lua_State *L)
+{
+    const fr_model *m = check_model(L, 1);
+    const fr_frame *x = bind_frame_check(L, 2);
+    fr_frame **slot = bind_frame_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_model_transform(m, x, slot, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    bind_frame_sealed(L, *slot);
+    return 1;
+}
+
 static int model_save(lua_State *L)
 {
     const fr_model *m = check_model(L, 1);
@@ -274,7 +335,7 @@ static double *probabilities(lua_State *L, const fr_model *m, const fr_frame *x)
 
 static int model_predict(lua_State *L)
 {
-    const fr_model *m = check_model(L, 1);
+    const fr_model *m = check_classifier(L, 1);
     const fr_frame *x = bind_frame_check(L, 2);
     size_t n = (size_t)x->rows;
     const double *p = probabilities(L, m, x);
@@ -307,7 +368,7 @@ static const char *push_label(lua_State *L, const fr_array *labels, int64_t i)
 
 static int model_predict_proba(lua_State *L)
 {
-    const fr_model *m = check_model(L, 1);
+    const fr_model *m = check_classifier(L, 1);
     const fr_frame *x = bind_frame_check(L, 2);
     size_t n = (size_t)x->rows, classes = fr_model_classes(m);
     const double *p = probabilities(L, m, x);
@@ -409,6 +470,10 @@ static int model_size(lua_State *L)
 static int model_tostring(lua_State *L)
 {
     const fr_model *m = check_model(L, 1);
+    if (m->ops->transform != NULL) {
+        lua_pushfstring(L, "%s of %d columns", m->ops->title, (int)m->features);
+        return 1;
+    }
     lua_pushfstring(L, "%s for `%s` from %d features, fitted on %I rows", m->ops->title,
                     m->target, (int)m->features, (LUAI_UACINT)m->rows);
     return 1;
@@ -677,7 +742,7 @@ static bool mean_auc(const int32_t *code, const double *p, size_t n, size_t clas
 // score(model, frame, target): all scores of a classifier on rows with known classes.
 static int model_score(lua_State *L)
 {
-    const fr_model *m = check_model(L, 1);
+    const fr_model *m = check_classifier(L, 1);
     const fr_frame *x = bind_frame_check(L, 2);
     const fr_array *y = bind_array_check(L, 3);
     size_t n = (size_t)x->rows, classes = fr_model_classes(m);
@@ -726,11 +791,12 @@ int luaopen_flowrun_core_ml(lua_State *L)
         {"in_sample", model_in_sample},
         {"score", model_score},
         {"size", model_size},
+        {"transform", model_transform},
         {NULL, NULL},
     };
     static const luaL_Reg functions[] = {
         {"kinds", ml_kinds},   {"check", ml_check},     {"fit", ml_fit},
-        {"load", ml_load},     {"report", ml_report},   {"confusion", ml_confusion},
+        {"scaler", ml_scaler}, {"coder", ml_coder}, {"load", ml_load},     {"report", ml_report},   {"confusion", ml_confusion},
         {"scores", ml_scores}, {"ranking", ml_ranking}, {"errors", ml_errors},
         {NULL, NULL},
     };

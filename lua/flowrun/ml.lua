@@ -213,6 +213,141 @@ function methods:importances()
   return frame.from{{"feature", names, "utf8"}, {"importance", shares, "float64"}}
 end
 
+--- Transforms the columns that a scaler or coder was fitted on; others pass through.
+---@param df flowrun.Frame
+---@return flowrun.Frame
+local raw_transform = methods.transform
+function methods:transform(df) return raw_transform(self, check_frame(df, "model:transform")) end
+
+-- --- preparing columns ---
+
+local Prep = {}
+Prep.__index = Prep
+Prep.__name = "flowrun.Transformer"
+
+function Prep:__tostring() return ("ml.%s, not fitted"):format(self.kind) end
+
+--- Learns from a frame what transforming needs: for a scaler the columns are all numbers
+--- unless named.
+---@param df flowrun.Frame
+---@param columns? string[]
+---@return flowrun.Model
+function Prep:fit(df, columns)
+  local what = ("ml.%s:fit"):format(self.kind)
+  check_frame(df, what)
+  if self.kind ~= "scaler" then
+    return core.coder(self.kind, self.options, df, self.names, self.categories)
+  end
+  if columns == nil then
+    columns = {}
+    for _, name in ipairs(df.columns) do
+      local kind = df:col(name):type()
+      if kind:find("^u?int") or kind:find("^float") then
+        columns[#columns + 1] = name
+      end
+    end
+  end
+  return core.scaler(self.options, df:select(columns))
+end
+
+--- Fits and transforms the same frame.
+---@param df flowrun.Frame
+---@return flowrun.Frame transformed, flowrun.Model fitted
+function Prep:fit_transform(df)
+  local fitted = self:fit(df)
+  return fitted:transform(df), fitted
+end
+
+function Prep:transform()
+  invalid("ml.%s: fit it first, on training rows: local fitted = ml.%s{…}:fit(train)", self.kind,
+    self.kind)
+end
+
+--- (x - mean) / standard deviation, of n as scikit-learn's StandardScaler; nulls stay null.
+---
+---     local scaler = ml.scaler():fit(train)
+---     local x = scaler:transform(test)
+---@param options? {mean: boolean, std: boolean}
+---@return table with fit(frame, columns?)
+function ml.scaler(options)
+  return setmetatable({kind = "scaler", options = core.check("scaler", options)}, Prep)
+end
+
+-- {Type = {"L", "M", "H"}} gives a coder at once, {"Type"} one that learns its categories.
+local function coder(kind)
+  return function(columns)
+    local what = "ml." .. kind
+    if type(columns) ~= "table" then
+      invalid("%s: expected {Column = {\"first\", \"second\"}} or {\"Column\"}, got a %s", what,
+        type(columns))
+    end
+    local names, categories, options, learns = {}, {}, {}, false
+    for key, value in pairs(columns) do
+      if key == "unknown" or key == "handle_unknown" then
+        options.unknown = value
+      elseif math.type(key) == "integer" and type(value) == "string" then
+        names[#names + 1] = value
+      elseif type(key) == "string" and type(value) ~= "string" then
+        names[#names + 1] = key
+      else
+        invalid("%s: %s should be a column name or a list of categories", what, tostring(value))
+      end
+    end
+    table.sort(names)
+    for i, name in ipairs(names) do
+      local given = columns[name]
+      learns = learns or given == nil
+      categories[i] = given ~= nil and array_of(given, ("%s: the categories of `%s`"):format(what, name))
+        or false
+    end
+    if #names == 0 then invalid("%s: no columns are named", what) end
+    options = core.check(kind, options)
+    if not learns then return core.coder(kind, options, nil, names, categories) end
+    return setmetatable({kind = kind, options = options, names = names, categories = categories}, Prep)
+  end
+end
+
+--- Codes categories as 0, 1, … in the order given: `ml.ordinal{Type = {"L", "M", "H"}}`, or
+--- sorted, learnt from a frame: `ml.ordinal{"Type"}:fit(train)`. Other values are errors, or null
+--- with `unknown = "ignore"`.
+---@param columns table
+---@return flowrun.Model|table
+ml.ordinal = coder("ordinal")
+
+--- A column of 0 and 1 per category, named `Type_L`: `ml.one_hot{Type = {"L", "M", "H"}}` or
+--- `ml.one_hot{"Type"}:fit(train)`. Other values are errors, or 0 in all with
+--- `unknown = "ignore"`.
+---@param columns table
+---@return flowrun.Model|table
+ml.one_hot = coder("one_hot")
+
+-- --- splitting ---
+
+local split_names = {test = "test", test_size = "test", stratify = "stratify", seed = "seed",
+  random_state = "seed", shuffle = "shuffle"}
+
+--- Parts rows at random into training and test rows, as `frame:split`. Given {X, y}, returns
+--- train and test of X, then of y.
+---@param what flowrun.Frame|{[1]: flowrun.Frame, [2]: fr.column}
+---@param options? {test: number, stratify: string|fr.column, seed: integer} `test_size`, `random_state` too
+function ml.split(what, options)
+  options = check_names("ml.split", options, split_names)
+  local o = {}
+  for name, value in pairs(options) do o[split_names[name]] = value end
+  if frame.is_frame(what) then return what:split(o) end
+  if type(what) ~= "table" or not frame.is_frame(what[1]) or what[2] == nil then
+    invalid("ml.split: expected a frame or {X, y}, got a %s", type(what))
+  end
+  local x, name = what[1], "y"
+  while x:has(name) do name = name .. "_" end
+  local columns = {}
+  for i, column in ipairs(x.columns) do columns[i] = {column, x:col(column)} end
+  columns[#columns + 1] = {name, array_of(what[2], "ml.split: y")}
+  if o.stratify ~= nil and type(o.stratify) ~= "string" then o.stratify = name end
+  local train, test = frame.from(columns):split(o)
+  return train:drop(name), test:drop(name), train:col(name), test:col(name)
+end
+
 -- --- metrics ---
 
 local function pair_of(what, y, p)

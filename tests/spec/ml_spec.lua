@@ -202,6 +202,78 @@ describe("gradient boosting", function()
   end)
 end)
 
+describe("coders and scalers", function()
+  local few = frame.from{{"Type", {"L", "H", "M", "L"}}, {"x", {1, 2, 3, frame.null}}, {"z", {1.5, 1.5, 2, 3}}}
+
+  it("code categories in the order given", function()
+    local coder = ml.ordinal{Type = {"L", "M", "H"}}
+    local coded = coder:transform(few)
+    expect(list(coded.Type)).to_equal({0, 2, 1, 0})
+    expect(coded.columns).to_equal({"Type", "x", "z"})
+    expect(list(ml.ordinal{"Type"}:fit(few):transform(few).Type)).to_equal({1, 0, 2, 1})
+    local odd = frame.from{{"Type", {"M", "medium", frame.null}}}
+    expect(function() coder:transform(odd) end)
+      .to_fail("column `Type` has 'medium' in row 2, which is none of its 3 categories")
+    local lax = ml.ordinal{Type = {"L", "M"}, unknown = "ignore"}:transform(odd).Type
+    expect({lax[1], lax[2] == nil, lax[3] == nil}).to_equal({1, true, true})
+    expect(function() ml.ordinal{} end).to_fail("no columns are named")
+    expect(function() ml.ordinal{"Type"}:transform(few) end).to_fail("fit it first")
+  end)
+
+  it("make a column per category", function()
+    local hot = ml.one_hot{"Type"}:fit(few):transform(few)
+    expect(hot.columns).to_equal({"Type_H", "Type_L", "Type_M", "x", "z"})
+    expect(list(hot.Type_L)).to_equal({1, 0, 0, 1})
+    local lax = ml.one_hot{Type = {"H"}, unknown = "ignore"}:transform(few)
+    expect(list(lax.Type_H)).to_equal({0, 1, 0, 0})
+  end)
+
+  it("scale as StandardScaler does, nulls aside", function()
+    local scaler = ml.scaler():fit(few)
+    local s = scaler:transform(few)
+    expect(s.x[1]).to_be_near(-1.224744871391589, 1e-15)
+    expect(s.x[4]).to_be_nil()
+    expect(s.z:mean()).to_be_near(0, 1e-15)
+    expect(s.z[4]).to_be_near((3 - 2) / (1.5 / 4) ^ 0.5, 1e-15)
+    expect(s.Type == few.Type).to_be_true()
+    expect(list(ml.scaler{std = false}:fit(few, {"z"}):transform(few).z)).to_equal({-0.5, -0.5, 0.0, 1.0})
+    expect(function() ml.scaler():fit(few, {"Type"}) end).to_fail("scaler: column `Type`")
+    expect(function() scaler:predict(few) end).to_fail("it transforms frames")
+    expect(function() scaler:transform(few:drop("x")) end).to_fail("needs column `x`")
+    expect(function() model:transform(df) end).to_fail("it does not transform")
+  end)
+
+  it("are saved and loaded as other models", function()
+    local path = os.tmpname()
+    for _, m in ipairs{ml.scaler():fit(few), ml.ordinal{Type = {"L", "M", "H"}}, ml.one_hot{"Type"}:fit(few)} do
+      m:save(path)
+      local again = ml.load(path)
+      expect(again == m).to_be_true()
+      expect(tostring(again:transform(few))).to_equal(tostring(m:transform(few)))
+    end
+    os.remove(path)
+  end)
+end)
+
+describe("ml.split", function()
+  it("is frame:split under the names of peers", function()
+    local a, b = ml.split(df, {test_size = 0.25, random_state = 3})
+    local c, d = df:split{test = 0.25, seed = 3}
+    expect(a == c).to_be_true()
+    expect(b == d).to_be_true()
+    expect(#b).to_equal(100)
+  end)
+
+  it("takes X and y", function()
+    local x = df:drop("failure")
+    local x1, x2, y1, y2 = ml.split({x, df.failure}, {test = 0.25, seed = 3, stratify = df.failure})
+    expect({#x1, #x2, #y1, #y2}).to_equal({300, 100, 300, 100})
+    expect(x1.columns).to_equal(x.columns)
+    expect(y2:mean()).to_be_near(df.failure:mean(), 0.01)
+    expect(function() ml.split(df, {tests = 0.1}) end).to_fail("unknown option 'tests'")
+  end)
+end)
+
 describe("metrics", function()
   local y, p = {0, 1, 1, 0, 1}, {0, 1, 0, 0, 1}
 
