@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops, &fr_boost_ops, &fr_scaler_ops, &fr_ordinal_ops,
+const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,  &fr_boost_ops,
+                                              &fr_scaler_ops,  &fr_ordinal_ops,
                                               &fr_one_hot_ops, NULL};
 
 const fr_model_ops *fr_model_kind(const char *name)
@@ -75,10 +76,10 @@ int fr_model_option_check(const fr_model_ops *ops, int row, double value, fr_err
                   (o->type == FR_MODEL_NUMBER_OR_CHOICE && value < 0);
     bool whole = o->type != FR_MODEL_INT || value == floor(value);
     if (!choice && !(whole && value >= o->min && value <= o->max)) {
-        return fr_fail(err, FR_EINVAL, "ml.%s: %s must be %s from %.15g to %.15g, got %.15g",
-                       ops->name, o->name,
-                       o->type == FR_MODEL_INT ? "a whole number" : "a number", o->min,
-                       o->max, value);
+        return fr_fail(err, FR_EINVAL,
+                       "ml.%s: %s must be %s from %.15g to %.15g, got %.15g", ops->name,
+                       o->name, o->type == FR_MODEL_INT ? "a whole number" : "a number",
+                       o->min, o->max, value);
     }
     return FR_OK;
 }
@@ -324,7 +325,7 @@ static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_arra
                        fr_err *err)
 {
     if (ops->fit == NULL) {
-        return fr_fail(err, FR_EINVAL, "a %s has no target to fit", ops->title);
+        return fr_fail(err, FR_EINVAL, "this %s has no target to fit", ops->title);
     }
     if (x->columns == 0) {
         return fr_fail(err, FR_EINVAL, "%s needs at least one feature", ops->title);
@@ -342,8 +343,8 @@ static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_arra
 static const size_t PAYLOAD_MAX = (size_t)1 << 40;
 
 static fr_model *model_begin(const fr_model_ops *ops, const double *option,
-                             const char *const *feature, size_t features, const char *target,
-                             int64_t rows)
+                             const char *const *feature, size_t features,
+                             const char *target, int64_t rows)
 {
     fr_model *m = model_new();
     m->ops = ops;
@@ -376,17 +377,17 @@ static int model_finish(fr_model *m, const fr_buf *payload, fr_model **out, fr_e
     return FR_OK;
 }
 
-int fr_model_make(const fr_model_ops *ops, const double *option, const char *const *feature,
-                  size_t features, int64_t rows, const fr_buf *payload, fr_model **out,
-                  fr_err *err)
+int fr_model_make(const fr_model_ops *ops, const double *option,
+                  const char *const *feature, size_t features, int64_t rows,
+                  const fr_buf *payload, fr_model **out, fr_err *err)
 {
     *out = NULL;
     int rc = fr_buf_check(payload, err);
     if (rc != FR_OK) {
         return rc;
     }
-    return model_finish(model_begin(ops, option, feature, features, "", rows), payload, out,
-                        err);
+    return model_finish(model_begin(ops, option, feature, features, "", rows), payload,
+                        out, err);
 }
 
 int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *x,
@@ -397,8 +398,8 @@ int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *
     if (rc != FR_OK) {
         return rc;
     }
-    fr_model *m = model_begin(ops, option, (const char *const *)x->names, x->columns, target,
-                              x->rows);
+    fr_model *m = model_begin(ops, option, (const char *const *)x->names, x->columns,
+                              target, x->rows);
     fr_buf payload;
     fr_buf_init(&payload, PAYLOAD_MAX);
     int threads = fr_model_option_find(ops, "threads");
@@ -459,7 +460,8 @@ int fr_model_transform(const fr_model *m, const fr_frame *x, fr_frame **out, fr_
 {
     *out = NULL;
     if (m->ops->transform == NULL) {
-        return fr_fail(err, FR_EINVAL, "a %s predicts, it does not transform", m->ops->title);
+        return fr_fail(err, FR_EINVAL, "this %s predicts, it does not transform",
+                       m->ops->title);
     }
     int rc = check_features(m, x, err);
     return rc != FR_OK ? rc : m->ops->transform(m, x, out, err);

@@ -57,8 +57,8 @@ typedef struct fr_model_ops {
     // Classification: out[k * rows + i], the probability of class k. Else out[i].
     int (*predict)(const fr_model *m, const fr_columns *x, double *out, fr_err *err);
     void (*importances)(const fr_model *m, double *out); // (optional) sums to 1
-    // (optional) transformers have this instead of fit and predict, see preprocess.h: a new
-    // frame with the fitted columns changed.
+    // (optional) transformers have this instead of fit and predict, see preprocess.h: a
+    // new frame with the fitted columns changed.
     int (*transform)(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err);
 } fr_model_ops;
 

@@ -16,12 +16,14 @@ enum { TEXT_MAX = 1 << 28 };
 enum { WITH_MEAN, WITH_STD };
 
 static const fr_model_option SCALER_OPTIONS[] = {
-    [WITH_MEAN] = {"mean", "with_mean", FR_MODEL_BOOL, 1, 0, 1, NULL, "takes the mean away"},
+    [WITH_MEAN] = {"mean", "with_mean", FR_MODEL_BOOL, 1, 0, 1, NULL,
+                   "takes the mean away"},
     [WITH_STD] = {"std", "with_std", FR_MODEL_BOOL, 1, 0, 1, NULL,
                   "divides by the standard deviation"},
 };
 
-// Mean and deviation of the values that are there, the mean first, so that nothing cancels.
+// Mean and deviation of the values that are there, the mean first, so that nothing
+// cancels.
 static void moments(const double *v, size_t n, double *mean, double *deviation)
 {
     double sum = 0, squares = 0, rest = 0, count = 0;
@@ -66,9 +68,10 @@ int fr_scaler_fit(const double *option, const fr_frame *x, fr_model **out, fr_er
         }
         fr_free(v);
     }
-    rc = rc != FR_OK ? rc
-                     : fr_model_make(&fr_scaler_ops, option, (const char *const *)x->names,
-                                     x->columns, x->rows, &payload, out, err);
+    rc = rc != FR_OK
+             ? rc
+             : fr_model_make(&fr_scaler_ops, option, (const char *const *)x->names,
+                             x->columns, x->rows, &payload, out, err);
     fr_buf_fini(&payload);
     return rc;
 }
@@ -87,7 +90,8 @@ static int scale(const fr_array *a, const char *name, const double *m, fr_array 
 {
     double *v;
     int rc = numbers_of(a, name, &v, err);
-    fr_builder *b = rc == FR_OK ? fr_builder_new(fr_type_of(FR_FLOAT64), a->length) : NULL;
+    fr_builder *b =
+        rc == FR_OK ? fr_builder_new(fr_type_of(FR_FLOAT64), a->length) : NULL;
     for (int64_t i = 0; i < a->length && rc == FR_OK; i++) {
         rc = fr_array_has(a, i) ? fr_builder_float(b, (v[i] - m[0]) / m[1], err)
                                 : fr_builder_null(b, err);
@@ -134,7 +138,8 @@ static int making_finish(making *k, int rc, fr_frame **out, fr_err *err)
     return rc;
 }
 
-static int scaler_transform(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err)
+static int scaler_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
+                            fr_err *err)
 {
     making k;
     making_init(&k, x->columns);
@@ -160,13 +165,15 @@ enum { UNKNOWN };
 enum { UNKNOWN_ERROR, UNKNOWN_NULL };
 
 static const fr_model_option CODER_OPTIONS[] = {
-    [UNKNOWN] = {"unknown", "handle_unknown", FR_MODEL_CHOICE, UNKNOWN_ERROR, 0, 1, "error ignore",
-                 "a value that is no category: an error, or null (one_hot: 0 everywhere)"},
+    [UNKNOWN] =
+        {"unknown", "handle_unknown", FR_MODEL_CHOICE, UNKNOWN_ERROR, 0, 1,
+         "error ignore",
+         "a value that is no category: an error, or null (one_hot: 0 everywhere)"},
 };
 
 typedef struct coder {
-    char ***category;                    // [feature][k]
-    size_t *count;                       // [feature]
+    char ***category; // [feature][k]
+    size_t *count;    // [feature]
     size_t features;
 } coder;
 
@@ -230,7 +237,8 @@ static int distinct(const fr_array *a, fr_array **out, fr_err *err)
         return rc;
     }
     rc = fr_factor_sort(&f, &a, 1, err);
-    rc = rc != FR_OK ? rc : fr_compute_take(a, fr_factor_first(&f), f.groups, false, out, err);
+    rc = rc != FR_OK ? rc
+                     : fr_compute_take(a, fr_factor_first(&f), f.groups, false, out, err);
     fr_factor_fini(&f);
     return rc;
 }
@@ -274,8 +282,8 @@ int fr_coder_new(const fr_model_ops *ops, const double *option, const fr_frame *
         fr_array_unref(learnt);
     }
     rc = rc != FR_OK ? rc
-                     : fr_model_make(ops, option, column, n, x != NULL ? x->rows : 0, &payload,
-                                     out, err);
+                     : fr_model_make(ops, option, column, n, x != NULL ? x->rows : 0,
+                                     &payload, out, err);
     fr_buf_fini(&payload);
     return rc;
 }
@@ -283,18 +291,20 @@ int fr_coder_new(const fr_model_ops *ops, const double *option, const fr_frame *
 static int unknown_category(const coder *c, size_t f, int64_t row, const char *column,
                             const char *text, fr_err *err)
 {
-    const char *near = strlen(text) < 3 ? NULL
-                                        : fr_nearest(text, (const char *const *)c->category[f],
-                                                     c->count[f]);
-    return fr_fail(err, FR_EINVAL,
-                   "column `%s` has '%s' in row %lld, which is none of its %zu categories%s%s%s",
-                   column, text, (long long)row + 1, c->count[f],
-                   near != NULL ? ": did you mean '" : "", near != NULL ? near : "",
-                   near != NULL ? "'?" : "");
+    const char *near =
+        strlen(text) < 3
+            ? NULL
+            : fr_nearest(text, (const char *const *)c->category[f], c->count[f]);
+    return fr_fail(
+        err, FR_EINVAL,
+        "column `%s` has '%s' in row %lld, which is none of its %zu categories%s%s%s",
+        column, text, (long long)row + 1, c->count[f],
+        near != NULL ? ": did you mean '" : "", near != NULL ? near : "",
+        near != NULL ? "'?" : "");
 }
 
-// code[i]: the place of each row's value among the categories of feature f; -1 for nulls and,
-// if they are ignored, unknown values.
+// code[i]: the place of each row's value among the categories of feature f; -1 for nulls
+// and, if they are ignored, unknown values.
 static int code_column(const fr_model *m, size_t f, const fr_array *a, int32_t *code,
                        fr_err *err)
 {
@@ -313,7 +323,8 @@ static int code_column(const fr_model *m, size_t f, const fr_array *a, int32_t *
         fr_target_print(a, row, &text);
         place[k] = -1;
         for (size_t j = 0; j < c->count[f] && place[k] < 0; j++) {
-            place[k] = strcmp(c->category[f][j], fr_buf_text(&text)) == 0 ? (int32_t)j : -1;
+            place[k] =
+                strcmp(c->category[f][j], fr_buf_text(&text)) == 0 ? (int32_t)j : -1;
         }
         if (place[k] < 0 && m->option[UNKNOWN] == UNKNOWN_ERROR) {
             rc = unknown_category(c, f, row, m->feature[f], fr_buf_text(&text), err);
@@ -341,8 +352,8 @@ static int ordinal_column(const int32_t *code, int64_t n, fr_array **out, fr_err
     return rc;
 }
 
-static int one_hot_column(const int32_t *code, int32_t k, const fr_array *source, fr_array **out,
-                          fr_err *err)
+static int one_hot_column(const int32_t *code, int32_t k, const fr_array *source,
+                          fr_array **out, fr_err *err)
 {
     fr_builder *b = fr_builder_new(fr_type_of(FR_INT64), source->length);
     int rc = FR_OK;
@@ -355,7 +366,8 @@ static int one_hot_column(const int32_t *code, int32_t k, const fr_array *source
     return rc;
 }
 
-static int ordinal_transform(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err)
+static int ordinal_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
+                             fr_err *err)
 {
     making k;
     making_init(&k, x->columns);
@@ -376,8 +388,8 @@ static int ordinal_transform(const fr_model *m, const fr_frame *x, fr_frame **ou
     return making_finish(&k, rc, out, err);
 }
 
-static int add_one_hot(const fr_model *m, size_t f, const fr_array *a, int32_t *code, making *k,
-                       fr_arena *names, fr_err *err)
+static int add_one_hot(const fr_model *m, size_t f, const fr_array *a, int32_t *code,
+                       making *k, fr_arena *names, fr_err *err)
 {
     const coder *c = m->state;
     int rc = code_column(m, f, a, code, err);
@@ -393,7 +405,8 @@ static int add_one_hot(const fr_model *m, size_t f, const fr_array *a, int32_t *
     return rc;
 }
 
-static int one_hot_transform(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err)
+static int one_hot_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
+                             fr_err *err)
 {
     const coder *c = m->state;
     size_t most = x->columns;

@@ -23,7 +23,7 @@ static const fr_model *check_classifier(lua_State *L, int arg)
 {
     const fr_model *m = check_model(L, arg);
     if (m->labels == NULL) {
-        (void)bind_fail(L, FR_EINVAL, "a %s does not predict classes%s", m->ops->title,
+        (void)bind_fail(L, FR_EINVAL, "this %s does not predict classes%s", m->ops->title,
                         m->ops->transform != NULL ? ", it transforms frames" : "");
     }
     return m;
@@ -270,7 +270,8 @@ static int ml_scaler(lua_State *L)
     return push_model(L, fr_scaler_fit(option, x, slot, &err), slot, &err);
 }
 
-// coder(kind, options, frame or nil, names, arrays): false among the arrays: learn from frame
+// coder(kind, options, frame or nil, names, arrays): false among the arrays: learn from
+// frame
 static int ml_coder(lua_State *L)
 {
     const fr_model_ops *ops = check_kind(L, 1);
@@ -283,10 +284,11 @@ static int ml_coder(lua_State *L)
     const fr_array **category = scratch(L, n, sizeof *category);
     for (size_t i = 0; i < n; i++) {
         bool given = lua_rawgeti(L, 5, (lua_Integer)i + 1) == LUA_TUSERDATA;
-        category[i] = given ? bind_array_check(L, -1) : NULL;   // the list keeps it
+        category[i] = given ? bind_array_check(L, -1) : NULL; // the list keeps it
         lua_pop(L, 1);
         if (!given && x == NULL) {
-            return bind_fail(L, FR_EINVAL, "ml.%s: `%s` has no categories", ops->name, names[i]);
+            return bind_fail(L, FR_EINVAL, "ml.%s: `%s` has no categories", ops->name,
+                             names[i]);
         }
     }
     fr_model **slot = model_box(L);
@@ -795,10 +797,10 @@ int luaopen_flowrun_core_ml(lua_State *L)
         {NULL, NULL},
     };
     static const luaL_Reg functions[] = {
-        {"kinds", ml_kinds},   {"check", ml_check},     {"fit", ml_fit},
-        {"scaler", ml_scaler}, {"coder", ml_coder}, {"load", ml_load},     {"report", ml_report},   {"confusion", ml_confusion},
-        {"scores", ml_scores}, {"ranking", ml_ranking}, {"errors", ml_errors},
-        {NULL, NULL},
+        {"kinds", ml_kinds},     {"check", ml_check},         {"fit", ml_fit},
+        {"scaler", ml_scaler},   {"coder", ml_coder},         {"load", ml_load},
+        {"report", ml_report},   {"confusion", ml_confusion}, {"scores", ml_scores},
+        {"ranking", ml_ranking}, {"errors", ml_errors},       {NULL, NULL},
     };
     static const luaL_Reg meta[] = {{"__tostring", model_tostring}, {NULL, NULL}};
     bind_object_class(L, FR_KIND_MODEL, NULL, meta);
