@@ -16,13 +16,17 @@ local install = "CMAKE_GENERATOR=Ninja luarocks --lua-version 5.4 make --tree '%
 local log, installed = output_of(install:format(tree))
 if not installed then error(log, 0) end
 
-local function stock(script)
-  local path = tree .. "/script.lua"
-  local file = assert(io.open(path, "w"))
-  file:write(script)
+local function write(name, text)
+  local file = assert(io.open(tree .. "/" .. name, "w"))
+  file:write(text)
   file:close()
-  return output_of(("LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua' "
-    .. "LUA_CPATH='%s/lib/lua/5.4/?.so' lua5.4 %s"):format(tree, tree, tree, path))
+end
+
+local function stock(script)
+  write("script.lua", script)
+  return output_of(("LUA_PATH='%s/?.lua;%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua' "
+    .. "LUA_CPATH='%s/lib/lua/5.4/?.so' FLOWRUN_HOME='%s/home' lua5.4 %s/script.lua")
+    :format(tree, tree, tree, tree, tree, tree))
 end
 
 describe("flowrun in a stock lua5.4", function()
@@ -37,5 +41,29 @@ describe("flowrun in a stock lua5.4", function()
       local t = require "flowrun.test"
       print(select(2, pcall(function() t.expect(1).to_equal(2) end)))]]
     expect(said).to_match("to_equal: got 1, expected 2\n$")
+  end)
+
+  it("runs a flow and leaves signal handlers as it found them", function()
+    write("sums.lua", [[
+      local fr = require "flowrun"
+      local frame = require "flowrun.frame"
+      local load = fr.task("load", function(n) return frame.from{{"kw", {n, 2 * n}}} end)
+      local total = fr.task("total", function(df) return df.kw:sum() end)
+      return fr.flow("sum", {params = {n = 20}}, function(p) return total(load(p.n)):get() end)]])
+    local said, ok = stock [[
+      local function handlers()
+        for line in io.lines("/proc/self/status") do
+          local mask = line:match("^SigCgt:%s*(%x+)")
+          -- without the two signals that the C library keeps for itself (32, 33)
+          if mask then return tonumber(mask, 16) & ~(3 << 31) end
+        end
+      end
+      local before = handlers()
+      local sum = require "sums"
+      print(sum:run{n = 14}:get())
+      require("flowrun.session").close()
+      print(handlers() == before and "same handlers" or before .. " became " .. handlers())]]
+    expect(said).to_equal("42\nsame handlers\n")
+    expect(ok).to_be_true()
   end)
 end)
