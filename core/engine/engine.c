@@ -195,7 +195,8 @@ static int64_t flow_retry(const fr_run *r, const fr_outcome *o)
     uint32_t made = 1 + fr_sched_reruns(r->sched);
     bool again = o->state == FR_FAILED && o->reason != FR_BECAUSE_DIVERGED && r->store != NULL &&
                  r->spec.retry.retries > 0 && fr_retry_allowed(&r->spec.retry, made);
-    return again ? fr_retry_delay(&r->spec.retry, made, r->spec.info.seed, r->spec.info.bundle) : -1;
+    const fr_run_info *i = &r->spec.info;
+    return again ? fr_retry_delay(&r->spec.retry, made, i->seed, i->bundle) : -1;
 }
 
 static void end_run(fr_run *r)

@@ -183,7 +183,8 @@ uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label)
         s->branches = fr_realloc(s->branches, s->cap_branches * sizeof *s->branches);
     }
     s->branches[s->n_branches] = (branch){.path = path, .label = label,   .node = FR_NO_NODE,
-                                          .flow_node = FR_NO_NODE, .raising = FR_NO_NODE, .serial = 1};
+                                          .flow_node = FR_NO_NODE, .raising = FR_NO_NODE,
+                                          .serial = 1};
     s->branches_alive++;
     return s->n_branches++;
 }
@@ -721,7 +722,8 @@ int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out,
         sched_record(s, &r);
     }
     fr_hash path = fr_hash_pair(n->key, (fr_hash){.lo = 1, .hi = 0});
-    uint32_t b = sched_new_branch(s, path, branch_label(s, c->branch, s->tasks[c->task].name, n->use));
+    const char *label = branch_label(s, c->branch, s->tasks[c->task].name, n->use);
+    uint32_t b = sched_new_branch(s, path, label);
     s->branches[b].node = *id;
     s->branches[b].flow_row = n->row;
     s->branches[b].flow_node = *id;

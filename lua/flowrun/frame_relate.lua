@@ -21,7 +21,9 @@ local methods = frame_relate.methods
 ---@param params? table<string, any>
 ---@return flowrun.Frame
 function methods:filter(condition, params)
-  if type(condition) == "string" then return require("flowrun.core.expr").filter(self, condition, params) end
+  if type(condition) == "string" then
+    return require("flowrun.core.expr").filter(self, condition, params)
+  end
   if array.is(condition) then return core.mask(self, condition) end
   invalid("filter: expected an expression such as \"kw > 5\", got a %s", type(condition))
 end

@@ -102,7 +102,7 @@ function Spec:fit(df, target, options)
   local what = ("ml.%s:fit"):format(self.kind)
   check_frame(df, what)
   options = check_names(what, options, {features = true})
-  local name, y = "y", nil
+  local name, y = "y"
   if type(target) == "string" then
     name, y = target, df:col(target)
   elseif type(target) == "table" and type(target[1]) == "string" and df:has(target[1]) then
@@ -126,13 +126,19 @@ end
 
 --- A random forest: trees on bootstrap samples, exact splits, probabilities averaged
 --- (Breiman 2001; the rules are scikit-learn's RandomForestClassifier's).
----@param options? {trees: integer, max_depth: integer, min_samples_split: integer, min_samples_leaf: integer, max_features: number|string, bootstrap: boolean, seed: integer, threads: integer} `n_estimators`, `random_state`, `n_jobs` are understood too
+--- `n_estimators`, `random_state`, `n_jobs` are understood too.
+---@param options? {trees: integer, max_depth: integer, min_samples_split: integer,
+---  min_samples_leaf: integer, max_features: number|string, bootstrap: boolean, seed: integer,
+---  threads: integer}
 ---@return flowrun.ModelSpec
 ml.random_forest = maker("random_forest")
 
 --- Gradient boosting of two classes: histograms and leaf-wise trees (as LightGBM), or with
 --- `compat = "sklearn"` the trees of scikit-learn's GradientBoostingClassifier.
----@param options? {rounds: integer, leaves: integer, depth: integer, learning_rate: number, min_samples_leaf: integer, l2: number, compat: "none"|"sklearn", seed: integer, threads: integer} `n_estimators`, `max_depth`, `random_state`, `n_jobs` are understood too
+--- `n_estimators`, `max_depth`, `random_state`, `n_jobs` are understood too.
+---@param options? {rounds: integer, leaves: integer, depth: integer, learning_rate: number,
+---  min_samples_leaf: integer, l2: number, compat: "none"|"sklearn", seed: integer,
+---  threads: integer}
 ---@return flowrun.ModelSpec
 ml.gradient_boosting = maker("gradient_boosting")
 
@@ -180,7 +186,8 @@ end
 --- the rest). roc_auc is nil when a class does not occur.
 ---@param df flowrun.Frame
 ---@param y? fr.column default: the target's column
----@return {accuracy: number, precision: number, recall: number, f1: number, roc_auc: number?, log_loss: number, rows: integer}
+---@return {accuracy: number, precision: number, recall: number, f1: number, roc_auc: number?,
+---  log_loss: number, rows: integer}
 function methods:score(df, y)
   return raw_score(self, df, target_of(self, "model:score", df, y))
 end
@@ -387,7 +394,8 @@ end
 --- Of the rows predicted positive, the share that is; 0 when there are none.
 ---@param y fr.column
 ---@param p fr.column
----@param options? {average: "binary"|"macro"|"weighted"|"micro", positive: any} binary: of the last class, or `positive`
+--- binary: of the last class, or `positive`.
+---@param options? {average: "binary"|"macro"|"weighted"|"micro", positive: any}
 ---@return number
 ml.precision = score_of("precision")
 

@@ -157,8 +157,8 @@ function methods:choice(list, n, options)
   elseif options.replace == false then
     places, base = self:permutation(size):to_table(), core.is_numpy(self) and 1 or 0
   else
-    places, base = core.draw(self, "integers", core.is_numpy(self) and 0 or 1, size, count), 0
-    places, base = places:to_table(), core.is_numpy(self) and 1 or 0
+    local first = core.is_numpy(self) and 0 or 1
+    places, base = core.draw(self, "integers", first, size, count):to_table(), 1 - first
   end
   if not n then return list[places[1] + base] end
   local out = {}

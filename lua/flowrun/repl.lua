@@ -168,13 +168,15 @@ function commands.load(self, id)
   end
   self.env.run = {id = run.id, flow = run.flow, state = run.state, tasks = tasks,
     params = run.params and run.params:unpack(), result = run.result and run.result:unpack()}
-  print(("run %d of %s, %s: `run` has its tasks; :rerun TASK calls one again"):format(run.id, run.flow,
-    run.state))
+  print(("run %d of %s, %s: `run` has its tasks; :rerun TASK calls one again"):format(run.id,
+    run.flow, run.state))
 end
 
 function commands.rerun(self, name)
   local l = self.loaded
-  if not l then error_class.raise("state", ":load RUN first; :rerun calls one of its tasks again") end
+  if not l then
+    error_class.raise("state", ":load RUN first; :rerun calls one of its tasks again")
+  end
   if not name then error_class.raise("invalid", ":rerun TASK: which task?") end
   local names = {}
   for i = 0, l.run:count() - 1 do

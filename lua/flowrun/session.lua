@@ -62,7 +62,8 @@ end
 function session.start(script, f, p, o)
   o = o or {}
   local run = session.engine():run({
-    flow = f.name, file = path, bundle = script.hash, sources = script.sources, params = p, seed = o.seed or session.new_seed(),
+    flow = f.name, file = script.path, bundle = script.hash, sources = script.sources,
+    params = p, seed = o.seed or session.new_seed(),
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
     started = o.started, plan = o.plan,
@@ -124,7 +125,9 @@ end
 function RunHandle:try()
   while not self.run:ended() do
     engine:turn()
-    if engine:interrupts() > 0 then error_class.raise("cancelled", "interrupted; the run goes on") end
+    if engine:interrupts() > 0 then
+      error_class.raise("cancelled", "interrupted; the run goes on")
+    end
   end
   local o = self.run:outcome()
   if o.retry_in then

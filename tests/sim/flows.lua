@@ -170,7 +170,7 @@ function act.race(o, s)
   for _, h in ipairs(hs) do s.open[#s.open + 1] = h end
 end
 
-function act.sleep(o, s)
+function act.sleep(o)
   core.sleep(o.s)
 end
 

@@ -11,7 +11,7 @@ return function()
   assert(#other == 1 and df:sort{"k", {"n", desc = true}} and frame.concat{df, df})
   assert(df:to_table().n[1] == 3 and df:null_count() and df:quantile("x", 0.5) and df:types())
   assert(frame.is_frame(df) and core.is(df) and frame.hash(df))
-  for _ in pairs(df.n) do break end
+  for i, v in pairs(df.n) do assert(i and v) end
   local x, n = df.x, df:col("n")
   assert(frame.is_array(x) and array.is(x) and x == x and tostring(x) and #x == 3 and n[1] == 3)
   assert(x:sum() and x:mean() and x:min() and x:max() and x:std() and x:var() and x:median())

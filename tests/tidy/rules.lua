@@ -13,8 +13,8 @@ rules.layers = {
 
 -- Headers of libraries and the files that may include them (patterns of paths).
 rules.addresses = {
-  ["lua.h"] = {"^lua/", "^tests/"},
-  ["lauxlib.h"] = {"^lua/", "^tests/"},
+  ["lua.h"] = {"^lua/", "^tests/", "^cmake/"},
+  ["lauxlib.h"] = {"^lua/", "^tests/", "^cmake/"},
   ["lualib.h"] = {"^lua/", "^tests/"},
   ["sqlite3.h"] = {"^core/engine/store_sqlite", "^core/data/sql%.c$", "^tests/"},
   ["cblas.h"] = {"^core/ml/linalg%.c$"},
@@ -67,6 +67,17 @@ rules.writable = {
   ["fault.c"] = {
     plan = "the fault plan of tests, set while single-threaded",
     fr_fault_armed = "whether there is one",
+  },
+  ["flow_host.c"] = {interruptible = "the state that the SIGINT handler sets a hook in"},
+  ["l_engine.c"] = {
+    interrupts = "counted by the SIGINT handler",
+    patient = "read by the SIGINT handler",
+    wake_handle = "read by the SIGINT handler",
+    before = "the SIGINT handler as it was before ours",
+  },
+  ["line.c"] = {
+    interrupted = "set by the SIGINT handler of the prompt",
+    state = "libedit's callbacks have no argument; one prompt per process",
   },
   ["exec_stop.c"] = {before = "signal handlers of the process, as they were before ours"},
   ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},

@@ -35,7 +35,8 @@ function drive.parse(args, known)
       local names = {}
       for k in pairs(known) do names[#names + 1] = k end
       local near = require("flowrun.core.error").nearest(name, names)
-      return nil, ("unknown option '%s'%s"):format(name, near and "; did you mean '" .. near .. "'?" or "")
+      local hint = near and "; did you mean '" .. near .. "'?" or ""
+      return nil, ("unknown option '%s'%s"):format(name, hint)
     end
     if takes and not value then
       i = i + 1
@@ -50,7 +51,10 @@ function drive.parse(args, known)
   for _, name in ipairs{"workers", "run_seed"} do
     if o[name] then
       local n = math.tointeger(tonumber(o[name]))
-      if not n or n < 0 then return nil, ("--%s: expected a whole number, got '%s'"):format(name:gsub("_", "-"), o[name]) end
+      if not n or n < 0 then
+        local option = name:gsub("_", "-")
+        return nil, ("--%s: expected a whole number, got '%s'"):format(option, o[name])
+      end
       o[name] = n
     end
   end
@@ -88,7 +92,8 @@ local function watch_trouble(engine, show, before)
   local code, message = engine:trouble()
   if code == before then return before end
   if code == "disk_full" then
-    show:print(("flowrun: the disk is full (%s); the run waits until there is space"):format(message))
+    show:print(("flowrun: the disk is full (%s); the run waits until there is space")
+      :format(message))
   elseif code == nil then
     show:print("flowrun: there is space again; the run goes on")
   else

@@ -33,9 +33,11 @@ function look.run(store, word)
   end
   local id = math.tointeger(tonumber(word))
   if not id then
-    error_class.raise("invalid", ("RUN: expected a number, @last or @failed, got '%s'"):format(word))
+    error_class.raise("invalid", ("RUN: expected a number, @last or @failed, got '%s'")
+      :format(word))
   end
-  return store:run(id) or error_class.raise("not_found", ("there is no run %d; see flowrun runs"):format(id))
+  return store:run(id)
+    or error_class.raise("not_found", ("there is no run %d; see flowrun runs"):format(id))
 end
 
 --- Parses a command's words; known are its options besides --home and --json.

@@ -46,7 +46,7 @@ local function pace(t, now)
   if t.first_started == 0 or seconds < 0.2 or t.items_done == 0 then return "" end
   local rate = t.items_done / seconds
   local left = (t.items - t.items_done) / rate
-  local shown = rate >= 10 and ("%s/s"):format(text.count(math.floor(rate))) or ("%.1f/s"):format(rate)
+  local shown = rate >= 10 and text.count(math.floor(rate)) .. "/s" or ("%.1f/s"):format(rate)
   if t.items_done >= t.items then return shown end
   return ("%s  about %s left"):format(shown, text.duration(math.floor(left * 1e9)))
 end
@@ -68,10 +68,13 @@ function Progress:task_line(t, now, name_width)
     rest = ("%s  %s/%s  %s"):format(bar_text(t.items_done, t.items, 24), text.count(t.items_done),
       text.count(t.items), pace(t, now))
   else
-    local spent = t.ended == t.calls and t.busy or t.first_started ~= 0 and now - t.first_started or 0
+    local spent = t.ended == t.calls and t.busy
+      or t.first_started ~= 0 and now - t.first_started or 0
     rest = ("%8s"):format(spent > 0 and text.duration(spent) or "")
     if t.items > 0 then rest = rest .. ("  %s items"):format(text.count(t.items)) end
-    if t.calls > 1 then rest = rest .. ("  %s/%s"):format(text.count(t.ended), text.count(t.calls)) end
+    if t.calls > 1 then
+      rest = rest .. ("  %s/%s"):format(text.count(t.ended), text.count(t.calls))
+    end
     if state == "queued" then rest = rest .. "  waits" end
   end
   if t.recorded > 0 then rest = rest .. paint("dim", ("  %d recorded"):format(t.recorded)) end

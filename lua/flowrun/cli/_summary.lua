@@ -47,7 +47,8 @@ local function excerpt(where, paint)
   for s in f:lines() do
     n = n + 1
     if n >= line - 2 and n <= line + 1 then
-      out[#out + 1] = (n == line and paint("red", ("%5d > "):format(n)) or ("%5d | "):format(n)) .. s
+      local margin = n == line and paint("red", ("%5d > "):format(n)) or ("%5d | "):format(n)
+      out[#out + 1] = margin .. s
     end
     if n > line then break end
   end
@@ -100,7 +101,8 @@ local function print_failure(out, outcome, run, run_id, home, paint)
   local done = kept(run)
   if done ~= "" then out("kept: " .. done .. (run_id > 0 and "  (not run again)" or "")) end
   if run_id > 0 and err.code ~= "diverged" then
-    out(("next: flowrun %srerun %d --failed"):format(home and ("--home %s "):format(home) or "", run_id))
+    local where = home and ("--home %s "):format(home) or ""
+    out(("next: flowrun %srerun %d --failed"):format(where, run_id))
   end
 end
 
@@ -121,7 +123,8 @@ function summary.print(flow, run, outcome, spent, o)
   if outcome.reason == "timeout" or outcome.reason == "quality" then
     state = ("%s (%s)"):format(state, outcome.reason)
   end
-  out(("%s %s %s in %s · %s%s%s"):format(paint(words[outcome.state] or "dim", marks[outcome.state] or "?"),
+  local mark = paint(words[outcome.state] or "dim", marks[outcome.state] or "?")
+  out(("%s %s %s in %s · %s%s%s"):format(mark,
     paint("bold", flow), state, text.duration(spent), text.plural(s.calls, "call"),
     s.items > 0 and (", %s items"):format(text.count(s.items)) or "",
     counts(s) ~= "" and ": " .. counts(s) or ""))
@@ -129,7 +132,8 @@ function summary.print(flow, run, outcome, spent, o)
   if went ~= "" then out(paint("dim", "  time  " .. went)) end
   if outcome.state == "FAILED" then print_failure(out, outcome, run, id, o.home, paint) end
   if outcome.state == "STOPPED" and id > 0 then
-    out(("next: flowrun %srerun %d --failed"):format(o.home and ("--home %s "):format(o.home) or "", id))
+    local where = o.home and ("--home %s "):format(o.home) or ""
+    out(("next: flowrun %srerun %d --failed"):format(where, id))
   end
 end
 

@@ -27,7 +27,9 @@ end
 
 local function label(n)
   local name = text.short(n.name)
-  if n.kind == "map" then return n.items > 0 and ("%s × %d"):format(name, n.items) or name .. " ×" end
+  if n.kind == "map" then
+    return n.items > 0 and ("%s × %d"):format(name, n.items) or name .. " ×"
+  end
   return name
 end
 
@@ -97,7 +99,8 @@ local function of_run(o, word)
   local script = bundle.open(store:bundle(run.bundle))
   store:close()
   session.engine{home = home, workers = 1}
-  return plan(script, script:find(run.flow), run.params and run.params:unpack() or {}, run.id, run.seed)
+  local given = run.params and run.params:unpack() or {}
+  return plan(script, script:find(run.flow), given, run.id, run.seed)
 end
 
 local function of_file(o, file, rest)
@@ -107,7 +110,8 @@ local function of_file(o, file, rest)
     error_class.raise("invalid", ("%s has several flows; say which one: --flow NAME"):format(file))
   end
   session.engine{home = false, workers = 1}
-  return plan(script, f, params.read(f.name, f.params, nil, params.from_args(f.name, f.params, rest)))
+  local given = params.from_args(f.name, f.params, rest)
+  return plan(script, f, params.read(f.name, f.params, nil, given))
 end
 
 local known = {["--home"] = "DIR", ["--json"] = false, ["--format"] = "tree|mermaid|dot",
@@ -128,7 +132,11 @@ local function run(args)
   end
   local code = drive.guard(function()
     local nodes
-    if target:find("%.lua$") then nodes = of_file(o, target, rest) else nodes = of_run(o, target) end
+    if target:find("%.lua$") then
+      nodes = of_file(o, target, rest)
+    else
+      nodes = of_run(o, target)
+    end
     if o.json then look.json(as_json(nodes)) else print(draw[format](nodes)) end
     return cli.exit.ok
   end)
@@ -139,8 +147,8 @@ end
 return {
   summary = "draw the calls of a flow or run: tree, mermaid or dot",
   args = "[--format tree|mermaid|dot] [--json] FILE|RUN",
-  help = "Nothing is executed. Of a FILE the flow body runs as far as it can without results (what\n"
-    .. "stands behind a :get() is not known yet); of a RUN all recorded calls are shown.\n"
+  help = "Nothing is executed. Of a FILE the flow body runs as far as it can without results\n"
+    .. "(what stands behind a :get() is not known yet); of a RUN all recorded calls are shown.\n"
     .. "--json prints an array of {id, name, kind, key, state, waits_for, where}.",
   run = run,
 }

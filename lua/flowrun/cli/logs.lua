@@ -12,8 +12,9 @@ local function print_lines(store, run, o, task_names)
     for _, line in ipairs(lines) do
       local task = task_names[line.row] or (line.row == 0 and run.flow or "#" .. line.row)
       if o.json then
-        io.stdout:write(require("flowrun.json").encode{time = look.seconds(line.time), row = line.row,
-          task = task, item = line.item, attempt = line.attempt, level = names[line.level] or line.level,
+        io.stdout:write(require("flowrun.json").encode{time = look.seconds(line.time),
+          row = line.row, task = task, item = line.item, attempt = line.attempt,
+          level = names[line.level] or line.level,
           text = line.text}, "\n")
       else
         io.stdout:write(("%s %-5s %s: %s\n"):format(text.time(line.time), names[line.level] or "",

@@ -28,4 +28,9 @@ local function run(args)
   return code
 end
 
-return {summary = "try tasks and flows at a prompt", args = "[--home DIR] [FILE]", help = help, run = run}
+return {
+  summary = "try tasks and flows at a prompt",
+  args = "[--home DIR] [FILE]",
+  help = help,
+  run = run,
+}

@@ -13,9 +13,10 @@ return {
         return again.continue(run, o, home, sources, true)
       end
       if run.state ~= "RUNNING" then
-        return cli.usage(("run %d has ended (%s); only a run whose process died is resumed%s"):format(
-          run.id, run.state, run.state == "SUCCESS" and "" or
-          (" -- continue it with `flowrun rerun %d --failed`"):format(run.id)))
+        local text = "run %d has ended (%s); only a run whose process died is resumed%s"
+        local hint = " -- continue it with `flowrun rerun %d --failed`"
+        return cli.usage(text:format(run.id, run.state,
+          run.state == "SUCCESS" and "" or hint:format(run.id)))
       end
       return again.continue(run, o, home, sources, false)
     end)

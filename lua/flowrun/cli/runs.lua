@@ -36,7 +36,8 @@ local function list(store, o)
       and " (" .. reason .. ")" or ""), text.time(run.started),
       ended and text.duration(ended - run.started) or "-"}
   end
-  print(text.table({"RUN", "FLOW", "STATE", "STARTED", "TOOK"}, rows, {true, false, false, false, true}))
+  print(text.table({"RUN", "FLOW", "STATE", "STARTED", "TOOK"}, rows,
+    {true, false, false, false, true}))
 end
 
 return {

@@ -3,7 +3,8 @@ local look = require "flowrun.cli._look"
 local text = require "flowrun.cli._text"
 
 local function state_text(r)
-  return r.state .. (r.reason and r.reason ~= "" and r.reason ~= "ran" and " (" .. r.reason .. ")" or "")
+  local why = r.reason and r.reason ~= "" and r.reason ~= "ran" and " (" .. r.reason .. ")"
+  return r.state .. (why or "")
 end
 
 local function task_json(store, id, t)
@@ -66,8 +67,10 @@ local MOST = 200
 local function show(store, run)
   local paint = text.painter(text.colours("stdout"))
   print(("%s  run %d  %s"):format(paint("bold", run.flow), run.id, state_text(run)))
-  print(("started  %s   took %s   attempt %d"):format(text.time(run.started), took(run), run.attempt))
-  print(("script   %s   code %s"):format(run.file or "-", run.bundle and run.bundle:sub(1, 8) or "-"))
+  local code = run.bundle and run.bundle:sub(1, 8) or "-"
+  print(("started  %s   took %s   attempt %d"):format(text.time(run.started), took(run),
+    run.attempt))
+  print(("script   %s   code %s"):format(run.file or "-", code))
   local params = run.params and run.params:json() or "[]"
   if params ~= "[]" then print("params   " .. params) end
   local rows, tasks = {}, tasks_of(store, run.id)
@@ -81,7 +84,8 @@ local function show(store, run)
       {true, false, false, true, true, false}))
   end
   if #tasks > MOST then
-    print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST), run.id))
+    print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST),
+      run.id))
   end
   local err = look.plain(run.error)
   if err then print(("\nerror[%s]: %s"):format(err.code, err.message)) end
