@@ -722,7 +722,7 @@ int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out,
         sched_record(s, &r);
     }
     fr_hash path = fr_hash_pair(n->key, (fr_hash){.lo = 1, .hi = 0});
-    const char *label = branch_label(s, c->branch, s->tasks[c->task].name, n->use);
+    char *label = branch_label(s, c->branch, s->tasks[c->task].name, n->use);
     uint32_t b = sched_new_branch(s, path, label);
     s->branches[b].node = *id;
     s->branches[b].flow_row = n->row;
