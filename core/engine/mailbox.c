@@ -5,7 +5,6 @@
 
 #include <uv.h>
 
-#include <sched.h>
 #include <stdatomic.h>
 
 enum {
@@ -16,7 +15,6 @@ enum {
     SPIN_START_NS = 20000,
     SPIN_MIN_NS = 1000,
     SPIN_RETRY = 32, // a spin that stopped paying is tried again after so many sleeps
-    YIELD_AFTER_NS = 5000,
 };
 
 struct fr_mailbox {
@@ -56,6 +54,8 @@ static answer run_pending(fr_mailbox *m)
     return m->fn(m->ctx) ? STAY : TURN;
 }
 
+// No sched_yield here: on a busy machine it gives the core away for milliseconds (a chained
+// step cost 23 us with it, 2 us without).
 static bool wait_pending(fr_mailbox *m, int64_t limit_ns)
 {
     int64_t start = fr_clock_mono_ns();
@@ -71,9 +71,6 @@ static bool wait_pending(fr_mailbox *m, int64_t limit_ns)
         int64_t took = fr_clock_mono_ns() - start;
         if (took > limit_ns) {
             return false;
-        }
-        if (took > YIELD_AFTER_NS) {
-            (void)sched_yield(); // the answer may need this very core
         }
     }
 }
