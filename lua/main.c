@@ -1,5 +1,6 @@
 // flowrun -- the program: makes a Lua state and runs flowrun.cli, which does the rest.
 
+#include "core/engine/reaper.h"
 #include "lua/bind/vm.h"
 
 #include <lauxlib.h>
@@ -37,6 +38,9 @@ static int run(lua_State *L)
 
 int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "--reaper") == 0) {   // started by ourselves, see reaper.h
+        return fr_reaper_main((int)strtol(argv[2], NULL, 10), argv[3]);
+    }
     const char *dev = NULL;
     if (argc > 2 && strcmp(argv[1], "--dev") == 0) {   // for work on flowrun itself
         dev = argv[2];

@@ -182,17 +182,19 @@ bool fr_sys_locked(int fd)
 
 extern char **environ;
 
-int fr_sys_spawn(pid_t *pid, char *const argv[], const void *actions, const void *attr,
-                 fr_err *err)
+int fr_sys_spawn(pid_t *pid, char *const argv[], char *const envp[], const void *actions,
+                 const void *attr, fr_err *err)
 {
     int e = FR_FAULT("sys.spawn.before");
     if (e == 0) {
-        e = posix_spawn(pid, argv[0], actions, attr, argv, environ);
+        e = posix_spawnp(pid, argv[0], actions, attr, argv, envp != NULL ? envp : environ);
     }
     if (e == 0) {
         e = FR_FAULT("sys.spawn.after");
     }
-    return failed(e, err, "starting", argv[0]);
+    int rc = failed(e, err, "starting", argv[0]);
+    errno = e;
+    return rc;
 }
 
 int fr_sys_exec(char *const argv[], fr_err *err)

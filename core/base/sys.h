@@ -32,10 +32,10 @@ FR_NODISCARD int fr_sys_lock(int fd, fr_sys_lock_mode mode, bool wait, const cha
                              fr_err *err);
 bool fr_sys_locked(int fd);                      // another open file holds a lock
 
-// posix_spawn with the current environment and only the descriptors that are not
-// close-on-exec; argv[0] is the program's path; actions
-// is a posix_spawn_file_actions_t, attr a posix_spawnattr_t, or NULL.
-FR_NODISCARD int fr_sys_spawn(pid_t *pid, char *const argv[], const void *actions,
-                              const void *attr, fr_err *err);
+// posix_spawnp: argv[0] without a slash is looked for in $PATH. envp NULL: the current
+// environment. The child has only the descriptors that are not close-on-exec. actions is a
+// posix_spawn_file_actions_t, attr a posix_spawnattr_t, or NULL. errno of a failure stays.
+FR_NODISCARD int fr_sys_spawn(pid_t *pid, char *const argv[], char *const envp[],
+                              const void *actions, const void *attr, fr_err *err);
 // Replaces the process; returns only on failure.
 int fr_sys_exec(char *const argv[], fr_err *err);

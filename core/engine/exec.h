@@ -24,6 +24,7 @@ typedef struct fr_code {
     uint64_t run;                // run id, 0 outside a store
     uint64_t seed;
     struct fr_store_run *log;    // where fr_store_log lines go; NULL = stderr
+    struct fr_reaper *reaper;    // starts the children of its tasks (core/engine/reaper.h)
     const fr_value *params;
     uint32_t flow_attempt;
     _Atomic(uint64_t) durable;   // everything of this run up to here is on disk

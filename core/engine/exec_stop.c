@@ -2,6 +2,7 @@
 // in signal handlers.
 #include "core/base/mem.h"
 #include "core/base/sys.h"
+#include "core/base/sys.h"
 #include "core/engine/exec_thread.h"
 
 #include <errno.h>
@@ -143,6 +144,15 @@ void fr_exec_stop_close(thread_exec *x)
 void fr_exec_stop_enroll(exec_worker *w)
 {
     self = w;
+    // Signals of the process are the main thread's. SIGPIPE too: children may close pipes.
+    sigset_t mask;
+    (void)sigfillset(&mask);
+    (void)sigdelset(&mask, STOP_SIGNAL);
+    (void)sigdelset(&mask, SIGPROF);
+    for (size_t i = 0; i < FR_COUNT(fatal_signals); i++) {
+        (void)sigdelset(&mask, fatal_signals[i]);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
     alt_stack = fr_alloc(ALT_STACK_BYTES);
     stack_t stack = {.ss_sp = alt_stack, .ss_size = ALT_STACK_BYTES};
     (void)sigaltstack(&stack, NULL); // a C stack overflow must reach its handler

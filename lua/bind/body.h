@@ -27,11 +27,14 @@ void body_check(lua_State *L, const body_run *r);
 // As body_check; also raises where nothing can be waited for: inside table.sort, gsub ….
 // Call it before starting what body_suspend will wait for.
 void body_can_wait(lua_State *L, const body_run *r);
+// How to stop what a body waits for. now = false: the attempt is cancelled; return true when
+// it has stopped (the body is woken with the error), false when body_wake follows later.
+// now = true: forget it at once, body_wake must not follow.
+typedef bool (*body_cancel_fn)(void *ctx, bool now);
 // Suspends the body until body_wake; then k(L, LUA_YIELD, ctx) runs. When the attempt is
-// cancelled meanwhile, `cancel` (may be NULL) is called, it must stop what would have woken
-// the body, and the error is raised instead of k. Use as `return body_suspend(…)`.
-int body_suspend(lua_State *L, body_run *r, void (*cancel)(void *ctx), lua_KFunction k,
-                 void *ctx);
+// cancelled meanwhile, `cancel` (NULL: nothing to stop) is called and the error is raised
+// instead of k. Use as `return body_suspend(…)`.
+int body_suspend(lua_State *L, body_run *r, body_cancel_fn cancel, lua_KFunction k, void *ctx);
 // The wait is over. From a callback of the loop; the body runs before this returns.
 void body_wake(body_run *r);
 // ENGINE.md D5: k runs when all that the flow has consumed is durable; at once if it is.

@@ -35,8 +35,8 @@ struct body_run {
     fr_rand rand;
     bool rand_ready;
     // waiting
-    bool waits, barrier;
-    void (*cancel)(void *ctx);
+    bool waits, barrier, stopping;
+    body_cancel_fn cancel;
     lua_KFunction k;
     void *ctx;
     uv_timer_t *timer;                         // made at first use, kept

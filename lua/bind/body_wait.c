@@ -48,14 +48,12 @@ static void end_barrier(body_run *r)
     }
 }
 
-static void stop_waiting_for(body_run *r)
+// True: nothing will wake it any more.
+static bool stop_waiting_for(body_run *r, bool now)
 {
-    void (*cancel)(void *) = r->cancel;
-    r->cancel = NULL;
     end_barrier(r);
-    if (cancel != NULL) {
-        cancel(r->ctx);
-    }
+    r->stopping = true;
+    return r->cancel == NULL || r->cancel(r->ctx, now);
 }
 
 // The continuation of every wait.
@@ -68,7 +66,7 @@ static int woken(lua_State *L, int status, lua_KContext ctx)
         b->running.refused = false;
         r->detached = r->was_detached;
         unlink_waiting(r);
-        stop_waiting_for(r);
+        (void)stop_waiting_for(r, true);
         return bind_fail(L, FR_ESTATE,
                          "cannot wait here: a coroutine inside %s is resumed "
                          "by a function that cannot be suspended",
@@ -88,9 +86,9 @@ void body_can_wait(lua_State *L, const body_run *r)
     }
 }
 
-int body_suspend(lua_State *L, body_run *r, void (*cancel)(void *ctx), lua_KFunction k,
-                 void *ctx)
+int body_suspend(lua_State *L, body_run *r, body_cancel_fn cancel, lua_KFunction k, void *ctx)
 {
+    r->stopping = false;
     r->cancel = cancel;
     r->k = k;
     r->ctx = ctx;
@@ -105,7 +103,6 @@ void body_wake(body_run *r)
 {
     fr_body *b = r->b;
     unlink_waiting(r);
-    r->cancel = NULL;
     int64_t start = fr_clock_wall_ns(), cpu = fr_clock_thread_cpu_ns();
     (void)b->env.enter(b->env.ctx, r->a, r->item);
     body_resume(r, 0);
@@ -134,24 +131,30 @@ int body_barrier(lua_State *L, body_run *r, lua_KFunction k, void *ctx)
     return body_suspend(L, r, NULL, k, ctx);
 }
 
-// One that can go on now, or NULL.
+static bool is_ready(body_run *r)
+{
+    if (atomic_load(&r->a->cancel.flag) != 0) {
+        return !r->stopping && stop_waiting_for(r, false);
+    }
+    return r->barrier && is_durable(r);
+}
+
+// The oldest that can go on now, or NULL.
 static body_run *next_ready(fr_body *b)
 {
-    body_run *oldest = NULL;
-    for (body_run *r = b->waiting; r != NULL; r = r->next) {
-        if (atomic_load(&r->a->cancel.flag) != 0 || (r->barrier && is_durable(r))) {
-            oldest = r;
-        }
+    body_run *r = b->waiting;
+    while (r != NULL && r->next != NULL) {
+        r = r->next;
     }
-    return oldest;
+    while (r != NULL && !is_ready(r)) {
+        r = r->prev;
+    }
+    return r;
 }
 
 void body_look(fr_body *b)
 {
     for (body_run *r; (r = next_ready(b)) != NULL;) {
-        if (atomic_load(&r->a->cancel.flag) != 0) {
-            stop_waiting_for(r); // and it is woken with the error
-        }
         end_barrier(r);
         body_wake(r);
     }
@@ -161,7 +164,12 @@ void body_look(fr_body *b)
 
 static void on_sleep_over(uv_timer_t *timer) { body_wake(timer->data); }
 
-static void cancel_sleep(void *ctx) { (void)uv_timer_stop(ctx); }
+static bool cancel_sleep(void *ctx, bool now)
+{
+    (void)now;
+    (void)uv_timer_stop(ctx);
+    return true;
+}
 
 static int slept(lua_State *L, int status, lua_KContext ctx)
 {

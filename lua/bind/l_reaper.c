@@ -1,0 +1,19 @@
+// flowrun.core.reaper -- the reaper process of a stock lua5.4; see core/engine/reaper.h.
+#include "core/engine/reaper.h"
+
+#include "lua/bind/bind.h"
+
+#include <stdlib.h>
+
+// main(fd, lock): becomes the reaper; never returns.
+static int reaper_main(lua_State *L)
+{
+    exit(fr_reaper_main((int)luaL_checkinteger(L, 1), luaL_optstring(L, 2, "")));
+}
+
+int luaopen_flowrun_core_reaper(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"main", reaper_main}, {NULL, NULL}};
+    luaL_newlib(L, functions);
+    return 1;
+}
