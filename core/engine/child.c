@@ -19,7 +19,7 @@
 enum {
     READ_BYTES = 64 * 1024,
     SPEC_BYTES = 32 << 20,
-    DRAIN_MS = 200,              // a process that left the group may keep the output open
+    DRAIN_MS = 200, // a process that left the group may keep the output open
 };
 
 struct fr_children {
@@ -29,20 +29,20 @@ struct fr_children {
     uint32_t last_id;
     fr_child *list;
     bool lost, closing;
-    char room[READ_BYTES];       // what is being read
+    char room[READ_BYTES]; // what is being read
 };
 
 struct fr_child {
     fr_children *owner;
     fr_child *next;
     uint32_t id;
-    fr_child_spec spec;          // only the callbacks and numbers
+    fr_child_spec spec; // only the callbacks and numbers
     uv_pipe_t in, out[2];
-    uv_timer_t timer;            // time limit, then grace, then drain
+    uv_timer_t timer; // time limit, then grace, then drain
     uv_write_t write;
     void *input;
     int open_handles, open_outputs;
-    bool ended, closed;          // the process; our handles
+    bool ended, closed; // the process; our handles
     fr_child_end end;
 };
 
@@ -99,10 +99,7 @@ static void finish(fr_child *p)
     }
 }
 
-static void on_drained(uv_timer_t *t)
-{
-    finish(t->data);
-}
+static void on_drained(uv_timer_t *t) { finish(t->data); }
 
 static void process_ended(fr_child *p)
 {
@@ -161,9 +158,10 @@ static void on_message(uv_poll_t *h, int status, int events)
     fr_children *c = h->data;
     fr_reaper_reply m;
     ssize_t got;
-    while (!c->closing && !c->lost && (got = recv(c->fd, &m, sizeof m, MSG_DONTWAIT)) != -1) {
+    while (!c->closing && !c->lost &&
+           (got = recv(c->fd, &m, sizeof m, MSG_DONTWAIT)) != -1) {
         if (got != (ssize_t)sizeof m) {
-            lose_all(c);                         // end of file
+            lose_all(c); // end of file
             return;
         }
         take_reply(c, &m);
@@ -176,10 +174,7 @@ static void send_kill(fr_child *p, int signal)
     (void)fr_reaper_send(p->owner->fd, &m, sizeof m, NULL, 0);
 }
 
-static void on_grace_over(uv_timer_t *t)
-{
-    send_kill(t->data, SIGKILL);
-}
+static void on_grace_over(uv_timer_t *t) { send_kill(t->data, SIGKILL); }
 
 void fr_child_stop(fr_child *p)
 {
@@ -233,7 +228,8 @@ static void on_output(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
     fr_child *p = s->data;
     if (n > 0) {
-        p->spec.output(p->spec.ctx, s == (uv_stream_t *)&p->out[0] ? 1 : 2, buf->base, (size_t)n);
+        p->spec.output(p->spec.ctx, s == (uv_stream_t *)&p->out[0] ? 1 : 2, buf->base,
+                       (size_t)n);
     } else if (n < 0) {
         (void)uv_read_stop(s);
         p->open_outputs--;
@@ -245,7 +241,7 @@ static void on_output(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 static void on_written(uv_write_t *w, int status)
 {
-    (void)status;                                // it may close its input early
+    (void)status; // it may close its input early
     fr_child *p = w->handle->data;
     close_handle((uv_handle_t *)&p->in);
 }
@@ -281,7 +277,7 @@ static int spec_file(const fr_child_spec *spec, int *fd, fr_err *err)
     return rc;
 }
 
-enum { SPEC, OUT, ERR, IN, FDS };                // as sent to the reaper
+enum { SPEC, OUT, ERR, IN, FDS }; // as sent to the reaper
 
 static void close_all(const int *fds, int n)
 {
@@ -350,8 +346,9 @@ int fr_child_start(fr_children *c, const fr_child_spec *spec, fr_child **out, fr
         size_t n = spec->input != NULL ? FDS : IN;
         int e = c->lost ? EPIPE : fr_reaper_send(c->fd, &m, sizeof m, theirs, n);
         if (e != 0) {
-            rc = fr_fail(err, FR_EIO, "asking the reaper to start %s: %s", spec->argv[0],
-                         strerror(e));
+            c->lost = true;
+            rc = fr_fail(err, FR_ELOST, "asking the reaper to start %s: %s",
+                         spec->argv[0], strerror(e));
         }
     }
     close_all(theirs, FDS);
@@ -384,15 +381,9 @@ int fr_children_open(uv_loop_t *loop, fr_reaper *reaper, const char *const reape
     return FR_OK;
 }
 
-bool fr_children_lost(const fr_children *c)
-{
-    return c->lost;
-}
+bool fr_children_lost(const fr_children *c) { return c->lost; }
 
-static void on_channel_closed(uv_handle_t *h)
-{
-    fr_free(h->data);
-}
+static void on_channel_closed(uv_handle_t *h) { fr_free(h->data); }
 
 void fr_children_close(fr_children *c)
 {
@@ -404,5 +395,5 @@ void fr_children_close(fr_children *c)
         close_child(c->list);
     }
     uv_close((uv_handle_t *)&c->poll, on_channel_closed);
-    (void)close(c->fd);                          // now: the children are to end at once
+    (void)close(c->fd); // now: the children are to end at once
 }

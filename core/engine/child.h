@@ -44,6 +44,7 @@ FR_NODISCARD int fr_children_open(struct uv_loop_s *loop, fr_reaper *reaper,
 // closed the handles.
 void fr_children_close(fr_children *c);
 bool fr_children_lost(const fr_children *c);     // the reaper is gone: open another one
+// FR_ELOST: the reaper is gone, open another channel.
 FR_NODISCARD int fr_child_start(fr_children *c, const fr_child_spec *spec, fr_child **out,
                                 fr_err *err);
 // SIGTERM to its group, SIGKILL after its grace; `ended` follows.

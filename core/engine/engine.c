@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/engine/mailbox.h"
+#include "core/engine/reaper.h"
 
 #include <uv.h>
 
@@ -368,6 +369,11 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
                         .run = r->store != NULL ? fr_store_run_id(r->store) : 0,
                         .params = r->params, .flow_attempt = 1};
     r->spec.info.id = r->code.run;
+    char lock[1024];
+    if (r->store != NULL) {
+        fr_store_run_reaper(r->store, lock, sizeof lock);
+    }
+    r->code.reaper = fr_reaper_new(r->store != NULL ? lock : NULL);
     make_sched(r);
     if (spec->resume != 0 && e->store != NULL) {
         rc = fr_store_records(e->store, spec->resume, load_record, r->sched, err);
@@ -417,6 +423,7 @@ void fr_run_free(fr_run *r)
         }
     }
     fr_sched_free(r->sched);
+    fr_reaper_free(r->code.reaper);
     fr_value_unref(r->params);
     fr_free(r->flow);
     fr_free(r);
@@ -484,7 +491,8 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
             goto fail;
         }
     }
-    fr_exec_env exec = {.loop = env->loop, .bodies = env->bodies, .workers = env->workers,
+    fr_exec_env exec = {.loop = env->loop, .bodies = env->bodies,
+                        .bodies_config = env->bodies_config, .workers = env->workers,
                         .started = on_started, .done = on_done, .batch_end = on_batch_end,
                         .stuck = on_stuck, .ctx = e};
     rc = fr_exec_thread.open(&e->exec, &exec, err);

@@ -17,6 +17,7 @@ typedef struct fr_engine_env {
     bool relaxed;                     // synchronous=NORMAL
     uint32_t workers;                 // 0 = one per core
     const struct fr_body_ops *bodies;
+    const void *bodies_config;        // see fr_exec_env; lives as long as the engine
     fr_object_kinds kinds;
     // The store or a worker is in trouble that a run cannot survive (fatal), or the disk is
     // full (code FR_EFULL) or free again (FR_OK).

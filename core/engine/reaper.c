@@ -23,8 +23,8 @@ enum { CONTROL_FD = 3, MOST_ARGS = 16, WAIT_NS = 2000000000, WAIT_STEP_NS = 1000
 struct fr_reaper {
     pthread_mutex_t lock;
     char *lock_path;
-    pid_t pid;               // 0: not started
-    int control;             // -1
+    pid_t pid;   // 0: not started
+    int control; // -1
 };
 
 fr_reaper *fr_reaper_new(const char *lock)
@@ -75,7 +75,8 @@ static int spawn(fr_reaper *r, char *argv[], int fd, fr_err *err)
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawnattr_init(&attr);
     int e = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    e = e != 0 ? e : posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    e = e != 0 ? e
+               : posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     e = e != 0 ? e : posix_spawn_file_actions_adddup2(&actions, fd, CONTROL_FD);
     e = e != 0 ? e : posix_spawn_file_actions_addclosefrom_np(&actions, CONTROL_FD + 1);
     short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
@@ -163,7 +164,7 @@ int fr_reaper_channel(fr_reaper *r, const char *const argv[], int *fd, fr_err *e
         if (rc != FR_OK || fr_reaper_send(r->control, "C", 1, &pair[1], 1) == 0) {
             break;
         }
-        stop(r);                         // somebody killed it: once more
+        stop(r); // somebody killed it: once more
         rc = attempt == 0 ? FR_OK : fr_fail(err, FR_EIO, "the reaper process is gone");
     }
     (void)pthread_mutex_unlock(&r->lock);

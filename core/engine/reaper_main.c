@@ -27,12 +27,12 @@ enum { MOST_CHANNELS = 512, MOST_STRINGS = 1 << 20, RETRY_MS = 20 };
 typedef struct child {
     struct child *next;
     pid_t pid;
-    int channel;             // -1: it was closed
+    int channel; // -1: it was closed
     uint32_t id;
 } child;
 
 typedef struct reaper {
-    struct pollfd poll[2 + MOST_CHANNELS];       // control, signals, channels
+    struct pollfd poll[2 + MOST_CHANNELS]; // control, signals, channels
     nfds_t n;
     child *children;
 } reaper;
@@ -40,12 +40,13 @@ typedef struct reaper {
 // --- starting ---
 
 typedef struct spec {
-    char *text;                                  // the file's bytes
+    char *text; // the file's bytes
     char **argv, **envp;
     const char *dir;
 } spec;
 
-// Reads a list of strings; NULL when the file is damaged. An empty list has only the NULL.
+// Reads a list of strings; NULL when the file is damaged. An empty list has only the
+// NULL.
 static char **read_list(fr_reader *r)
 {
     uint32_t n = fr_read_u32(r);
@@ -102,8 +103,9 @@ static int spawn(const spec *s, const int *fds, size_t n, pid_t *pid)
     (void)sigemptyset(&none);
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawnattr_init(&attr);
-    int e = n > 3 ? posix_spawn_file_actions_adddup2(&actions, fds[3], 0)
-                  : posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    int e = n > 3
+                ? posix_spawn_file_actions_adddup2(&actions, fds[3], 0)
+                : posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     e = e != 0 ? e : posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
     e = e != 0 ? e : posix_spawn_file_actions_adddup2(&actions, fds[2], 2);
     if (e == 0 && s->dir != NULL) {
@@ -151,8 +153,8 @@ static void start(reaper *x, int channel, uint32_t id, const int *fds, size_t n)
 
 // --- ending ---
 
-// The child `info` tells of has ended and is still a zombie, so that its group's number is
-// not reused: what it left in its group is killed before it is reaped.
+// The child `info` tells of has ended and is still a zombie, so that its group's number
+// is not reused: what it left in its group is killed before it is reaped.
 static void reap(reaper *x, pid_t pid)
 {
     (void)kill(-pid, SIGKILL);
@@ -192,7 +194,7 @@ static bool reap_all(reaper *x)
     }
 }
 
-static void kill_children(void)                  // also those that came to a subreaper
+static void kill_children(void) // also those that came to a subreaper
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
@@ -212,7 +214,7 @@ static void kill_everything(reaper *x)
         (void)kill(-c->pid, SIGKILL);
     }
     while (reap_all(x)) {
-        kill_children();                         // those killed leave others to us: again
+        kill_children(); // those killed leave others to us: again
         struct pollfd p = {.fd = x->poll[1].fd, .events = POLLIN};
         (void)poll(&p, 1, RETRY_MS);
     }
@@ -305,7 +307,7 @@ static int prepare(int fd, const char *lock)
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     sigset_t all;
     (void)sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, NULL);  // it ends when its socket closes
+    (void)sigprocmask(SIG_SETMASK, &all, NULL); // it ends when its socket closes
     int lock_fd = -1;
     if (*lock != '\0' &&
         (fr_sys_open(lock, O_RDWR | O_CREAT, 0600, &lock_fd, NULL) != FR_OK ||
@@ -345,6 +347,9 @@ int fr_reaper_main(int fd, const char *lock)
         open = x->poll[0].revents == 0 || serve_control(x, fd);
     }
     kill_everything(x);
+    if (*lock != '\0') {
+        (void)!fr_sys_unlink(lock, NULL); // who waits for it has the file open
+    }
     while (x->n > 2) {
         (void)close(x->poll[--x->n].fd);
     }

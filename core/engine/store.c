@@ -742,6 +742,13 @@ int fr_store_run_resume(fr_store *s, uint64_t id, fr_store_run **out, fr_err *er
 
 uint64_t fr_store_run_id(const fr_store_run *r) { return r->id; }
 
+void fr_store_run_reaper(const fr_store_run *r, char *out, size_t size)
+{
+    char path[FR_STORE_PATH];
+    fr_store_path(r->store, path, "runs/%llu.reaper", (unsigned long long)r->id);
+    (void)snprintf(out, size, "%s", path);
+}
+
 uint64_t fr_store_durable(const fr_store_run *r)
 {
     return atomic_load_explicit(&r->durable, memory_order_acquire);

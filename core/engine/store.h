@@ -50,6 +50,8 @@ FR_NODISCARD int fr_store_run_begin(fr_store *s, const fr_run_info *info, fr_sto
 // old reaper's lock, removes START rows of dead attempts. Marks it RUNNING again.
 FR_NODISCARD int fr_store_run_resume(fr_store *s, uint64_t id, fr_store_run **out, fr_err *err);
 uint64_t fr_store_run_id(const fr_store_run *r);
+// Path of the lock file of the run's reaper (core/engine/reaper.h).
+void fr_store_run_reaper(const fr_store_run *r, char *out, size_t size);
 // Releases lock and socket after everything of the run is durable.
 void fr_store_run_close(fr_store_run *r);
 

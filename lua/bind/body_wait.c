@@ -86,7 +86,8 @@ void body_can_wait(lua_State *L, const body_run *r)
     }
 }
 
-int body_suspend(lua_State *L, body_run *r, body_cancel_fn cancel, lua_KFunction k, void *ctx)
+int body_suspend(lua_State *L, body_run *r, body_cancel_fn cancel, lua_KFunction k,
+                 void *ctx)
 {
     r->stopping = false;
     r->cancel = cancel;

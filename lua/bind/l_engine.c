@@ -1,5 +1,6 @@
 // flowrun.core.engine -- makes engines and runs, turns their loop, reads how a run stands.
 #include "lua/bind/body.h"
+#include "lua/bind/vm.h"
 #include "lua/bind/engine_loop.h"
 #include "core/base/clock.h"
 #include "lua/bind/error_value.h"
@@ -20,7 +21,8 @@ typedef struct l_engine {
     fr_engine *engine;
     uv_loop_t loop;
     uv_timer_t tick;
-    char *home;
+    char *home, *dev;
+    body_config bodies;
     int trouble;                      // FR_OK, or the last code the store reported
     fr_err trouble_text;
     lua_State *L;
@@ -128,8 +130,11 @@ static int engine_open(lua_State *L)
     (void)uv_timer_init(&e->loop, &e->tick);
     e->tick.data = e;
     e->home = home != NULL ? fr_strdup(home) : NULL;
+    e->dev = fr_vm_dev(L) != NULL ? fr_strdup(fr_vm_dev(L)) : NULL;
+    e->bodies.dev = e->dev;
     fr_engine_env env = {.loop = &e->loop, .home = e->home, .relaxed = relaxed,
                          .workers = workers, .bodies = &bind_body_ops,
+                         .bodies_config = &e->bodies,
                          .kinds = bind_object_kinds(), .trouble = on_trouble,
                          .stuck = on_stuck, .ctx = e};
     fr_err err = FR_ERR_INIT;
@@ -139,6 +144,7 @@ static int engine_open(lua_State *L)
         (void)uv_run(&e->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&e->loop);
         fr_free(e->home);
+        fr_free(e->dev);
         return bind_raise(L, rc, &err);
     }
     e->open = true;
@@ -156,6 +162,7 @@ static int engine_close(lua_State *L)
         (void)uv_run(&e->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&e->loop);
         fr_free(e->home);
+        fr_free(e->dev);
     }
     return 0;
 }

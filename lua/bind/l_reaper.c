@@ -1,6 +1,5 @@
 // flowrun.core.reaper -- the reaper process of a stock lua5.4; see core/engine/reaper.h.
 #include "core/engine/reaper.h"
-
 #include "lua/bind/bind.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// flowrun.core.sh -- run(spec): a child process. In a task body the worker goes on with other
-// bodies meanwhile; elsewhere it blocks. lua/flowrun/sh.lua checks the options.
+// flowrun.core.sh -- run(spec): a child process. In a task body the worker goes on with
+// other bodies meanwhile; elsewhere it blocks. lua/flowrun/sh.lua checks the options.
 #include "core/base/mem.h"
 #include "core/engine/child.h"
 #include "lua/bind/body.h"
@@ -26,17 +26,17 @@ typedef struct channel {
 typedef struct shell {
     uv_loop_t *loop;
     channel *list;
-    fr_reaper *own;              // for attempts whose run has none
+    fr_reaper *own; // for attempts whose run has none
 } shell;
 
 typedef struct stream {
     fr_buf kept;
-    fr_buf line;                 // not yet ended
-    bool cut;                    // more came than max_bytes
+    fr_buf line; // not yet ended
+    bool cut;    // more came than max_bytes
 } stream;
 
-typedef struct call {            // userdata
-    body_run *r;                 // NULL outside bodies
+typedef struct call { // userdata
+    body_run *r;      // NULL outside bodies
     fr_child *child;
     stream out[2];
     bool keep, log, waits, over;
@@ -63,7 +63,7 @@ static void close_shell(void *ctx)
     fr_free(s);
 }
 
-static const char shell_key = 0;         // registry: the shell of a worker's state
+static const char shell_key = 0; // registry: the shell of a worker's state
 
 static shell *shell_of(lua_State *L, body_run *r)
 {
@@ -152,7 +152,8 @@ static void log_line(call *c, int which)
 {
     fr_buf *line = &c->out[which].line;
     if (c->log && c->r != NULL) {
-        body_log(c->r, which == 0 ? LEVEL_OUT : LEVEL_ERR, (const char *)line->data, line->size);
+        body_log(c->r, which == 0 ? LEVEL_OUT : LEVEL_ERR, (const char *)line->data,
+                 line->size);
     }
     fr_buf_clear(line);
 }
@@ -224,10 +225,11 @@ static bool cancel_call(void *ctx, bool now)
         return true;
     }
     fr_child_stop(c->child);
-    return false;                        // on_ended wakes the body: then it has really stopped
+    return false; // on_ended wakes the body: then it has really stopped
 }
 
-// Copies a list of strings at field `name` into an array of the Lua heap; NULL when absent.
+// Copies a list of strings at field `name` into an array of the Lua heap; NULL when
+// absent.
 static const char **string_list(lua_State *L, int spec, const char *name)
 {
     if (lua_getfield(L, spec, name) == LUA_TNIL) {
@@ -238,7 +240,7 @@ static const char **string_list(lua_State *L, int spec, const char *name)
     const char **list = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *list, 0);
     for (lua_Integer i = 1; i <= n; i++) {
         (void)lua_geti(L, -2, i);
-        list[i - 1] = luaL_checkstring(L, -1);   // lives in the caller's table
+        list[i - 1] = luaL_checkstring(L, -1); // lives in the caller's table
         lua_pop(L, 1);
     }
     list[n] = NULL;
@@ -261,9 +263,10 @@ static lua_Integer number(lua_State *L, int spec, const char *name)
     return n;
 }
 
-enum { SPEC = 1, STATE = 2 };            // stack: the options, the call
+enum { SPEC = 1, STATE = 2 }; // stack: the options, the call
 
-static void start(lua_State *L, fr_children *children)
+// Starts the call's child through a channel of s. A reaper that is gone is replaced once.
+static void start(lua_State *L, shell *s, fr_reaper *reaper)
 {
     call *c = lua_touserdata(L, STATE);
     fr_child_spec spec = {.output = on_output, .ended = on_ended, .ctx = c};
@@ -276,7 +279,15 @@ static void start(lua_State *L, fr_children *children)
     (void)lua_getfield(L, SPEC, "stdin");
     spec.input = lua_tolstring(L, -1, &spec.input_size);
     fr_err err = FR_ERR_INIT;
-    if (fr_child_start(children, &spec, &c->child, &err) != FR_OK) {
+    int rc = FR_ELOST;
+    for (int i = 0; i < 2 && rc == FR_ELOST; i++) {
+        fr_children *children;
+        rc = channel_of(s, reaper, &children, &err);
+        if (rc == FR_OK) {
+            rc = fr_child_start(children, &spec, &c->child, &err);
+        }
+    }
+    if (rc != FR_OK) {
         bind_raise_error(L, &err);
     }
     lua_settop(L, STATE);
@@ -338,28 +349,17 @@ static int run_in_body(lua_State *L, int status, lua_KContext ctx)
     body_run *r = (body_run *)ctx;
     call *c = lua_touserdata(L, STATE);
     body_can_wait(L, r);
-    fr_children *children;
-    fr_err err = FR_ERR_INIT;
-    shell *s = shell_of(L, r);
-    if (channel_of(s, body_attempt(r)->code->reaper, &children, &err) != FR_OK) {
-        bind_raise_error(L, &err);
-    }
     c->r = r;
-    start(L, children);
+    start(L, shell_of(L, r), body_attempt(r)->code->reaper);
     c->waits = true;
     return body_suspend(L, r, cancel_call, ended, c);
 }
 
-static int run_loop(lua_State *L)        // protected: (spec, call, shell)
+static int run_loop(lua_State *L) // protected: (spec, call, shell)
 {
     shell *s = lua_touserdata(L, 3);
     lua_settop(L, STATE);
-    fr_children *children;
-    fr_err err = FR_ERR_INIT;
-    if (channel_of(s, NULL, &children, &err) != FR_OK) {
-        bind_raise_error(L, &err);
-    }
-    start(L, children);
+    start(L, s, NULL);
     call *c = lua_touserdata(L, STATE);
     while (!c->over) {
         (void)uv_run(s->loop, UV_RUN_ONCE);
@@ -375,7 +375,7 @@ static int run_alone(lua_State *L)
     }
     sigset_t pipe_signal, before;
     (void)sigemptyset(&pipe_signal);
-    (void)sigaddset(&pipe_signal, SIGPIPE);      // a child may close its input early
+    (void)sigaddset(&pipe_signal, SIGPIPE); // a child may close its input early
     (void)pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
     shell *s = fr_zalloc(sizeof *s);
     s->loop = &loop;

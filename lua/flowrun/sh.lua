@@ -67,12 +67,11 @@ end
 -- The run's environment with changes; false removes a name.
 local function environment_of(o)
   if not check_type(o, "env", "table") then return nil end
-  local list, names = {}, {}
+  local list = {}
   for name, v in pairs(o.env) do
     if type(name) ~= "string" or name == "" or name:find("[=%z]") then
       invalid("env: '%s' is no name of a variable", tostring(name))
     end
-    names[#names + 1] = name
     if v ~= false then list[#list + 1] = name .. "=" .. check_text("env." .. name, v) end
   end
   for _, pair in ipairs(core.environment()) do

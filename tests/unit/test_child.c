@@ -65,14 +65,12 @@ static void wait_for(const seen *s)
 
 static void run(seen *s, const char *line)
 {
-    (void)start_spec(s, (fr_child_spec){.argv = (const char *const[]){"sh", "-c", line, NULL}});
+    (void)start_spec(
+        s, (fr_child_spec){.argv = (const char *const[]){"sh", "-c", line, NULL}});
     wait_for(s);
 }
 
-static bool gone(pid_t pid)
-{
-    return kill(pid, 0) != 0 && errno == ESRCH;
-}
+static bool gone(pid_t pid) { return kill(pid, 0) != 0 && errno == ESRCH; }
 
 static void wait_gone(pid_t pid)
 {
@@ -121,7 +119,8 @@ static void input_folder_and_environment_are_given(void)
     CHECK_STR(s.out[0], "/\n1 2 x\n");
     const char *const deaf[] = {"true", NULL};
     static char much[1 << 20];
-    (void)start_spec(&s, (fr_child_spec){.argv = deaf, .input = much, .input_size = sizeof much});
+    (void)start_spec(
+        &s, (fr_child_spec){.argv = deaf, .input = much, .input_size = sizeof much});
     wait_for(&s);
     CHECK_INT(s.end.code, 0);
 }
@@ -147,7 +146,8 @@ static void many_run_at_once(void)
         char line[64];
         (void)snprintf(line, sizeof line, "read x; echo %d; exit %d", i, i);
         const char *const argv[] = {"sh", "-c", line, NULL};
-        (void)start_spec(&s[i], (fr_child_spec){.argv = argv, .input = "\n", .input_size = 1});
+        (void)start_spec(&s[i],
+                         (fr_child_spec){.argv = argv, .input = "\n", .input_size = 1});
     }
     for (int i = 0; i < N; i++) {
         wait_for(&s[i]);
@@ -180,7 +180,7 @@ static void stopping_ends_the_whole_group(void)
     CHECK(s.end.stopped);
     CHECK(s.end.signal == SIGTERM || s.end.signal == SIGKILL);
     wait_gone(leader);
-    while (kill(-leader, 0) == 0) {              // the group is empty
+    while (kill(-leader, 0) == 0) { // the group is empty
         (void)sched_yield();
     }
 }
@@ -189,7 +189,8 @@ static void a_time_limit_stops(void)
 {
     seen s;
     const char *const argv[] = {"sleep", "1000", NULL};
-    (void)start_spec(&s, (fr_child_spec){.argv = argv, .timeout_ms = 1, .grace_ms = 1000});
+    (void)start_spec(&s,
+                     (fr_child_spec){.argv = argv, .timeout_ms = 1, .grace_ms = 1000});
     wait_for(&s);
     CHECK(s.end.timed_out);
     CHECK_INT(s.end.signal, SIGTERM);
@@ -239,7 +240,8 @@ static void a_killed_reaper_is_noticed_and_replaced(void)
     fr_children *ours = children;
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_children_open(&loop, other, reaper_argv, &children, &err), FR_OK);
-    const char *const argv[] = {"sh", "-c", "echo $PPID; kill -9 $PPID; exec sleep 0", NULL};
+    const char *const argv[] = {"sh", "-c", "echo $PPID; kill -9 $PPID; exec sleep 0",
+                                NULL};
     (void)start_spec(&s, (fr_child_spec){.argv = argv});
     wait_for(&s);
     CHECK(s.end.lost);
@@ -265,8 +267,10 @@ static int be_victim(void)
         return 1;
     }
     seen s;
-    const char *const argv[] = {"sh", "-c", "echo $$; setsid sh -c 'echo $$; exec sleep 1000' & "
-                                "sleep 1000", NULL};
+    const char *const argv[] = {"sh", "-c",
+                                "echo $$; setsid sh -c 'echo $$; exec sleep 1000' & "
+                                "sleep 1000",
+                                NULL};
     (void)start_spec(&s, (fr_child_spec){.argv = argv});
     for (size_t shown = 0;;) {
         (void)uv_run(&loop, UV_RUN_ONCE);
@@ -287,7 +291,8 @@ static void nothing_outlives_a_killed_run(void)
     posix_spawn_file_actions_t actions;
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    char *argv[] = {(char *)(uintptr_t)"/proc/self/exe", (char *)(uintptr_t)"--victim", NULL};
+    char *argv[] = {(char *)(uintptr_t) "/proc/self/exe", (char *)(uintptr_t) "--victim",
+                    NULL};
     pid_t victim;
     CHECK_INT(posix_spawn(&victim, argv[0], &actions, NULL, argv, environ), 0);
     (void)posix_spawn_file_actions_destroy(&actions);
@@ -304,7 +309,7 @@ static void nothing_outlives_a_killed_run(void)
     struct flock held;
     int fd = open(lock, O_RDWR);
     CHECK(fd >= 0);
-    do {                                         // the reaper ends last, and its lock with it
+    do { // the reaper ends last, and its lock with it
         held = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
         CHECK_INT(fcntl(fd, F_OFD_GETLK, &held), 0);
         check_count--;
@@ -328,7 +333,7 @@ static void close_all(void)
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     CHECK_INT(uv_loop_close(&loop), 0);
     fr_reaper_free(reaper);
-    CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);   // the reaper has been waited for
+    CHECK_INT(waitpid(-1, NULL, WNOHANG), -1); // the reaper has been waited for
     CHECK_INT(rmdir(folder), 0);
 }
 
