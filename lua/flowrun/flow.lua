@@ -22,10 +22,45 @@ function Flow:__tostring()
   return "flow " .. self.name
 end
 
+local function by_kind(a, b)
+  if type(a) ~= type(b) then return type(a) < type(b) end
+  return a < b
+end
+
+-- The value with every handle in it replaced by what it stands for. Tables without handles
+-- are returned as they are; waits are in the order of the keys, so that replay repeats them.
+local function settle(v, depth)
+  if options.is_handle(v) then return v:get() end
+  if type(v) ~= "table" or getmetatable(v) or depth > 100 then return v end
+  local keys, out = {}, nil
+  for k in pairs(v) do
+    if type(k) == "number" or type(k) == "string" then keys[#keys + 1] = k end
+  end
+  table.sort(keys, by_kind)
+  for _, k in ipairs(keys) do
+    local settled = settle(v[k], depth + 1)
+    if not rawequal(settled, v[k]) then
+      if not out then
+        out = {}
+        for key, value in pairs(v) do out[key] = value end
+      end
+      out[k] = settled
+    end
+  end
+  return out or v
+end
+
+--- The body that the engine runs: `fn`, and a result in which handles became values.
+---@param fn fun(params: table): any
+---@return fun(params: table): any
+function flow.body(fn)
+  return function(...) return settle(fn(...), 0) end
+end
+
 --- Inside a flow: a subflow, recorded as one step. Outside: `flow:run(p):get()`.
 function Flow:__call(p)
   if flow_core.inside() then
-    return flow_core.subflow(self, self.fn, params.read(self.name, self.params, p))
+    return flow_core.subflow(self, flow.body(self.fn), params.read(self.name, self.params, p))
   end
   return self:run(p):get()
 end

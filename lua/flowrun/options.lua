@@ -37,12 +37,14 @@ end
 ---@return flowrun.OptionRow[]
 function options.list() return rows end
 
---- Tells whether v is a handle; the module that makes handles replaces it.
+local raw_metatable = debug.getmetatable     -- the class of handles is locked
+
+--- Tells whether v is a handle.
 ---@param v any
 ---@return boolean
 function options.is_handle(v)
-  local mt = getmetatable(v)
-  return type(mt) == "table" and mt.__name == "flowrun.Handle"
+  local mt = raw_metatable(v)
+  return type(mt) == "table" and rawget(mt, "__name") == "flowrun.Handle"
 end
 
 local function show(v)
