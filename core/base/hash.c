@@ -120,12 +120,26 @@ fr_hash fr_hasher_end(fr_hasher *h)
     return from_xxh(XXH3_128bits_digest((const XXH3_state_t *)h));
 }
 
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(fr_sha256_state), "room for libcrypto's state");
+
+void fr_sha256_begin(fr_sha256_state *s) { (void)SHA256_Init((SHA256_CTX *)(void *)s); }
+
+void fr_sha256_put(fr_sha256_state *s, const void *bytes, size_t n)
+{
+    (void)SHA256_Update((SHA256_CTX *)(void *)s, bytes, n);
+}
+
+void fr_sha256_end(fr_sha256_state *s, uint8_t out[FR_SHA256_SIZE])
+{
+    (void)SHA256_Final(out, (SHA256_CTX *)(void *)s);
+}
+
 void fr_sha256(const void *bytes, size_t n, uint8_t out[FR_SHA256_SIZE])
 {
-    SHA256_CTX context;
-    (void)SHA256_Init(&context);
-    (void)SHA256_Update(&context, bytes, n);
-    (void)SHA256_Final(out, &context);
+    fr_sha256_state s;
+    fr_sha256_begin(&s);
+    fr_sha256_put(&s, bytes, n);
+    fr_sha256_end(&s, out);
 }
 
 void fr_sha256_text(const uint8_t sum[FR_SHA256_SIZE], char out[FR_SHA256_TEXT])

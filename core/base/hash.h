@@ -37,4 +37,10 @@ fr_hash fr_hasher_end(fr_hasher *h);                     // may go on putting af
 
 enum { FR_SHA256_SIZE = 32, FR_SHA256_TEXT = 65 };
 void fr_sha256(const void *bytes, size_t n, uint8_t out[FR_SHA256_SIZE]);
+typedef struct fr_sha256_state {
+    uint64_t opaque[16];
+} fr_sha256_state;
+void fr_sha256_begin(fr_sha256_state *s);
+void fr_sha256_put(fr_sha256_state *s, const void *bytes, size_t n);
+void fr_sha256_end(fr_sha256_state *s, uint8_t out[FR_SHA256_SIZE]);
 void fr_sha256_text(const uint8_t sum[FR_SHA256_SIZE], char out[FR_SHA256_TEXT]);

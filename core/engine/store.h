@@ -107,6 +107,10 @@ typedef struct fr_store_gc_result {
 enum { FR_STORE_GC_AGE_S = 3600 };
 FR_NODISCARD int fr_store_gc(fr_store *s, int64_t age_s, fr_store_gc_result *out, fr_err *err);
 
+// Recomputes the audit chain of a run and of all runs' anchors: FR_ECORRUPT says where
+// something is not as it was recorded.
+FR_NODISCARD int fr_store_audit(fr_store *s, uint64_t run, fr_err *err);
+
 typedef struct fr_store_stats {
     uint64_t runs, tasks, journal, map_parts, running, requests;   // rows
     uint64_t database_bytes, wal_bytes;

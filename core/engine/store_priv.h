@@ -141,8 +141,9 @@ struct fr_store_run {
     uint64_t request_seen;                     // E
     atomic_ullong durable;
     uint64_t batch_seq, disk_seq;              // T: last seq of this batch; already there
-    uint8_t chain[FR_SHA256_SIZE];             // T: head of the audit chain
-    uint8_t chain_batch[FR_SHA256_SIZE];       // T: as of this batch
+    uint8_t chain[FR_SHA256_SIZE];             // T: last seal of the audit chain
+    fr_sha256_state audit;                     // T: of this batch
+    bool audited;                              // T: it has records that are not sealed
     fr_map running;                            // T: rows with a START
     bool logging;                              // the log is open
     fr_log log;
@@ -198,7 +199,7 @@ struct fr_store {
     fr_buf work;
     size_t work_at;
     fr_buf starts;                             // offsets of START entries of this batch
-    fr_buf scratch, chain_text;
+    fr_buf scratch;
     uint64_t *name_ids;                        // index -> id in the database, 0 = unknown
     char **name_known;                         // index -> text
     uint32_t name_ids_room;

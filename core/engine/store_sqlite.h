@@ -17,7 +17,7 @@ struct sqlite3_stmt;
     X(SAVEPOINT_END, "RELEASE job")                                                      \
     X(TASK, "INSERT INTO task VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                   \
     X(RUNNING, "INSERT OR REPLACE INTO running VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")  \
-    X(JOURNAL, "INSERT INTO journal VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)") \
+    X(JOURNAL, "INSERT INTO journal VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)") \
     X(MAP_PART, "INSERT INTO map_part VALUES(?1,?2,?3,?4,?5,?6)")                        \
     X(NOT_RUNNING, "DELETE FROM running WHERE id=?1")                                    \
     X(NONE_RUNNING, "DELETE FROM running WHERE id BETWEEN ?1 AND ?2")                    \
@@ -34,7 +34,10 @@ struct sqlite3_stmt;
                  "result=NULL,error=NULL,records=NULL WHERE id=?1")                      \
     X(RUN_RECORDS, "SELECT records FROM run WHERE id=?1")                                \
     X(RUN_IS, "SELECT 1 FROM run WHERE id=?1")                                           \
-    X(CHAIN_LAST, "SELECT chain FROM journal WHERE id BETWEEN ?1 AND ?2 "                \
+    X(SEAL, "INSERT INTO seal VALUES(?1,?2)")                                            \
+    X(SEAL_GET, "SELECT hash FROM seal WHERE id=?1")                                     \
+    X(ANCHORS, "SELECT run,seq,chain,head FROM anchor ORDER BY id")                      \
+    X(CHAIN_LAST, "SELECT hash FROM seal WHERE id BETWEEN ?1 AND ?2 "                    \
                   "ORDER BY id DESC LIMIT 1")                                            \
     X(RUNS, "SELECT id,flow,file,bundle,params,seed,state,reason,attempt,started,ended," \
             "result,error,options FROM run WHERE ?1=0 OR id=?1 ORDER BY id DESC LIMIT ?2") \
@@ -52,7 +55,7 @@ struct sqlite3_stmt;
                 "ORDER BY id")                                                           \
     X(TASKS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra FROM task "      \
              "WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                   \
-    X(JOURNALS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra,type,due,data,chain " \
+    X(JOURNALS, "SELECT id,row,name,what,queued,wait,took,ids,result,extra,type,due,data " \
                 "FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                   \
     X(MAP_PARTS, "SELECT id,row,n,how,sum,items FROM map_part WHERE id BETWEEN ?1 AND ?2 " \
                  "ORDER BY id")                                                          \
@@ -104,11 +107,33 @@ int fr_db_fail(fr_db *db, int rc, fr_err *err);
 FR_NODISCARD int fr_read_open(fr_store *s, fr_err *err);       // the second connection
 FR_NODISCARD int fr_read_begin(fr_store *s, fr_err *err);      // a snapshot, for 1 s at most
 void fr_read_end(fr_store *s);
+// Each row of a run's log as it is stored, in log order. *ended: the run says so.
+enum { FR_TABLE_TASK, FR_TABLE_JOURNAL, FR_TABLE_MAP_PART, FR_TABLES };
+typedef int (*fr_raw_fn)(void *ctx, int table, struct sqlite3_stmt *st, fr_err *err);
+FR_NODISCARD int fr_read_raw(fr_store *s, uint64_t run, fr_raw_fn fn, void *ctx, bool *ended,
+                             fr_err *err);
+// Objects loaded during one look-up, so that each file is opened once. Zero but for `store`
+// at first (store_sqlite_value.c).
+typedef struct fr_loader {
+    fr_store *store;
+    fr_map known;                              // hash and kind -> index + 1
+    fr_object **objects;
+    size_t n, room;
+    fr_object **found;                         // of the value being read
+    uint32_t n_found, found_room;
+    int rc;
+    fr_err err;
+} fr_loader;
+// A stored value: bytes, or the hash that names its file.
+FR_NODISCARD int fr_loader_value(fr_loader *l, const uint8_t *bytes, size_t n, uint8_t how,
+                                 fr_value **out, fr_err *err);
+void fr_loader_fini(fr_loader *l);
 FR_NODISCARD int fr_read_file(const char *path, size_t max, fr_buf *out, fr_err *err);
 
 // --- writing (store_sqlite_write.c), on the thread, inside a transaction ---
 FR_NODISCARD int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err);
-FR_NODISCARD int fr_write_starts(fr_store *s, fr_err *err);    // STARTs nothing followed
+// The end of a batch: STARTs that nothing followed, and the seals of the runs' records.
+FR_NODISCARD int fr_write_end(fr_store *s, fr_err *err);
 void fr_write_committed(fr_store *s);                          // the batch is on disk
 FR_NODISCARD int fr_write_reload(fr_store *s, fr_err *err);    // it is not: what is?
 FR_NODISCARD int fr_write_run_begin(fr_store *s, const fr_run_info *info, fr_store_run *r,
@@ -145,10 +170,29 @@ typedef struct fr_row_sum {
     uint64_t result, extra;  // hashes, 0 = NULL
     uint8_t ids[32];
 } fr_row_sum;
+// The columns of a row that are not in its sum, as they are stored.
+typedef struct fr_row_bytes {
+    const uint8_t *result, *extra, *data;
+    size_t result_size, extra_size, data_size;
+    int64_t due;
+} fr_row_bytes;
 static inline uint32_t fr_row_sum_of(const fr_row_sum *x)
 {
     return (uint32_t)fr_hash_bytes(x, sizeof *x).lo;
 }
+// The audit chain: each commit ends with a seal, SHA-256(the seal before, what the records of
+// this commit say in all their columns). So a record can be changed only together with all
+// seals behind it and the anchor of its run, which later runs' anchors cover.
+void fr_audit_begin(fr_sha256_state *h, const uint8_t chain[FR_SHA256_SIZE]);
+void fr_audit_row(fr_sha256_state *h, int type, const fr_row_sum *sum, const fr_row_bytes *b);
+void fr_audit_part(fr_sha256_state *h, int64_t id, int64_t row, int64_t n, int how,
+                   const void *items, size_t size);
+void fr_audit_anchor(const uint8_t before[FR_SHA256_SIZE], const uint8_t chain[FR_SHA256_SIZE],
+                     uint64_t run, uint64_t seq, uint8_t head[FR_SHA256_SIZE]);
+
+// The ten columns that task, running and journal share; gives the checksum that is stored.
+uint32_t fr_row_columns(struct sqlite3_stmt *st, fr_row_sum *sum, fr_row_bytes *bytes);
+
 // wait and took are NULL, or this in sums.
 #define FR_ROW_NULL INT64_MIN
 // First and last id of a run in the tables of its log.

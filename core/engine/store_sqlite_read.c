@@ -3,18 +3,14 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
-#include "core/base/sys.h"
 #include "core/engine/item.h"
 #include "core/engine/store_sqlite.h"
 
 #include <sqlite3.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { SNAPSHOT_NS = 250 * 1000 * 1000, CLOCK_ROWS = 512, MAX_NAMES = 1 << 24 };
 
@@ -80,162 +76,6 @@ static int name_text(fr_db *db, int64_t id, const char **out, fr_err *err)
     }
     *out = db->names[at];
     return FR_OK;
-}
-
-// --- values ---
-
-// Objects loaded during one look-up, so that each file is opened once.
-typedef struct loader {
-    fr_store *store;
-    fr_map known;                              // hash and kind -> index + 1
-    fr_object **objects;
-    size_t n, room;
-    fr_object **found;                         // of the value being read
-    uint32_t n_found, found_room;
-    int rc;
-    fr_err err;
-} loader;
-
-static void loader_fini(loader *l)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        fr_object_unref(l->objects[i]);
-    }
-    fr_free(l->objects);
-    fr_free(l->found);
-    fr_map_fini(&l->known);
-}
-
-static int load_object(loader *l, uint8_t kind, fr_hash hash, fr_object **out)
-{
-    bool fresh;
-    uint64_t *at = fr_map_put(&l->known, fr_hash_mix(hash, kind), &fresh);
-    if (!fresh) {
-        *out = l->objects[*at - 1];
-        return FR_OK;
-    }
-    char path[FR_STORE_PATH];
-    fr_store_object_path(l->store, kind, hash, path);
-    const fr_object_ops *ops = fr_object_kind(l->store->env.kinds, kind);
-    int rc = ops == NULL || ops->load == NULL
-                 ? fr_fail(&l->err, FR_EUNSUPPORTED, "values of kind %u cannot be read back", kind)
-                 : ops->load(path, out, &l->err);
-    if (rc == FR_OK && !fr_hash_eq(ops->hash(*out), hash)) {
-        fr_object_unref(*out);
-        rc = fr_fail(&l->err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
-    }
-    if (rc != FR_OK) {
-        (void)fr_map_remove(&l->known, fr_hash_mix(hash, kind));
-        return rc;
-    }
-    if (l->n == l->room) {
-        l->room = l->room * 2 + 16;
-        l->objects = fr_realloc(l->objects, l->room * sizeof *l->objects);
-    }
-    l->objects[l->n++] = *out;
-    *at = l->n;
-    return FR_OK;
-}
-
-static void found_ref(void *ctx, uint8_t kind, fr_hash hash)
-{
-    loader *l = ctx;
-    if (l->rc != FR_OK) {
-        return;
-    }
-    fr_object *o = NULL;
-    l->rc = load_object(l, kind, hash, &o);
-    for (uint32_t i = 0; i < l->n_found && l->rc == FR_OK; i++) {
-        if (l->found[i] == o) {
-            return;
-        }
-    }
-    if (l->n_found == l->found_room) {
-        l->found_room = l->found_room * 2 + 8;
-        l->found = fr_realloc(l->found, l->found_room * sizeof(fr_object *));
-    }
-    if (l->rc == FR_OK) {
-        l->found[l->n_found++] = o;
-    }
-}
-
-static int value_of(loader *l, const uint8_t *bytes, size_t n, uint8_t how, fr_value **out,
-                    fr_err *err)
-{
-    l->n_found = 0;
-    l->rc = FR_OK;
-    if (FR_UNLIKELY((how & FR_STORED_OBJECTS) != 0)) {
-        int rc = fr_value_scan_refs(bytes, n, found_ref, l, err);
-        if (rc == FR_OK && l->rc != FR_OK) {
-            rc = fr_fail(err, l->rc, "%s", l->err.text);
-        }
-        if (rc != FR_OK) {
-            return rc;
-        }
-    }
-    *out = fr_value_new(bytes, n, l->found, l->n_found);
-    return FR_OK;
-}
-
-int fr_read_file(const char *path, size_t max, fr_buf *out, fr_err *err)
-{
-    int fd;
-    struct stat st;
-    int rc = fr_sys_open(path, O_RDONLY, 0, &fd, err);
-    if (rc != FR_OK) {
-        return rc;
-    }
-    size_t size = fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
-    if (size > max) {
-        rc = fr_fail(err, FR_ELIMIT, "%s is too large to read (%zu bytes)", path, size);
-    } else {
-        rc = fr_buf_reserve(out, size + 1, err);
-    }
-    while (rc == FR_OK && out->size < size) {
-        ssize_t k = read(fd, out->data + out->size, size - out->size);
-        if (k <= 0) {
-            rc = fr_fail_errno(err, FR_EIO, "reading %s", path);
-        } else {
-            out->size += (size_t)k;
-        }
-    }
-    fr_sys_close(fd);
-    return rc;
-}
-
-static int value_file(loader *l, fr_hash hash, uint8_t how, fr_value **out, fr_err *err)
-{
-    char path[FR_STORE_PATH];
-    fr_store_object_path(l->store, 0, hash, path);
-    fr_buf bytes;
-    fr_buf_init(&bytes, FR_VALUE_MAX);
-    int rc = fr_read_file(path, FR_VALUE_MAX - 1, &bytes, err);
-    if (rc != FR_OK) {
-        (void)fr_wrap(err, rc, "a recorded value");
-    } else {
-        rc = value_of(l, bytes.data, bytes.size, how, out, err);
-    }
-    fr_buf_fini(&bytes);
-    if (rc == FR_OK && !fr_hash_eq((*out)->hash, hash)) {
-        fr_value_unref(*out);
-        *out = NULL;
-        rc = fr_fail(err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
-    }
-    return rc;
-}
-
-// A stored value: bytes, or the hash that names its file.
-static int stored_value(loader *l, const uint8_t *bytes, size_t n, uint8_t how, fr_value **out,
-                        fr_err *err)
-{
-    *out = NULL;
-    if ((how & FR_STORED_FILE) == 0) {
-        return value_of(l, bytes, n, how, out, err);
-    }
-    if (n != 16) {
-        return fr_fail(err, FR_ECORRUPT, "%s is damaged (a hash of %zu bytes)", l->store->path, n);
-    }
-    return value_file(l, fr_hash_load(bytes), how, out, err);
 }
 
 // --- one row ---
@@ -320,7 +160,7 @@ static void make_label(const fr_extra *x, row *out)
 }
 
 // What most rows do not have. Gives how the result is stored.
-static int read_extra(loader *l, const uint8_t *bytes, size_t n, int64_t id, row *out,
+static int read_extra(fr_loader *l, const uint8_t *bytes, size_t n, int64_t id, row *out,
                       uint8_t *how, fr_err *err)
 {
     fr_extra x;
@@ -340,7 +180,7 @@ static int read_extra(loader *l, const uint8_t *bytes, size_t n, int64_t id, row
     }
     out->rec.outputs = x.n_outputs > 0 ? out->outputs : NULL;
     out->rec.n_outputs = (uint32_t)x.n_outputs;
-    return x.error != NULL ? stored_value(l, x.error, x.error_size, x.error_how, &out->error, err)
+    return x.error != NULL ? fr_loader_value(l, x.error, x.error_size, x.error_how, &out->error, err)
                            : FR_OK;
 }
 
@@ -350,36 +190,41 @@ static int64_t column_delta(sqlite3_stmt *st, int column)
                                                           : sqlite3_column_int64(st, column);
 }
 
-// The ten columns that task, running and journal share.
-static int read_row(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+uint32_t fr_row_columns(sqlite3_stmt *st, fr_row_sum *sum, fr_row_bytes *b)
 {
-    fr_store *s = l->store;
-    fr_row_sum sum = {
+    *sum = (fr_row_sum){
         .id = sqlite3_column_int64(st, 0), .row = sqlite3_column_int64(st, 1),
         .name = sqlite3_column_int64(st, 2), .what = sqlite3_column_int64(st, 3),
         .queued = sqlite3_column_int64(st, 4), .wait = column_delta(st, 5),
         .took = column_delta(st, 6),
     };
     const uint8_t *ids = sqlite3_column_blob(st, 7);
-    const uint8_t *result = sqlite3_column_blob(st, 8), *extra = sqlite3_column_blob(st, 9);
-    size_t result_size = (size_t)sqlite3_column_bytes(st, 8);
-    size_t extra_size = (size_t)sqlite3_column_bytes(st, 9);
+    *b = (fr_row_bytes){.result = sqlite3_column_blob(st, 8), .extra = sqlite3_column_blob(st, 9)};
+    b->result_size = (size_t)sqlite3_column_bytes(st, 8);
+    b->extra_size = (size_t)sqlite3_column_bytes(st, 9);
     if (ids == NULL || sqlite3_column_bytes(st, 7) != 36) {
-        return damaged(s, sum.id, "the key", err);
+        return 0;                              // no sum of a whole row, but for one in 2^32
     }
-    memcpy(sum.ids, ids, 32);
-    sum.result = result != NULL ? fr_hash_bytes(result, result_size).lo : 0;
-    sum.extra = extra != NULL ? fr_hash_bytes(extra, extra_size).lo : 0;
-    uint32_t check = (uint32_t)ids[32] | (uint32_t)ids[33] << 8 | (uint32_t)ids[34] << 16 |
-                     (uint32_t)ids[35] << 24;
-    if (fr_row_sum_of(&sum) != check) {
+    memcpy(sum->ids, ids, 32);
+    sum->result = b->result != NULL ? fr_hash_bytes(b->result, b->result_size).lo : 0;
+    sum->extra = b->extra != NULL ? fr_hash_bytes(b->extra, b->extra_size).lo : 0;
+    return (uint32_t)ids[32] | (uint32_t)ids[33] << 8 | (uint32_t)ids[34] << 16 |
+           (uint32_t)ids[35] << 24;
+}
+
+static int read_row(fr_loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+{
+    fr_store *s = l->store;
+    fr_row_sum sum;
+    fr_row_bytes b;
+    if (fr_row_columns(st, &sum, &b) != fr_row_sum_of(&sum)) {
         return damaged(s, sum.id, "the checksum", err);
     }
     out->rec = (fr_record){
         .seq = (uint64_t)sum.id & UINT32_MAX, .row = (uint32_t)sum.row,
         .state = (fr_state)(sum.what & 15), .reason = (fr_reason)(sum.what >> 4 & 255),
         .kind = (fr_call_kind)(sum.what >> 12 & 15), .attempt = (uint32_t)(sum.what >> 16),
-        .key = fr_hash_load(ids), .args = fr_hash_load(ids + 16), .queued = sum.queued,
+        .key = fr_hash_load(sum.ids), .args = fr_hash_load(sum.ids + 16), .queued = sum.queued,
     };
     out->rec.started = sum.wait != FR_ROW_NULL ? sum.queued + sum.wait : 0;
     out->rec.ended = sum.took == FR_ROW_NULL  ? 0
@@ -387,11 +232,11 @@ static int read_row(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
                                              : sum.queued + sum.took;
     int rc = name_text(s->reader, sum.name, &out->rec.name, err);
     uint8_t how = 0;
-    if (rc == FR_OK && extra != NULL) {
-        rc = read_extra(l, extra, extra_size, sum.id, out, &how, err);
+    if (rc == FR_OK && b.extra != NULL) {
+        rc = read_extra(l, b.extra, b.extra_size, sum.id, out, &how, err);
     }
-    if (rc == FR_OK && result != NULL) {
-        rc = stored_value(l, result, result_size, how, &out->result, err);
+    if (rc == FR_OK && b.result != NULL) {
+        rc = fr_loader_value(l, b.result, b.result_size, how, &out->result, err);
     }
     out->rec.result = out->result;
     out->rec.error = out->error;
@@ -400,7 +245,7 @@ static int read_row(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
                        : FR_OK;
 }
 
-static int read_map_part(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+static int read_map_part(fr_loader *l, sqlite3_stmt *st, row *out, fr_err *err)
 {
     int64_t id = sqlite3_column_int64(st, 0);
     out->rec = (fr_record){
@@ -422,12 +267,12 @@ static int read_map_part(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
     if (!fr_item_next(&r, &item)) {
         return damaged(l->store, id, "the items", err);
     }
-    int rc = value_of(l, item.value, item.size, FR_STORED_OBJECTS, &out->result, err);
+    int rc = fr_loader_value(l, item.value, item.size, FR_STORED_OBJECTS, &out->result, err);
     out->rec.result = out->result;
     return rc;
 }
 
-static int read_journal(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
+static int read_journal(fr_loader *l, sqlite3_stmt *st, row *out, fr_err *err)
 {
     int rc = read_row(l, st, out, err);
     out->rec.type = (fr_record_type)sqlite3_column_int(st, 10);
@@ -439,20 +284,20 @@ static int read_journal(loader *l, sqlite3_stmt *st, row *out, fr_err *err)
 
 // --- a run's log ---
 
-enum { CURSORS = 3 };
-
 typedef struct scan {
-    loader load;
+    fr_loader load;
     row row;
     fr_db *db;
     uint64_t run;
     unsigned types;                            // bits; 0 = all
     uint64_t last;                             // seq of the last record
     int64_t next;                              // id to go on from; INT64_MAX = all is read
-    sqlite3_stmt *cursors[CURSORS];            // tasks, journal, map parts
-    int64_t at[CURSORS];                       // id each stands on; INT64_MAX = at its end
+    sqlite3_stmt *cursors[FR_TABLES];            // tasks, journal, map parts
+    int64_t at[FR_TABLES];                       // id each stands on; INT64_MAX = at its end
     fr_record_fn fn;
+    fr_raw_fn raw;                             // instead of fn
     void *ctx;
+    bool ended;                                // the run says so
 } scan;
 
 static int advance(scan *c, int i, fr_err *err)
@@ -464,14 +309,14 @@ static int advance(scan *c, int i, fr_err *err)
 
 static int start_cursors(scan *c, fr_err *err)
 {
-    static const fr_sql which[CURSORS] = {FR_SQL_TASKS, FR_SQL_JOURNALS, FR_SQL_MAP_PARTS};
-    static const unsigned tables[CURSORS] = {
+    static const fr_sql which[FR_TABLES] = {FR_SQL_TASKS, FR_SQL_JOURNALS, FR_SQL_MAP_PARTS};
+    static const unsigned tables[FR_TABLES] = {
         1u << FR_REC_TASK,
         ~(1u << FR_REC_TASK | 1u << FR_REC_START | 1u << FR_REC_MAP_PART),
         1u << FR_REC_MAP_PART,
     };
     int rc = FR_OK;
-    for (int i = 0; i < CURSORS && rc == FR_OK; i++) {
+    for (int i = 0; i < FR_TABLES && rc == FR_OK; i++) {
         c->at[i] = INT64_MAX;
         if (c->types != 0 && (c->types & tables[i]) == 0) {
             continue;
@@ -501,12 +346,15 @@ static int deliver(scan *c, int rc, fr_err *err)
 static int next_record(scan *c, int from, fr_err *err)
 {
     int rc;
+    if (c->raw != NULL) {
+        return c->raw(c->ctx, from, c->cursors[from], err);
+    }
     switch (from) {
-    case 0:
+    case FR_TABLE_TASK:
         rc = read_row(&c->load, c->cursors[0], &c->row, err);
         c->row.rec.type = FR_REC_TASK;
         break;
-    case 1:
+    case FR_TABLE_JOURNAL:
         rc = read_journal(&c->load, c->cursors[1], &c->row, err);
         break;
     default:
@@ -553,13 +401,13 @@ static int check_end(scan *c, uint64_t n, fr_err *err)
     }
     (void)sqlite3_bind_int64(st, 1, (int64_t)c->run);
     int rc = sqlite3_step(st);
-    bool ended = rc == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL;
-    uint64_t want = ended ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+    c->ended = rc == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL;
+    uint64_t want = c->ended ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
     (void)sqlite3_reset(st);
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
         return fr_db_fail(c->db, rc, err);
     }
-    return ended && want != n
+    return c->ended && want != n
                ? damaged(c->load.store, fr_row_first(c->run) + (int64_t)n + 1, "the absence", err)
                : FR_OK;
 }
@@ -591,6 +439,28 @@ int fr_store_records(fr_store *s, uint64_t run, fr_record_fn fn, void *ctx, fr_e
     return fr_store_scan(s, run, 0, 1, fn, ctx, err);
 }
 
+// Runs over a log in pieces, one snapshot each.
+static int run_scan(scan *c, fr_err *err)
+{
+    fr_store *s = c->load.store;
+    int rc = FR_OK;
+    while (rc == FR_OK && c->next != INT64_MAX) {
+        rc = fr_read_begin(s, err);
+        if (rc != FR_OK) {
+            break;
+        }
+        rc = scan_part(c, err);
+        if (rc == FR_OK && c->next == INT64_MAX && c->types == 0) {
+            rc = check_end(c, c->last, err);
+        }
+        if (rc == FR_OK && c->next == INT64_MAX && c->raw == NULL) {
+            rc = scan_running(c, err);
+        }
+        fr_read_end(s);
+    }
+    return rc;
+}
+
 int fr_store_scan(fr_store *s, uint64_t run, unsigned types, uint64_t from, fr_record_fn fn,
                   void *ctx, fr_err *err)
 {
@@ -602,42 +472,42 @@ int fr_store_scan(fr_store *s, uint64_t run, unsigned types, uint64_t from, fr_r
     }
     scan *c = fr_zalloc(sizeof *c);
     from = FR_MAX(FR_MIN(from, UINT32_MAX), (uint64_t)1);
-    *c = (scan){.db = s->reader, .run = run, .types = types, .fn = fn, .ctx = ctx,
-                .next = fr_row_first(run) + (int64_t)from, .last = from - 1};
-    c->load.store = s;
-    fr_map_init(&c->load.known);
+    *c = (scan){.load.store = s, .db = s->reader, .run = run, .types = types, .fn = fn,
+                .ctx = ctx, .next = fr_row_first(run) + (int64_t)from, .last = from - 1};
     fr_buf_init(&c->row.label, FR_VALUE_MAX);
-    while (rc == FR_OK && c->next != INT64_MAX) {
-        rc = fr_read_begin(s, err);
-        if (rc != FR_OK) {
-            break;
-        }
-        rc = scan_part(c, err);
-        if (rc == FR_OK && c->next == INT64_MAX && types == 0) {
-            rc = check_end(c, c->last, err);
-        }
-        if (rc == FR_OK && c->next == INT64_MAX) {
-            rc = scan_running(c, err);
-        }
-        fr_read_end(s);
-    }
-    loader_fini(&c->load);
+    rc = run_scan(c, err);
+    fr_loader_fini(&c->load);
     fr_buf_fini(&c->row.label);
+    fr_free(c);
+    return rc;
+}
+
+int fr_read_raw(fr_store *s, uint64_t run, fr_raw_fn fn, void *ctx, bool *ended, fr_err *err)
+{
+    *ended = false;
+    if (run == 0 || run > INT32_MAX) {
+        return FR_OK;
+    }
+    scan *c = fr_zalloc(sizeof *c);
+    *c = (scan){.load.store = s, .db = s->reader, .run = run, .raw = fn, .ctx = ctx,
+                .next = fr_row_first(run) + 1};
+    int rc = run_scan(c, err);
+    *ended = c->ended;
     fr_free(c);
     return rc;
 }
 
 // --- runs ---
 
-static int run_value(loader *l, sqlite3_stmt *st, int column, fr_value **out, fr_err *err)
+static int run_value(fr_loader *l, sqlite3_stmt *st, int column, fr_value **out, fr_err *err)
 {
     const uint8_t *bytes = sqlite3_column_blob(st, column);
     size_t n = (size_t)sqlite3_column_bytes(st, column);
     *out = NULL;
-    return n < 1 ? FR_OK : stored_value(l, bytes + 1, n - 1, bytes[0], out, err);
+    return n < 1 ? FR_OK : fr_loader_value(l, bytes + 1, n - 1, bytes[0], out, err);
 }
 
-static int one_run(loader *l, sqlite3_stmt *st, fr_run_fn fn, void *ctx, fr_err *err)
+static int one_run(fr_loader *l, sqlite3_stmt *st, fr_run_fn fn, void *ctx, fr_err *err)
 {
     fr_value *params = NULL, *result = NULL, *error = NULL;
     const uint8_t *bundle = sqlite3_column_blob(st, 3);
@@ -691,8 +561,7 @@ int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *c
     if (rc != FR_OK) {
         return rc;
     }
-    loader l = {.store = s};
-    fr_map_init(&l.known);
+    fr_loader l = {.store = s};
     (void)sqlite3_bind_int64(st, 1, (int64_t)run);
     (void)sqlite3_bind_int64(st, 2, (int64_t)FR_MIN(limit, (size_t)INT32_MAX));
     int step;
@@ -700,7 +569,7 @@ int fr_store_runs(fr_store *s, uint64_t run, size_t limit, fr_run_fn fn, void *c
         rc = step == SQLITE_ROW ? one_run(&l, st, fn, ctx, err) : fr_db_fail(s->reader, step, err);
     }
     fr_read_end(s);
-    loader_fini(&l);
+    fr_loader_fini(&l);
     return rc;
 }
 

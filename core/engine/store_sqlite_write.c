@@ -161,10 +161,39 @@ static void bind_delta(sqlite3_stmt *st, int column, int64_t value)
     }
 }
 
-// Binds the ten columns that task, running and journal share. The bytes bound live in the
-// entry, in s->scratch or in *ids until the statement has been stepped.
-static int bind_row(fr_store *s, sqlite3_stmt *st, const fr_queued *q, int64_t id,
-                    uint8_t ids[36], fr_err *err)
+// What a statement is bound to until it has been stepped.
+typedef struct bound {
+    fr_row_sum sum;
+    fr_row_bytes bytes;
+    uint8_t ids[36], hash[16];
+} bound;
+
+static void bind_bytes(sqlite3_stmt *st, int column, bool has, const uint8_t *bytes, size_t n)
+{
+    if (has) {
+        (void)sqlite3_bind_blob64(st, column, bytes, n, SQLITE_STATIC);
+    } else {
+        (void)sqlite3_bind_null(st, column);
+    }
+}
+
+static void bind_columns(sqlite3_stmt *st, const bound *b, bool has_result)
+{
+    (void)sqlite3_bind_int64(st, 1, b->sum.id);
+    (void)sqlite3_bind_int64(st, 2, b->sum.row);
+    (void)sqlite3_bind_int64(st, 3, b->sum.name);
+    (void)sqlite3_bind_int64(st, 4, b->sum.what);
+    (void)sqlite3_bind_int64(st, 5, b->sum.queued);
+    bind_delta(st, 6, b->sum.wait);
+    bind_delta(st, 7, b->sum.took);
+    (void)sqlite3_bind_blob(st, 8, b->ids, sizeof b->ids, SQLITE_STATIC);
+    bind_bytes(st, 9, has_result, b->bytes.result, b->bytes.result_size);
+    bind_bytes(st, 10, b->bytes.extra_size > 0, b->bytes.extra, b->bytes.extra_size);
+}
+
+// Binds the ten columns that task, running and journal share.
+static int bind_row(fr_store *s, sqlite3_stmt *st, const fr_queued *q, int64_t id, bound *b,
+                    fr_err *err)
 {
     fr_queued_parts p = fr_queued_open(q);
     uint64_t name;
@@ -173,50 +202,34 @@ static int bind_row(fr_store *s, sqlite3_stmt *st, const fr_queued *q, int64_t i
         return rc;
     }
     int64_t started = q->started != 0 ? q->started : q->queued;
-    fr_row_sum sum = {
+    b->sum = (fr_row_sum){
         .id = id, .row = q->row, .name = as_signed(name), .queued = q->queued,
         .what = (int64_t)q->state | (int64_t)q->reason << 4 | (int64_t)q->kind << 12 |
                 (int64_t)q->attempt << 16,
         .wait = q->started != 0 ? q->started - q->queued : FR_ROW_NULL,
         .took = q->ended != 0 ? q->ended - started : FR_ROW_NULL,
     };
-    const uint8_t *result = p.result;
-    size_t result_size = q->result_size;
-    uint8_t hash[16];
+    b->bytes = (fr_row_bytes){.result = p.result, .result_size = q->result_size,
+                              .data = p.data, .data_size = q->data_size,
+                              .due = q->due != 0 ? q->due : FR_ROW_NULL};
     if ((q->result_how & FR_STORED_FILE) != 0) {
-        fr_hash_store(q->result->hash, hash);
-        result = hash;
-        result_size = sizeof hash;
+        fr_hash_store(q->result->hash, b->hash);
+        b->bytes.result = b->hash;
+        b->bytes.result_size = sizeof b->hash;
     }
     pack_extra(&s->scratch, q, &p, s->name_known[q->name]);
-    fr_hash_store(q->key, ids);
-    fr_hash_store(q->args, ids + 16);
-    memcpy(sum.ids, ids, 32);
-    sum.result = q->has_result ? fr_hash_bytes(result, result_size).lo : 0;
-    sum.extra = s->scratch.size > 0 ? fr_hash_bytes(s->scratch.data, s->scratch.size).lo : 0;
-    uint32_t check = fr_row_sum_of(&sum);
+    b->bytes.extra = s->scratch.data;
+    b->bytes.extra_size = s->scratch.size;
+    fr_hash_store(q->key, b->ids);
+    fr_hash_store(q->args, b->ids + 16);
+    memcpy(b->sum.ids, b->ids, 32);
+    b->sum.result = q->has_result ? fr_hash_bytes(b->bytes.result, b->bytes.result_size).lo : 0;
+    b->sum.extra = s->scratch.size > 0 ? fr_hash_bytes(s->scratch.data, s->scratch.size).lo : 0;
+    uint32_t check = fr_row_sum_of(&b->sum);
     for (int i = 0; i < 4; i++) {
-        ids[32 + i] = (uint8_t)(check >> (8 * i));
+        b->ids[32 + i] = (uint8_t)(check >> (8 * i));
     }
-    (void)sqlite3_bind_int64(st, 1, id);
-    (void)sqlite3_bind_int64(st, 2, sum.row);
-    (void)sqlite3_bind_int64(st, 3, sum.name);
-    (void)sqlite3_bind_int64(st, 4, sum.what);
-    (void)sqlite3_bind_int64(st, 5, sum.queued);
-    bind_delta(st, 6, sum.wait);
-    bind_delta(st, 7, sum.took);
-    (void)sqlite3_bind_blob(st, 8, ids, 36, SQLITE_STATIC);
-    if (q->has_result) {
-        (void)sqlite3_bind_blob64(st, 9, result, result_size,
-                                  result == hash ? SQLITE_TRANSIENT : SQLITE_STATIC);
-    } else {
-        (void)sqlite3_bind_null(st, 9);
-    }
-    if (s->scratch.size > 0) {
-        (void)sqlite3_bind_blob64(st, 10, s->scratch.data, s->scratch.size, SQLITE_STATIC);
-    } else {
-        (void)sqlite3_bind_null(st, 10);
-    }
+    bind_columns(st, b, q->has_result);
     return FR_OK;
 }
 
@@ -260,9 +273,9 @@ static int write_start(fr_store *s, const fr_queued *q, size_t offset, fr_err *e
     uint64_t *where = fr_map_put(&q->run->running, row_key(q->row), &fresh);
     if (!fresh && *where == ON_DISK) {         // the next attempt: replaced at once
         sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_RUNNING, err);
-        uint8_t ids[36];
+        bound b;
         int rc = st == NULL ? code_of(err)
-                            : bind_row(s, st, q, fr_row_first(q->run->id) + q->row, ids, err);
+                            : bind_row(s, st, q, fr_row_first(q->run->id) + q->row, &b, err);
         return rc == FR_OK ? fr_db_step(s->db, st, err) : rc;
     }
     *where = offset + 1;
@@ -270,7 +283,7 @@ static int write_start(fr_store *s, const fr_queued *q, size_t offset, fr_err *e
     return FR_OK;
 }
 
-int fr_write_starts(fr_store *s, fr_err *err)
+static int write_starts(fr_store *s, fr_err *err)
 {
     int rc = FR_OK;
     for (size_t i = 0; i + sizeof(size_t) <= s->starts.size && rc == FR_OK;
@@ -283,9 +296,9 @@ int fr_write_starts(fr_store *s, fr_err *err)
             continue;                          // ended in this batch, or started again
         }
         sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_RUNNING, err);
-        uint8_t ids[36];
+        bound b;
         rc = st == NULL ? code_of(err)
-                        : bind_row(s, st, q, fr_row_first(q->run->id) + q->row, ids, err);
+                        : bind_row(s, st, q, fr_row_first(q->run->id) + q->row, &b, err);
         if (rc == FR_OK) {
             rc = fr_db_step(s->db, st, err);
         }
@@ -296,70 +309,62 @@ int fr_write_starts(fr_store *s, fr_err *err)
 
 // --- records ---
 
+static fr_sha256_state *audit_of(fr_store_run *r)
+{
+    if (!r->audited) {
+        fr_audit_begin(&r->audit, r->chain);
+        r->audited = true;
+    }
+    return &r->audit;
+}
+
 static int write_task(fr_store *s, const fr_queued *q, fr_err *err)
 {
     sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_TASK, err);
-    uint8_t ids[36];
+    bound b;
     int rc = st == NULL ? code_of(err)
-                        : bind_row(s, st, q, fr_row_first(q->run->id) + (int64_t)q->seq, ids, err);
+                        : bind_row(s, st, q, fr_row_first(q->run->id) + (int64_t)q->seq, &b, err);
     if (rc == FR_OK) {
         rc = fr_db_step(s->db, st, err);
     }
-    return rc == FR_OK ? not_running(s, q->run, q->row, err) : rc;
+    if (rc != FR_OK) {
+        return rc;
+    }
+    fr_audit_row(audit_of(q->run), FR_REC_TASK, &b.sum, &b.bytes);
+    return not_running(s, q->run, q->row, err);
 }
 
-// chain' = SHA-256(chain, what the row says)
-static void chain_on(fr_store *s, const fr_queued *q, const uint8_t ids[36])
+static int request_taken(fr_store *s, uint32_t id, fr_err *err)
 {
-    fr_buf *b = &s->chain_text;
-    fr_queued_parts p = fr_queued_open(q);
-    fr_buf_clear(b);
-    fr_buf_put(b, q->run->chain_batch, FR_SHA256_SIZE);
-    fr_buf_put_u64(b, q->run->id);
-    fr_buf_put_u64(b, q->seq);
-    fr_buf_put_u8(b, q->type);
-    fr_buf_put_u64(b, (uint64_t)q->due);
-    fr_buf_put(b, ids, 36);
-    fr_buf_put_varint(b, q->result_size);
-    fr_buf_put(b, p.result, q->result_size);
-    fr_buf_put_varint(b, q->error_size);
-    fr_buf_put(b, p.error, q->error_size);
-    fr_buf_put_varint(b, q->data_size);
-    fr_buf_put(b, p.data, q->data_size);
-    fr_sha256(b->data, b->size, q->run->chain_batch);
+    sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_REQUEST_TAKEN, err);
+    if (st == NULL) {
+        return code_of(err);
+    }
+    (void)sqlite3_bind_int64(st, 1, id);
+    return fr_db_step(s->db, st, err);
 }
 
 static int write_journal(fr_store *s, const fr_queued *q, fr_err *err)
 {
     sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_JOURNAL, err);
-    uint8_t ids[36];
+    bound b;
     int rc = st == NULL ? code_of(err)
-                        : bind_row(s, st, q, fr_row_first(q->run->id) + (int64_t)q->seq, ids, err);
+                        : bind_row(s, st, q, fr_row_first(q->run->id) + (int64_t)q->seq, &b, err);
     if (rc != FR_OK) {
         return rc;
     }
-    chain_on(s, q, ids);
     (void)sqlite3_bind_int(st, 11, q->type);
-    bind_delta(st, 12, q->due != 0 ? q->due : FR_ROW_NULL);
-    if (q->data_size > 0) {
-        (void)sqlite3_bind_blob64(st, 13, fr_queued_open(q).data, q->data_size, SQLITE_STATIC);
-    } else {
-        (void)sqlite3_bind_null(st, 13);
-    }
-    (void)sqlite3_bind_blob(st, 14, q->run->chain_batch, FR_SHA256_SIZE, SQLITE_STATIC);
+    bind_delta(st, 12, b.bytes.due);
+    bind_bytes(st, 13, q->data_size > 0, b.bytes.data, q->data_size);
     rc = fr_db_step(s->db, st, err);
-    if (rc == FR_OK && q->type == FR_REC_RETRY) {
-        rc = not_running(s, q->run, q->row, err);
+    if (rc != FR_OK) {
+        return rc;
     }
-    if (rc == FR_OK && q->type == FR_REC_REQUEST && q->row != 0) {
-        st = fr_db_statement(s->db, FR_SQL_REQUEST_TAKEN, err);
-        if (st == NULL) {
-            return code_of(err);
-        }
-        (void)sqlite3_bind_int64(st, 1, q->row);
-        rc = fr_db_step(s->db, st, err);
+    fr_audit_row(audit_of(q->run), q->type, &b.sum, &b.bytes);
+    if (q->type == FR_REC_RETRY) {
+        return not_running(s, q->run, q->row, err);
     }
-    return rc;
+    return q->type == FR_REC_REQUEST && q->row != 0 ? request_taken(s, q->row, err) : FR_OK;
 }
 
 static int write_map_part(fr_store *s, const fr_queued *q, fr_err *err)
@@ -368,15 +373,20 @@ static int write_map_part(fr_store *s, const fr_queued *q, fr_err *err)
     if (st == NULL) {
         return code_of(err);
     }
-    fr_queued_parts p = fr_queued_open(q);
-    (void)sqlite3_bind_int64(st, 1, fr_row_first(q->run->id) + (int64_t)q->seq);
+    const uint8_t *items = q->data_size > 0 ? fr_queued_open(q).data : (const uint8_t *)"";
+    int64_t id = fr_row_first(q->run->id) + (int64_t)q->seq;
+    int how = q->result_how & FR_STORED_OBJECTS;
+    (void)sqlite3_bind_int64(st, 1, id);
     (void)sqlite3_bind_int64(st, 2, q->row);
     (void)sqlite3_bind_int64(st, 3, q->items);
-    (void)sqlite3_bind_int(st, 4, q->result_how & FR_STORED_OBJECTS);
-    (void)sqlite3_bind_int64(st, 5, (int64_t)(fr_hash_bytes(p.data, q->data_size).lo & INT64_MAX));
-    (void)sqlite3_bind_blob64(st, 6, q->data_size > 0 ? p.data : (const uint8_t *)"",
-                              q->data_size, SQLITE_STATIC);
-    return fr_db_step(s->db, st, err);
+    (void)sqlite3_bind_int(st, 4, how);
+    (void)sqlite3_bind_int64(st, 5, (int64_t)(fr_hash_bytes(items, q->data_size).lo & INT64_MAX));
+    (void)sqlite3_bind_blob64(st, 6, items, q->data_size, SQLITE_STATIC);
+    int rc = fr_db_step(s->db, st, err);
+    if (rc == FR_OK) {
+        fr_audit_part(audit_of(q->run), id, q->row, q->items, how, items, q->data_size);
+    }
+    return rc;
 }
 
 static int write_record(fr_store *s, const fr_queued *q, size_t offset, fr_err *err)
@@ -436,8 +446,33 @@ static void bind_some(sqlite3_stmt *st, int column, int64_t value)
 
 static uint64_t last_of(const fr_store_run *r) { return FR_MAX(r->batch_seq, r->disk_seq); }
 
-// The heads of all runs' chains are chained in turn, so that neither a run's journal nor a
-// whole run can be changed unnoticed, and old runs can be removed.
+static int write_seal(fr_store *s, fr_store_run *r, fr_err *err)
+{
+    if (!r->audited) {
+        return FR_OK;
+    }
+    sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_SEAL, err);
+    if (st == NULL) {
+        return code_of(err);
+    }
+    fr_sha256_end(&r->audit, r->chain);
+    r->audited = false;
+    (void)sqlite3_bind_int64(st, 1, fr_row_first(r->id) + (int64_t)last_of(r));
+    (void)sqlite3_bind_blob(st, 2, r->chain, FR_SHA256_SIZE, SQLITE_STATIC);
+    return fr_db_step(s->db, st, err);
+}
+
+int fr_write_end(fr_store *s, fr_err *err)
+{
+    int rc = write_starts(s, err);
+    for (fr_store_run *r = s->runs; r != NULL && rc == FR_OK; r = r->next) {
+        rc = write_seal(s, r, err);
+    }
+    return rc;
+}
+
+// The heads of all runs' chains are chained in turn, so that neither a run's log nor a whole
+// run can be changed unnoticed, and old runs can be removed.
 static int write_anchor(fr_store *s, fr_store_run *r, fr_err *err)
 {
     sqlite3_stmt *last = fr_db_statement(s->db, FR_SQL_ANCHOR_LAST, err);
@@ -445,27 +480,25 @@ static int write_anchor(fr_store *s, fr_store_run *r, fr_err *err)
     if (last == NULL || add == NULL) {
         return code_of(err);
     }
-    uint8_t text[2 * FR_SHA256_SIZE + 16] = {0}, head[FR_SHA256_SIZE];
+    uint8_t before[FR_SHA256_SIZE] = {0}, head[FR_SHA256_SIZE];
     int rc = sqlite3_step(last);
     if (rc == SQLITE_ROW && sqlite3_column_bytes(last, 0) == FR_SHA256_SIZE) {
-        memcpy(text, sqlite3_column_blob(last, 0), FR_SHA256_SIZE);
+        memcpy(before, sqlite3_column_blob(last, 0), FR_SHA256_SIZE);
     }
     (void)sqlite3_reset(last);
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
         return fr_db_fail(s->db, rc, err);
     }
-    memcpy(text + FR_SHA256_SIZE, r->chain_batch, FR_SHA256_SIZE);
-    uint64_t seq = last_of(r);
-    for (int i = 0; i < 8; i++) {
-        text[2 * FR_SHA256_SIZE + i] = (uint8_t)(r->id >> (8 * i));
-        text[2 * FR_SHA256_SIZE + 8 + i] = (uint8_t)(seq >> (8 * i));
+    rc = write_seal(s, r, err);
+    if (rc != FR_OK) {
+        return rc;
     }
-    fr_sha256(text, sizeof text, head);
+    fr_audit_anchor(before, r->chain, r->id, last_of(r), head);
     (void)sqlite3_bind_int64(add, 1, as_signed(r->id));
-    (void)sqlite3_bind_int64(add, 2, as_signed(seq));
+    (void)sqlite3_bind_int64(add, 2, as_signed(last_of(r)));
     (void)sqlite3_bind_int64(add, 3, fr_clock_wall_ns());
-    (void)sqlite3_bind_blob(add, 4, r->chain_batch, FR_SHA256_SIZE, SQLITE_TRANSIENT);
-    (void)sqlite3_bind_blob(add, 5, head, FR_SHA256_SIZE, SQLITE_TRANSIENT);
+    (void)sqlite3_bind_blob(add, 4, r->chain, FR_SHA256_SIZE, SQLITE_STATIC);
+    (void)sqlite3_bind_blob(add, 5, head, FR_SHA256_SIZE, SQLITE_STATIC);
     return fr_db_step(s->db, add, err);
 }
 
@@ -546,13 +579,6 @@ int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err)
     return FR_OK;
 }
 
-void fr_write_committed(fr_store *s)
-{
-    for (fr_store_run *r = s->runs; r != NULL; r = r->next) {
-        memcpy(r->chain, r->chain_batch, sizeof r->chain);
-    }
-}
-
 static int last_seq(fr_store *s, fr_store_run *r, fr_err *err)
 {
     sqlite3_stmt *st = fr_db_statement(s->db, FR_SQL_LAST_SEQ, err);
@@ -581,7 +607,7 @@ static int load_chain(fr_store *s, fr_store_run *r, fr_err *err)
     if (rc == SQLITE_ROW && sqlite3_column_bytes(st, 0) == FR_SHA256_SIZE) {
         memcpy(r->chain, sqlite3_column_blob(st, 0), FR_SHA256_SIZE);
     }
-    memcpy(r->chain_batch, r->chain, sizeof r->chain);
+    r->audited = false;
     (void)sqlite3_reset(st);
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? FR_OK : fr_db_fail(s->db, rc, err);
 }

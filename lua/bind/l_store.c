@@ -446,6 +446,14 @@ static int store_bundle(lua_State *L)
     return 1;
 }
 
+static int store_audit(lua_State *L)
+{
+    fr_store *s = check_store(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_audit(s, check_natural(L, 2, -1), &err);
+    return rc == FR_OK ? 0 : bind_raise(L, rc, &err);
+}
+
 static int store_gc(lua_State *L)
 {
     fr_store *s = check_store(L);
@@ -525,7 +533,7 @@ int luaopen_flowrun_core_store(lua_State *L)
         {"runs", store_runs},       {"scan", store_scan},     {"items", store_items},
         {"log", store_log},         {"alive", store_alive},   {"request", store_request},
         {"bundle", store_bundle},   {"gc", store_gc},         {"stats", store_stats},
-        {"close", store_close},     {NULL, NULL},
+        {"audit", store_audit},     {"close", store_close},   {NULL, NULL},
     };
     bind_class(L, CLASS, methods, NULL, store_gc_box);
     luaL_requiref(L, "flowrun.core.value", luaopen_flowrun_core_value, 0);   // class Value

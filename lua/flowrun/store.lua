@@ -209,6 +209,13 @@ function Store:bundle(hash)
   return self.core:bundle(hash)
 end
 
+--- Raises an error when a record of the run, or the end of any run, is not as it was
+--- recorded: recomputes the audit chain, SHA-256 over all columns.
+---@param id integer
+function Store:audit(id)
+  self.core:audit(id)
+end
+
 --- Removes files of values that no row names and that are older than an hour.
 ---@return {files: integer, bytes: integer, kept: integer}
 function Store:gc()

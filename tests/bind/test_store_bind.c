@@ -93,6 +93,7 @@ static const char script[] =
     "assert(#lines == 0 and not more)\n"
     "assert(#home:logs(1, {row = 1, limit = 6}) == 2)\n"
     "assert(home:stats().tasks == 2501)\n"
+    "home:audit(1)\n"
     "local ok, problem = pcall(home.request, home, 1, 'cancel')\n"
     "assert(not ok and problem.code == 'state')\n"
     "ok, problem = pcall(home.records, home, 1, 'tusk')\n"

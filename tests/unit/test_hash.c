@@ -61,6 +61,13 @@ static void sha256_gives_the_sums_of_fips_180(void)
     fr_sha256("abc", 3, sum);
     fr_sha256_text(sum, text);
     CHECK_STR(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    fr_sha256_state state;
+    fr_sha256_begin(&state);
+    fr_sha256_put(&state, "a", 1);
+    fr_sha256_put(&state, "bc", 2);
+    fr_sha256_end(&state, sum);
+    fr_sha256_text(sum, text);
+    CHECK_STR(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     fr_sha256("", 0, sum);
     fr_sha256_text(sum, text);
     CHECK_STR(text, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
