@@ -180,8 +180,10 @@ static int read_extra(fr_loader *l, const uint8_t *bytes, size_t n, int64_t id, 
     }
     out->rec.outputs = x.n_outputs > 0 ? out->outputs : NULL;
     out->rec.n_outputs = (uint32_t)x.n_outputs;
-    return x.error != NULL ? fr_loader_value(l, x.error, x.error_size, x.error_how, &out->error, err)
-                           : FR_OK;
+    if (x.error == NULL) {
+        return FR_OK;
+    }
+    return fr_loader_value(l, x.error, x.error_size, x.error_how, &out->error, err);
 }
 
 static int64_t column_delta(sqlite3_stmt *st, int column)
