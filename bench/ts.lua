@@ -87,6 +87,6 @@ for _, spec in ipairs{ts.arima{order = {2, 1, 2}}, ts.seasonal_naive{period = 24
   ts.arima{order = {1, 0, 1}, seasonal = {0, 1, 1, period = 24}}} do
   local began = os.clock()
   local scores = ts.backtest(spec, y, {horizon = 24, windows = 30}).scores
-  print(("%-28s %5.2f %%   80 %% intervals hold %.1f %%   %.2f s"):format(tostring(spec), scores.mape,
+  print(("%-28s %5.2f %%   80 %% intervals hold %.1f %%   %.2f s"):format(tostring(spec), 100 * scores.mape,
     100 * scores.coverage80, os.clock() - began))
 end

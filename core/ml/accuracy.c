@@ -13,9 +13,9 @@ static double loss(fr_accuracy_kind kind, double y, double f, double q)
     case FR_ACCURACY_BIAS:
         return -error;
     case FR_ACCURACY_MAPE:
-        return 100 * size / fabs(y);
+        return size / fabs(y);
     case FR_ACCURACY_SMAPE:
-        return size == 0 ? 0 : 200 * size / (fabs(y) + fabs(f));
+        return size == 0 ? 0 : 2 * size / (fabs(y) + fabs(f));
     case FR_ACCURACY_PINBALL:
         break;
     }

@@ -2,18 +2,19 @@
 // accuracy -- how good forecasts were. Pure, any thread.
 //
 // Rows whose actual value is missing (NaN) are left out; a missing forecast beside an
-// actual value is FR_EINVAL, and so is a set without any row left.
+// actual value is FR_EINVAL, and so is a set without any row left. Relative errors are
+// fractions: .05 is 5 %.
 
 #include "core/base/err.h"
 
 #include <stdint.h>
 
 typedef enum fr_accuracy_kind {
-    FR_ACCURACY_MAE,   // mean |y - f|
-    FR_ACCURACY_RMSE,  // root of the mean (y - f)^2
-    FR_ACCURACY_BIAS,  // mean f - y
-    FR_ACCURACY_MAPE,  // percent: 100 mean |y - f| / |y|; a zero among y is FR_EINVAL
-    FR_ACCURACY_SMAPE, // percent: mean 200 |y - f| / (|y| + |f|), 0 where both are 0 (M4)
+    FR_ACCURACY_MAE,     // mean |y - f|
+    FR_ACCURACY_RMSE,    // root of the mean (y - f)^2
+    FR_ACCURACY_BIAS,    // mean f - y
+    FR_ACCURACY_MAPE,    // mean |y - f| / |y|; a zero among y is FR_EINVAL
+    FR_ACCURACY_SMAPE,   // mean 2 |y - f| / (|y| + |f|), 0 where both are 0 (M4)
     FR_ACCURACY_PINBALL, // mean of q (y - f) above, (1 - q) (f - y) below; f a q-quantile
 } fr_accuracy_kind;
 

@@ -6,7 +6,7 @@
 ---     print(fit)                                   -- coefficients, standard errors, AIC
 ---     local fc = fit:forecast{steps = 24, levels = {80, 95}}   -- when, mean, lo80, hi80, …
 ---     local bt = ts.backtest(ts.seasonal_naive{period = 24}, df, "kw", {time = "when"})
----     print(bt.scores.mape)
+---     print(bt.scores.mape)                        -- 0.037: 3.7 %
 ---
 --- Missing values are allowed: with `time` the spacing is checked and absent rows become
 --- missing values, which the Kalman filter handles.
@@ -311,14 +311,14 @@ function ts.rmse(actual, forecast) return core.score("rmse", actual, forecast) e
 ---@return number
 function ts.bias(actual, forecast) return core.score("bias", actual, forecast) end
 
---- Mean absolute percentage error, in percent; an actual value of 0 is an error.
+--- Mean absolute percentage error, as a fraction: 0.05 is 5 %. An actual value of 0 is an error.
 ---@param actual fr.column
 ---@param forecast fr.column
 ---@return number
 function ts.mape(actual, forecast) return core.score("mape", actual, forecast) end
 
---- Symmetric percentage error, in percent, as the M4 competition defines it: the mean of
---- 200 |y - f| / (|y| + |f|).
+--- Symmetric percentage error, as a fraction: the mean of 2 |y - f| / (|y| + |f|), as in the M4
+--- competition.
 ---@param actual fr.column
 ---@param forecast fr.column
 ---@return number

@@ -16,9 +16,9 @@ static void scores_are_their_definitions(void)
     CHECK_NEAR(score(FR_ACCURACY_MAE, 4, 0), (2 + 5 + 1 + 0) / 4.0, 1e-15);
     CHECK_NEAR(score(FR_ACCURACY_RMSE, 4, 0), sqrt((4 + 25 + 1) / 4.0), 1e-15);
     CHECK_NEAR(score(FR_ACCURACY_BIAS, 4, 0), (2 + 5 + 1) / 4.0, 1e-15);
-    CHECK_NEAR(score(FR_ACCURACY_MAPE, 2, 0), (20 + 25) / 2.0, 1e-12);
+    CHECK_NEAR(score(FR_ACCURACY_MAPE, 2, 0), (.20 + .25) / 2.0, 1e-12);
     CHECK_NEAR(score(FR_ACCURACY_SMAPE, 4, 0),
-               (200 * 2 / 22.0 + 200 * 5 / 35.0 + 200) / 4, 1e-12);
+               (2 * 2 / 22.0 + 2 * 5 / 35.0 + 2) / 4, 1e-12);
     // Below the forecast by 2, 5, 1: each costs 1 - q.
     CHECK_NEAR(score(FR_ACCURACY_PINBALL, 4, 0.9), 0.1 * 8 / 4, 1e-15);
     CHECK_NEAR(score(FR_ACCURACY_PINBALL, 4, 0.5), 0.5 * 8 / 4, 1e-15);
