@@ -82,6 +82,7 @@ rules.writable = {
   ["exec_stop.c"] = {before = "signal handlers of the process, as they were before ours"},
   ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},
   ["pool.c"] = {pool = "one compute pool per process"},
+  ["linalg.c"] = {table = "OpenBLAS's functions, opened once at first use"},
 }
 
 -- Calls that reach the disk or start processes; only wrapper files make them, each between
