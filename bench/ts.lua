@@ -52,22 +52,23 @@ end
 -- "load 8760 1 1 1 0 0 0 0": how the peer is told.
 local function words(case)
   local s = case[4] or {0, 0, 0, period = 0}
-  return ("%s %d %d %d %d %d %d %d %d"):format(case[1], case[2], case[3][1], case[3][2], case[3][3],
-    s[1], s[2], s[3], s.period)
+  return ("%s %d %d %d %d %d %d %d %d"):format(case[1], case[2], case[3][1], case[3][2],
+    case[3][3], s[1], s[2], s[3], s.period)
 end
 
 -- Seconds, log-likelihood, and the log-likelihood of its parameters by our definition.
 local function peer(case)
-  local command = ("OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 %s bench/peers/arima.py %s 2>/dev/null")
+  local command = ("OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 %s bench/peers/arima.py %s")
     :format(python, words(case))
-  local pipe = assert(io.popen(command))
+  local pipe = assert(io.popen(command .. " 2>/dev/null"))
   local text = pipe:read("a")
   pipe:close()
   local seconds, llf = text:match("^(%S+) (%S+)")
   return tonumber(seconds), tonumber(llf)
 end
 
-print(("%-34s %10s %14s %10s %14s %8s"):format("fit", "ours, s", "llf", "theirs, s", "llf", "ratio"))
+local head = "%-34s %10s %14s %10s %14s %8s"
+print(head:format("fit", "ours, s", "llf", "theirs, s", "llf", "ratio"))
 for _, case in ipairs(cases) do
   local y = frame.array(makers[case[1]](case[2], 42))
   local spec = ts.arima{order = case[3], seasonal = case[4]}
@@ -87,6 +88,6 @@ for _, spec in ipairs{ts.arima{order = {2, 1, 2}}, ts.seasonal_naive{period = 24
   ts.arima{order = {1, 0, 1}, seasonal = {0, 1, 1, period = 24}}} do
   local began = os.clock()
   local scores = ts.backtest(spec, y, {horizon = 24, windows = 30}).scores
-  print(("%-28s %5.2f %%   80 %% intervals hold %.1f %%   %.2f s"):format(tostring(spec), 100 * scores.mape,
-    100 * scores.coverage80, os.clock() - began))
+  print(("%-28s %5.2f %%   80 %% intervals hold %.1f %%   %.2f s"):format(tostring(spec),
+    100 * scores.mape, 100 * scores.coverage80, os.clock() - began))
 end

@@ -2,52 +2,41 @@
 
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
-#include "core/base/pool.h"
+#include "core/ml/pass.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    BLOCK = 1024,            // rows centred and scaled at a time
-    SEGMENT = 1 << 15,       // rows of one pool job, if there are that many
-    SEGMENTS = 64,           // most partial sums that are kept
+    BLOCK = 1024, // rows centred and scaled at a time
 };
 
-static const double doubtful = 1e2;              // beyond it refinement pays for itself
-static const double ill = 1e4;                   // beyond it the normal equations lose digits
-static const double nothing = 1e-13;             // of a pivot, relative to the first
+static const double doubtful = 1e2;  // beyond it refinement pays for itself
+static const double ill = 1e4;       // beyond it the normal equations lose digits
+static const double nothing = 1e-13; // of a pivot, relative to the first
 
 // One regression: where the columns stand, and what the passes over the rows compute. The
 // target is column p of the products.
 typedef struct work {
     const fr_columns *x;
     const double *y;
-    size_t n, p, width;      // width = p + 1
+    size_t n, p, width; // width = p + 1
     bool intercept;
-    double *mean, *scale;    // [width]
-    double *gram;            // [width * width], of centred, scaled columns
-    double *beta;            // [p], in those units
-    size_t segments, rows;   // rows of a segment
-    double *partial;         // per segment
-    size_t partial_size;
+    double *mean, *scale; // [width]
+    double *gram;         // [width * width], of centred, scaled columns
+    double *beta;         // [p], in those units
 } work;
 
-static const double *column(const work *w, size_t j) { return j < w->p ? w->x->column[j] : w->y; }
-
-static void segment_range(const work *w, size_t s, size_t *from, size_t *to)
+static const double *column(const work *w, size_t j)
 {
-    *from = s * w->rows;
-    *to = s + 1 == w->segments ? w->n : *from + w->rows;
+    return j < w->p ? w->x->column[j] : w->y;
 }
 
-// --- passes: each fills partial[s], which is then added up in the order of segments ---
+// --- passes over the rows ---
 
-static int sum_segment(void *ctx, size_t s)
+static int sum_segment(void *ctx, size_t from, size_t to, double *out)
 {
     work *w = ctx;
-    size_t from, to;
-    segment_range(w, s, &from, &to);
-    double *out = w->partial + s * w->partial_size;
     for (size_t j = 0; j < w->width; j++) {
         const double *v = column(w, j);
         double total = 0;
@@ -58,17 +47,14 @@ static int sum_segment(void *ctx, size_t s)
             }
             total += sum;
         }
-        out[j] = total;
+        out[j] += total;
     }
     return FR_OK;
 }
 
-static int square_segment(void *ctx, size_t s)
+static int square_segment(void *ctx, size_t from, size_t to, double *out)
 {
     work *w = ctx;
-    size_t from, to;
-    segment_range(w, s, &from, &to);
-    double *out = w->partial + s * w->partial_size;
     for (size_t j = 0; j < w->width; j++) {
         const double *v = column(w, j);
         double total = 0;
@@ -80,26 +66,9 @@ static int square_segment(void *ctx, size_t s)
             }
             total += sum;
         }
-        out[j] = total;
+        out[j] += total;
     }
     return FR_OK;
-}
-
-// Four partial sums, in a fixed order, so that the compiler can use vectors.
-static double dot(const double *a, const double *b, size_t n)
-{
-    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        s0 += a[i] * b[i];
-        s1 += a[i + 1] * b[i + 1];
-        s2 += a[i + 2] * b[i + 2];
-        s3 += a[i + 3] * b[i + 3];
-    }
-    for (; i < n; i++) {
-        s0 += a[i] * b[i];
-    }
-    return (s0 + s1) + (s2 + s3);
 }
 
 static void load_block(const work *w, size_t from, size_t rows, double *to)
@@ -113,23 +82,21 @@ static void load_block(const work *w, size_t from, size_t rows, double *to)
     }
 }
 
-static int gram_segment(void *ctx, size_t s)
+static int gram_segment(void *ctx, size_t from, size_t to, double *out)
 {
     work *w = ctx;
-    size_t from, to, width = w->width;
-    segment_range(w, s, &from, &to);
-    double *out = w->partial + s * w->partial_size;
+    size_t width = w->width;
     double *block = fr_try_alloc(width * BLOCK * sizeof *block);
     if (block == NULL) {
         return FR_ENOMEM;
     }
-    memset(out, 0, width * width * sizeof *out);
     for (size_t i = from; i < to; i += BLOCK) {
         size_t rows = FR_MIN(to - i, (size_t)BLOCK);
         load_block(w, i, rows, block);
         for (size_t a = 0; a < width; a++) {
             for (size_t b = 0; b <= a; b++) {
-                out[a * width + b] += dot(block + a * BLOCK, block + b * BLOCK, rows);
+                out[a * width + b] +=
+                    fr_pass_dot(block + a * BLOCK, block + b * BLOCK, rows);
             }
         }
         if (fr_cancelled()) {
@@ -142,17 +109,14 @@ static int gram_segment(void *ctx, size_t s)
 }
 
 // Z' r and r' r for r = target - Z beta, all scaled: [p], then one.
-static int residual_segment(void *ctx, size_t s)
+static int residual_segment(void *ctx, size_t from, size_t to, double *out)
 {
     work *w = ctx;
-    size_t from, to, width = w->width;
-    segment_range(w, s, &from, &to);
-    double *out = w->partial + s * w->partial_size;
+    size_t width = w->width;
     double *block = fr_try_alloc(width * BLOCK * sizeof *block);
     if (block == NULL) {
         return FR_ENOMEM;
     }
-    memset(out, 0, width * sizeof *out);
     for (size_t i = from; i < to; i += BLOCK) {
         size_t rows = FR_MIN(to - i, (size_t)BLOCK);
         load_block(w, i, rows, block);
@@ -164,35 +128,20 @@ static int residual_segment(void *ctx, size_t s)
             }
         }
         for (size_t j = 0; j < width; j++) {
-            out[j] += dot(block + j * BLOCK, r, rows);
+            out[j] += fr_pass_dot(block + j * BLOCK, r, rows);
         }
     }
     fr_free(block);
     return FR_OK;
 }
 
-static int pass(work *w, fr_pool_try_fn fn, size_t size, double *total, fr_err *err)
+static int pass(work *w, fr_pass_fn fn, size_t size, double *total, fr_err *err)
 {
-    w->partial_size = size;
-    w->partial = fr_try_alloc(w->segments * size * sizeof *w->partial);
-    if (w->partial == NULL) {
-        return fr_fail(err, FR_ENOMEM, "no memory for %zu columns", w->p);
-    }
-    int rc = fr_pool_try(w->segments, fn, w);
-    if (rc != FR_OK) {
-        rc = fr_fail(err, rc, "least squares: %s", fr_err_text(rc));
-    }
-    memset(total, 0, size * sizeof *total);
-    for (size_t s = 0; s < w->segments && rc == FR_OK; s++) {
-        for (size_t i = 0; i < size; i++) {
-            total[i] += w->partial[s * size + i];
-        }
-    }
-    fr_free(w->partial);
-    return rc;
+    return fr_pass_run(w->n, size, fn, w, total, "least squares", err);
 }
 
-// Means twice: the second sum is of small differences and takes the rounding of the first.
+// Means twice: the second sum is of small differences and takes the rounding of the
+// first.
 static int centre_and_scale(work *w, fr_err *err)
 {
     double *sum = fr_alloc(w->width * sizeof *sum);
@@ -214,8 +163,8 @@ static int centre_and_scale(work *w, fr_err *err)
     return rc;
 }
 
-// Coefficients and intercept in the user's units from w->beta. The intercept is summed with
-// the errors kept: large terms of both signs cancel there (Filip, Wampler).
+// Coefficients and intercept in the user's units from w->beta. The intercept is summed
+// with the errors kept: large terms of both signs cancel there (Filip, Wampler).
 static void to_user_units(const work *w, fr_least_squares *out)
 {
     double sum = w->mean[w->p], lost = 0;
@@ -249,7 +198,8 @@ static pair pair_add_product(pair a, double x, double y)
     return pair_add(a, product, fma(x, y, -product));
 }
 
-// g[j] = sum of (x_j - mean_j) r, g[p] = sum of r, for the residuals r of the user's columns.
+// g[j] = sum of (x_j - mean_j) r, g[p] = sum of r, for the residuals r of the user's
+// columns.
 static void exact_gradient(const work *w, const fr_least_squares *s, pair *g)
 {
     memset(g, 0, w->width * sizeof *g);
@@ -272,8 +222,8 @@ static void exact_gradient(const work *w, const fr_least_squares *s, pair *g)
 // Corrected semi-normal equations: residuals in twice the precision, the solution by the
 // factors at hand. `solve` replaces the gradient in scaled units by the step. Without it
 // Wampler's polynomials keep 7 digits.
-static int refine(const work *w, void (*solve)(const void *factor, double *b), const void *factor,
-                  fr_least_squares *out, fr_err *err)
+static int refine(const work *w, void (*solve)(const void *factor, double *b),
+                  const void *factor, fr_least_squares *out, fr_err *err)
 {
     pair *g = fr_alloc(w->width * sizeof *g);
     double *b = fr_alloc(w->width * sizeof *b);
@@ -305,36 +255,8 @@ static int refine(const work *w, void (*solve)(const void *factor, double *b), c
 
 // --- normal equations ---
 
-// Lower Cholesky factor of A (k x k, row-major lower) in place; false when not positive.
-static bool cholesky(size_t k, double *A)
-{
-    for (size_t i = 0; i < k; i++) {
-        for (size_t j = 0; j <= i; j++) {
-            double sum = A[i * k + j] - dot(A + i * k, A + j * k, j);
-            if (i == j && !(sum > 0)) {
-                return false;
-            }
-            A[i * k + j] = i == j ? sqrt(sum) : sum / A[j * k + j];
-        }
-    }
-    return true;
-}
-
-static void solve_cholesky(size_t k, const double *L, double *b)
-{
-    for (size_t i = 0; i < k; i++) {
-        b[i] = (b[i] - dot(L + i * k, b, i)) / L[i * k + i];
-    }
-    for (size_t i = k; i-- > 0;) {
-        b[i] /= L[i * k + i];
-        for (size_t j = 0; j < i; j++) {
-            b[j] -= L[i * k + j] * b[i];
-        }
-    }
-}
-
-// inverse[i] = i-th diagonal element of (L L')^-1; the return value is the greatest column
-// sum of the inverse.
+// inverse[i] = i-th diagonal element of (L L')^-1; the return value is the greatest
+// column sum of the inverse.
 static double invert_diagonal(size_t k, const double *L, double *inverse)
 {
     double *b = fr_alloc((k + 1) * sizeof *b), largest = 0;
@@ -342,7 +264,7 @@ static double invert_diagonal(size_t k, const double *L, double *inverse)
         double sum = 0;
         memset(b, 0, k * sizeof *b);
         b[j] = 1;
-        solve_cholesky(k, L, b);
+        fr_pass_solve(k, L, b);
         inverse[j] = b[j];
         for (size_t i = 0; i < k; i++) {
             sum += fabs(b[i]);
@@ -373,7 +295,7 @@ static double normal_intercept_variance(const work *w, const double *L, double *
     for (size_t j = 0; j < w->p; j++) {
         b[j] = w->mean[j] / w->scale[j];
     }
-    solve_cholesky(w->p, L, b);
+    fr_pass_solve(w->p, L, b);
     for (size_t j = 0; j < w->p; j++) {
         sum += w->mean[j] / w->scale[j] * b[j];
     }
@@ -388,13 +310,13 @@ typedef struct triangle {
 static void normal_solve(const void *factor_, double *b)
 {
     const triangle *t = factor_;
-    solve_cholesky(t->p, t->L, b);
+    fr_pass_solve(t->p, t->L, b);
 }
 
 // Solves by Cholesky if the condition allows; *done says so. inverse: diagonal of the
 // inverse of the (penalised) products.
-static int solve_normal(work *w, const double *penalty, fr_least_squares *out, double *inverse,
-                        double *mean_variance, bool *done, fr_err *err)
+static int solve_normal(work *w, const double *penalty, fr_least_squares *out,
+                        double *inverse, double *mean_variance, bool *done, fr_err *err)
 {
     size_t p = w->p, width = w->width;
     double *A = fr_try_alloc((p * p + width + 1) * sizeof *A), *r = A + p * p;
@@ -408,19 +330,19 @@ static int solve_normal(work *w, const double *penalty, fr_least_squares *out, d
         w->beta[i] = w->gram[p * width + i];
     }
     int rc = FR_OK;
-    if (cholesky(p, A)) {
+    if (fr_pass_cholesky(p, A)) {
         double norm = invert_diagonal(p, A, inverse) * column_sum(p, width, w->gram);
         out->condition = sqrt(norm);
         *done = out->condition <= ill;
     }
     if (*done) {
-        solve_cholesky(p, A, w->beta);
+        fr_pass_solve(p, A, w->beta);
         *mean_variance = normal_intercept_variance(w, A, r);
         rc = pass(w, residual_segment, width, r, err);
         for (size_t j = 0; j < p; j++) {
             r[j] -= penalty[j] * w->beta[j];
         }
-        solve_cholesky(p, A, r);                 // one step of refinement
+        fr_pass_solve(p, A, r); // one step of refinement
         for (size_t j = 0; j < p && rc == FR_OK; j++) {
             w->beta[j] += r[j];
         }
@@ -439,8 +361,8 @@ static int solve_normal(work *w, const double *penalty, fr_least_squares *out, d
 
 typedef struct qr {
     size_t rows, p, rank;
-    double *a;               // rows x (p + 1), by columns; the last is the target
-    size_t *order;           // column of the problem that stands at place k
+    double *a;     // rows x (p + 1), by columns; the last is the target
+    size_t *order; // column of the problem that stands at place k
     double *tau;
 } qr;
 
@@ -448,7 +370,7 @@ typedef struct qr {
 static void reflect(const qr *f, size_t k, double *c)
 {
     const double *v = f->a + k * f->rows;
-    double sum = c[k] + dot(v + k + 1, c + k + 1, f->rows - k - 1);
+    double sum = c[k] + fr_pass_dot(v + k + 1, c + k + 1, f->rows - k - 1);
     sum *= f->tau[k];
     c[k] -= sum;
     for (size_t i = k + 1; i < f->rows; i++) {
@@ -478,7 +400,7 @@ static size_t factor(qr *f)
         double most = -1;
         for (size_t j = k; j < f->p && k < f->rows; j++) {
             const double *c = f->a + j * f->rows + k;
-            double norm = dot(c, c, f->rows - k);
+            double norm = fr_pass_dot(c, c, f->rows - k);
             if (norm > most) {
                 most = norm;
                 best = j;
@@ -490,7 +412,8 @@ static size_t factor(qr *f)
             return k;
         }
         swap_columns(f, k, best);
-        double *v = f->a + k * f->rows, alpha = v[k] > 0 ? -norm : norm, head = v[k] - alpha;
+        double *v = f->a + k * f->rows, alpha = v[k] > 0 ? -norm : norm,
+               head = v[k] - alpha;
         f->tau[k] = -head / alpha;
         for (size_t i = k + 1; i < f->rows; i++) {
             v[i] /= head;
@@ -539,7 +462,7 @@ static void qr_load(const work *w, const double *penalty, qr *f)
         for (size_t i = 0; i < w->n; i++) {
             out[i] = (v[i] - w->mean[j]) / w->scale[j];
         }
-        for (size_t i = w->n; i < f->rows; i++) {        // ridge: one more row per column
+        for (size_t i = w->n; i < f->rows; i++) { // ridge: one more row per column
             out[i] = i - w->n == j ? sqrt(penalty[j]) : 0;
         }
     }
@@ -549,7 +472,7 @@ static void qr_load(const work *w, const double *penalty, qr *f)
 static void qr_solve(const void *factor_, double *b)
 {
     const qr *f = factor_;
-    double *z = f->tau;                          // no longer needed
+    double *z = f->tau; // no longer needed
     for (size_t k = 0; k < f->rank; k++) {
         z[k] = b[f->order[k]];
         for (size_t i = 0; i < k; i++) {
@@ -580,15 +503,16 @@ static double qr_intercept_variance(const work *w, const qr *f, size_t rank)
     return sum;
 }
 
-static int solve_qr(work *w, const double *penalty, fr_least_squares *out, double *inverse,
-                    double *mean_variance, fr_err *err)
+static int solve_qr(work *w, const double *penalty, fr_least_squares *out,
+                    double *inverse, double *mean_variance, fr_err *err)
 {
     size_t p = w->p;
     bool ridge = p > 0 && penalty[0] > 0;
     qr f = {.rows = w->n + (ridge ? p : 0), .p = p};
     f.a = fr_try_alloc(f.rows * w->width * sizeof *f.a);
     if (f.a == NULL) {
-        return fr_fail(err, FR_ENOMEM, "no memory for %zu rows of %zu columns", f.rows, p);
+        return fr_fail(err, FR_ENOMEM, "no memory for %zu rows of %zu columns", f.rows,
+                       p);
     }
     f.order = fr_alloc((p + 1) * sizeof *f.order);
     f.tau = fr_alloc((2 * p + 1) * sizeof *f.tau);
@@ -624,8 +548,8 @@ static int solve_qr(work *w, const double *penalty, fr_least_squares *out, doubl
 // --- results ---
 
 // From scaled units to the user's; `inverse` is the diagonal of the inverse products.
-static int finish(work *w, const double *inverse, double mean_variance, fr_least_squares *out,
-                  fr_err *err)
+static int finish(work *w, const double *inverse, double mean_variance,
+                  fr_least_squares *out, fr_err *err)
 {
     size_t p = w->p;
     double *r = fr_alloc(w->width * sizeof *r), s = w->scale[p];
@@ -676,9 +600,6 @@ int fr_least_squares_fit(const fr_columns *x, const double *y, bool intercept, d
     }
     work w = {.x = x, .y = y, .n = x->rows, .p = x->count, .intercept = intercept};
     w.width = w.p + 1;
-    w.segments = FR_MIN(FR_MAX(w.n / SEGMENT, 1), (size_t)SEGMENTS);
-    w.rows = (w.n + w.segments - 1) / w.segments;
-    w.segments = (w.n + w.rows - 1) / w.rows;
     double *memory = fr_try_alloc((w.width * w.width + 3 * w.width) * sizeof *memory);
     if (memory == NULL) {
         return fr_fail(err, FR_ENOMEM, "no memory for %zu columns", w.p);

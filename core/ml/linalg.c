@@ -13,10 +13,14 @@ static const struct {
     const char *symbol;
     size_t offset;
 } symbols[] = {
-    {"cblas_dgemm", offsetof(fr_linalg, dgemm)},  {"cblas_dsyrk", offsetof(fr_linalg, dsyrk)},
-    {"cblas_dgemv", offsetof(fr_linalg, dgemv)},  {"dpotrf_", offsetof(fr_linalg, dpotrf)},
-    {"dpotrs_", offsetof(fr_linalg, dpotrs)},     {"dgeqp3_", offsetof(fr_linalg, dgeqp3)},
-    {"dormqr_", offsetof(fr_linalg, dormqr)},     {"dtrtrs_", offsetof(fr_linalg, dtrtrs)},
+    {"cblas_dgemm", offsetof(fr_linalg, dgemm)},
+    {"cblas_dsyrk", offsetof(fr_linalg, dsyrk)},
+    {"cblas_dgemv", offsetof(fr_linalg, dgemv)},
+    {"dpotrf_", offsetof(fr_linalg, dpotrf)},
+    {"dpotrs_", offsetof(fr_linalg, dpotrs)},
+    {"dgeqp3_", offsetof(fr_linalg, dgeqp3)},
+    {"dormqr_", offsetof(fr_linalg, dormqr)},
+    {"dtrtrs_", offsetof(fr_linalg, dtrtrs)},
     {"dsyevd_", offsetof(fr_linalg, dsyevd)},
     {"openblas_get_config", offsetof(fr_linalg, config)},
 };
@@ -25,13 +29,13 @@ static struct {
     pthread_once_t once;
     bool open;
     fr_linalg functions;
-    char why[160];           // it could not be opened
+    char why[160]; // it could not be opened
 } table = {.once = PTHREAD_ONCE_INIT};
 
 static bool take(void *handle, const char *symbol, void *to)
 {
     void *found = dlsym(handle, symbol);
-    memcpy(to, &found, sizeof found);            // ISO C has no cast from object to function
+    memcpy(to, &found, sizeof found); // ISO C has no cast from object to function
     if (found == NULL) {
         (void)snprintf(table.why, sizeof table.why, "it lacks %s", symbol);
     }
@@ -49,7 +53,8 @@ static void open_table(void)
         return;
     }
     for (size_t i = 0; i < FR_COUNT(symbols); i++) {
-        if (!take(handle, symbols[i].symbol, (char *)&table.functions + symbols[i].offset)) {
+        if (!take(handle, symbols[i].symbol,
+                  (char *)&table.functions + symbols[i].offset)) {
             return;
         }
     }

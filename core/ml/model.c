@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,  &fr_boost_ops,
+                                              &fr_linear_ops,  &fr_logistic_ops,
                                               &fr_scaler_ops,  &fr_ordinal_ops,
                                               &fr_one_hot_ops, NULL};
 

@@ -80,7 +80,7 @@ struct fr_model {
 };
 
 extern const fr_object_ops fr_model_object_ops;
-extern const fr_model_ops fr_forest_ops, fr_boost_ops;
+extern const fr_model_ops fr_forest_ops, fr_boost_ops, fr_linear_ops, fr_logistic_ops;
 
 // The kind of a name; NULL when unknown. The list ends with NULL.
 const fr_model_ops *fr_model_kind(const char *name);

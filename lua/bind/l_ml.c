@@ -335,10 +335,29 @@ static double *probabilities(lua_State *L, const fr_model *m, const fr_frame *x)
     return p;
 }
 
+static int predict_numbers(lua_State *L, const fr_model *m, const fr_frame *x)
+{
+    fr_array **slot = bind_array_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_array_new(fr_type_of(FR_FLOAT64), x->rows, 0, slot, &err);
+    if (rc == FR_OK) {
+        rc = fr_model_predict(m, x, (double *)(void *)(*slot)->values->data, &err);
+    }
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    bind_array_sealed(L, *slot);
+    return 1;
+}
+
 static int model_predict(lua_State *L)
 {
-    const fr_model *m = check_classifier(L, 1);
+    const fr_model *m = check_model(L, 1);
     const fr_frame *x = bind_frame_check(L, 2);
+    if (!m->ops->classifies && m->ops->predict != NULL) {
+        return predict_numbers(L, m, x);
+    }
+    m = check_classifier(L, 1);
     size_t n = (size_t)x->rows;
     const double *p = probabilities(L, m, x);
     int32_t *code = scratch(L, n, sizeof *code);

@@ -12,6 +12,8 @@ local array_core = require "flowrun.core.array"
 local error_class = require "flowrun.core.error"
 local frame = require "flowrun.frame"
 
+local linear_core = require "flowrun.core.linear"
+
 local ml = {}
 local methods = core.methods
 
@@ -142,6 +144,19 @@ ml.random_forest = maker("random_forest")
 ---@return flowrun.ModelSpec
 ml.gradient_boosting = maker("gradient_boosting")
 
+--- Linear regression by least squares; `l2` makes it a ridge regression. Columns that the
+--- others explain get the coefficient 0.
+--- `alpha`, `fit_intercept` and `n_jobs` are understood too.
+---@param options? {l2: number, intercept: boolean, threads: integer}
+---@return flowrun.ModelSpec
+ml.linear = maker("linear")
+
+--- Logistic regression of two classes by Newton's method; `l2` is 1 / C of scikit-learn.
+--- `fit_intercept`, `max_iter` and `n_jobs` are understood too.
+---@param options? {l2: number, intercept: boolean, max_iterations: integer, threads: integer}
+---@return flowrun.ModelSpec
+ml.logistic = maker("logistic")
+
 --- The kinds of models with their options, as rows of documentation.
 ---@return {name: string, title: string, options: table[]}[]
 function ml.kinds() return core.kinds() end
@@ -189,6 +204,11 @@ end
 ---@return {accuracy: number, precision: number, recall: number, f1: number, roc_auc: number?,
 ---  log_loss: number, rows: integer}
 function methods:score(df, y)
+  if linear_core.is_linear(self) then              -- numbers: r2, rmse, mae
+    y = target_of(self, "model:score", df, y)
+    local e = core.errors(y, raw_predict(self, df))
+    return {r2 = e.r2, rmse = e.rmse, mae = e.mae, rows = #df}
+  end
   return raw_score(self, df, target_of(self, "model:score", df, y))
 end
 
@@ -354,6 +374,11 @@ function ml.split(what, options)
   local train, test = frame.from(columns):split(o)
   return train:drop(name), test:drop(name), train:col(name), test:col(name)
 end
+
+--- The coefficients of a linear or logistic regression: name ("intercept" first), value,
+--- std_error (null where a column was left out), z = value / std_error.
+---@return flowrun.Frame
+function methods:coefficients() return frame.from(linear_core.coefficients(self, frame.null)) end
 
 -- --- metrics ---
 

@@ -1,0 +1,375 @@
+// logistic -- logistic regression of two classes by Newton's method (iteratively
+// reweighted least squares) with an l2 penalty. Columns are centred and scaled inside;
+// the penalty is on the coefficients in the user's units, as in scikit-learn (l2 = 1 /
+// C), the intercept is free. Sums are made in segments of fixed size: the bits do not
+// depend on threads.
+
+#include "core/base/cancel.h"
+#include "core/base/mem.h"
+#include "core/ml/coefficients.h"
+#include "core/ml/kernel_logistic.h"
+#include "core/ml/pass.h"
+#include "core/ml/special.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { L2, INTERCEPT, MAX_ITERATIONS, THREADS };
+
+enum { BLOCK = 512, MOST_FEATURES = 8192, HALVINGS = 30 };
+
+static const double small = 1e-10; // greatest gradient per row at the optimum
+
+static const fr_model_option OPTIONS[] = {
+    [L2] = {"l2", NULL, FR_MODEL_NUMBER, 1, 0, 1e300, NULL,
+            "half the weight of the sum of squared coefficients; 1 / C of scikit-learn"},
+    [INTERCEPT] = {"intercept", "fit_intercept", FR_MODEL_BOOL, 1, 0, 1, NULL,
+                   "a constant besides the features"},
+    [MAX_ITERATIONS] = {"max_iterations", "max_iter", FR_MODEL_INT, 100, 1, 1e6, NULL,
+                        "most Newton steps; about 10 are usual"},
+    [THREADS] = {"threads", "n_jobs", FR_MODEL_INT, 0, -1, 4096, NULL,
+                 "most threads; 0 and -1: what the task may use. The model is the same"},
+};
+
+// Parameters are [0] the intercept, then one per column; all in scaled units.
+typedef struct work {
+    const fr_columns *x;
+    const int32_t *truth;
+    size_t n, p, q; // q = p + 1
+    bool intercept;
+    double *mean, *scale;     // [p]
+    double *penalty;          // [q]
+    double *b, *step, *trial; // [q]
+    double *sums;             // loss, gradient[q], hessian[q * q]
+    bool curvature;           // whether a pass makes the hessian too
+} work;
+
+static int mean_pass(void *ctx, size_t from, size_t to, double *out)
+{
+    const work *w = ctx;
+    for (size_t j = 0; j < w->p; j++) {
+        const double *v = w->x->column[j];
+        for (size_t i = from; i < to; i++) {
+            out[j] += v[i] - w->mean[j];
+        }
+    }
+    return FR_OK;
+}
+
+static int scale_pass(void *ctx, size_t from, size_t to, double *out)
+{
+    const work *w = ctx;
+    for (size_t j = 0; j < w->p; j++) {
+        const double *v = w->x->column[j];
+        for (size_t i = from; i < to; i++) {
+            double d = v[i] - w->mean[j];
+            out[j] += d * d;
+        }
+    }
+    return FR_OK;
+}
+
+// One block of rows: columns 1, z_1 ... z_p.
+static void load_block(const work *w, size_t from, size_t rows, double *z)
+{
+    for (size_t i = 0; i < rows; i++) {
+        z[i] = w->intercept;
+    }
+    for (size_t j = 0; j < w->p; j++) {
+        const double *v = w->x->column[j] + from;
+        double mean = w->mean[j], inverse = 1 / w->scale[j], *out = z + (j + 1) * BLOCK;
+        for (size_t i = 0; i < rows; i++) {
+            out[i] = (v[i] - mean) * inverse;
+        }
+    }
+}
+
+// Adds loss, gradient and, if wanted, the hessian of one block at w->trial. `work_` holds
+// log-odds, probabilities, residuals and weighted columns: 4 blocks.
+static void add_block(const work *w, const double *z, const int32_t *truth, size_t rows,
+                      double *work_, double *out)
+{
+    double *odds = work_, *p = odds + BLOCK, *r = p + BLOCK, *weighted = r + BLOCK;
+    memset(odds, 0, rows * sizeof *odds);
+    for (size_t j = 0; j < w->q; j++) {
+        for (size_t i = 0; i < rows; i++) {
+            odds[i] += w->trial[j] * z[j * BLOCK + i];
+        }
+    }
+    for (size_t i = 0; i < rows; i++) {
+        odds[i] = fmin(700, fmax(-700, odds[i]));
+        r[i] = truth[i] ? odds[i] : -odds[i];
+    }
+    fr_logistic(r, p, rows); // probability of the true class
+    for (size_t i = 0; i < rows; i++) {
+        out[0] -= fr_special_log(p[i]);
+        r[i] = truth[i] ? p[i] - 1 : 1 - p[i];
+        p[i] *= 1 - p[i];
+    }
+    for (size_t j = 0; j < w->q; j++) {
+        out[1 + j] += fr_pass_dot(z + j * BLOCK, r, rows);
+        for (size_t i = 0; i < rows && w->curvature; i++) {
+            weighted[i] = z[j * BLOCK + i] * p[i];
+        }
+        for (size_t k = 0; k <= j && w->curvature; k++) {
+            out[1 + w->q + j * w->q + k] += fr_pass_dot(z + k * BLOCK, weighted, rows);
+        }
+    }
+}
+
+static int sums_pass(void *ctx, size_t from, size_t to, double *out)
+{
+    const work *w = ctx;
+    double *z = fr_try_alloc((w->q + 4) * BLOCK * sizeof *z);
+    if (z == NULL) {
+        return FR_ENOMEM;
+    }
+    for (size_t i = from; i < to; i += BLOCK) {
+        size_t rows = FR_MIN(to - i, (size_t)BLOCK);
+        load_block(w, i, rows, z);
+        add_block(w, z, w->truth + i, rows, z + w->q * BLOCK, out);
+        if (fr_cancelled()) {
+            fr_free(z);
+            return fr_cancel_code();
+        }
+    }
+    fr_free(z);
+    return FR_OK;
+}
+
+// Loss (with penalty) at w->trial; gradient and perhaps hessian in w->sums.
+static int evaluate(work *w, bool curvature, double *loss, fr_err *err)
+{
+    w->curvature = curvature;
+    size_t size = 1 + w->q + (curvature ? w->q * w->q : 0);
+    int rc = fr_pass_run(w->n, size, sums_pass, w, w->sums, "logistic regression", err);
+    *loss = w->sums[0];
+    for (size_t j = 0; j < w->q; j++) {
+        *loss += 0.5 * w->penalty[j] * w->trial[j] * w->trial[j];
+        w->sums[1 + j] += w->penalty[j] * w->trial[j];
+        if (curvature) {
+            w->sums[1 + w->q + j * w->q + j] += w->penalty[j];
+        }
+    }
+    return rc;
+}
+
+static double longest(const work *w)
+{
+    double most = 0;
+    for (size_t j = 0; j < w->q; j++) {
+        most = fmax(most, fabs(w->step[j]));
+    }
+    return most;
+}
+
+static int separated(fr_err *err)
+{
+    return fr_fail(err, FR_ENUMERIC,
+                   "logistic regression: the columns separate the classes perfectly, so "
+                   "the best coefficients are infinite; set l2 > 0");
+}
+
+static int singular(fr_err *err)
+{
+    return fr_fail(err, FR_ENUMERIC,
+                   "logistic regression: some columns are combinations of others; set "
+                   "l2 > 0 or leave them out");
+}
+
+// H step = -g; the factor stays in sums for the standard errors.
+static bool newton_step(work *w)
+{
+    double *g = w->sums + 1, *H = g + w->q;
+    if (!w->intercept) {
+        H[0] = 1; // its row and column are 0
+    }
+    if (!fr_pass_cholesky(w->q, H)) {
+        return false;
+    }
+    for (size_t j = 0; j < w->q; j++) {
+        w->step[j] = -g[j];
+    }
+    fr_pass_solve(w->q, H, w->step);
+    return true;
+}
+
+static int search(work *w, int most, double *loss, int *iterations, fr_err *err)
+{
+    memcpy(w->trial, w->b, w->q * sizeof *w->b);
+    int rc = evaluate(w, true, loss, err);
+    for (*iterations = 0; rc == FR_OK; ++*iterations) {
+        double largest = 0;
+        for (size_t j = 0; j < w->q; j++) {
+            largest = fmax(largest, fabs(w->sums[1 + j]));
+        }
+        if (!newton_step(w)) {
+            return singular(err);
+        }
+        if (largest <= small * (double)w->n) {
+            // Flat, but still going: some coefficients are on their way to infinity.
+            return longest(w) > 1e-3 ? separated(err) : FR_OK;
+        }
+        if (*iterations == most) {
+            return fr_fail(err, FR_ENUMERIC,
+                           "logistic regression did not converge in %d steps: raise "
+                           "max_iterations or l2",
+                           most);
+        }
+        double now = HUGE_VAL, length = 1;
+        for (int k = 0; k < HALVINGS && rc == FR_OK && !(now <= *loss);
+             k++, length /= 2) {
+            for (size_t j = 0; j < w->q; j++) {
+                w->trial[j] = w->b[j] + length * w->step[j];
+            }
+            rc = evaluate(w, k == 0, &now, err);
+            if (k > 0 && now <= *loss && rc == FR_OK) {
+                rc = evaluate(w, true, &now, err);
+            }
+        }
+        if (rc == FR_OK && !(now <= *loss)) { // no way down: rounding, at the optimum
+            memcpy(w->trial, w->b, w->q * sizeof *w->b);
+            rc = evaluate(w, true, loss, err);
+            return rc == FR_OK && !newton_step(w) ? singular(err) : rc;
+        }
+        memcpy(w->b, w->trial, w->q * sizeof *w->b);
+        *loss = now;
+    }
+    return rc;
+}
+
+static int centre_and_scale(work *w, fr_err *err)
+{
+    double *sum = w->sums;
+    int rc = FR_OK;
+    for (int again = 0; again < 2 && rc == FR_OK; again++) {
+        rc = fr_pass_run(w->n, w->p, mean_pass, w, sum, "logistic regression", err);
+        for (size_t j = 0; j < w->p && w->intercept; j++) {
+            w->mean[j] += sum[j] / (double)w->n;
+        }
+    }
+    rc = rc == FR_OK
+             ? fr_pass_run(w->n, w->p, scale_pass, w, sum, "logistic regression", err)
+             : rc;
+    for (size_t j = 0; j < w->p; j++) {
+        double sd = sqrt(sum[j] / (double)w->n);
+        w->scale[j] = sd > fabs(w->mean[j]) * 1e-15 ? sd : 1;
+        w->penalty[j + 1] /= w->scale[j] * w->scale[j];
+    }
+    return rc;
+}
+
+// The inverse's diagonal and the intercept's variance, from the factor of the hessian.
+static void fill_errors(work *w, fr_coefficients *c, double *se)
+{
+    const double *L = w->sums + 1 + w->q;
+    for (size_t j = 0; j < w->q; j++) {
+        memset(w->step, 0, w->q * sizeof *w->step);
+        // The intercept in the user's units is b0 - sum b_j m_j / s_j.
+        w->step[j] = 1;
+        for (size_t k = 1; k < w->q && j == 0; k++) {
+            w->step[k] = -w->mean[k - 1] / w->scale[k - 1];
+        }
+        memcpy(w->trial, w->step, w->q * sizeof *w->step);
+        fr_pass_solve(w->q, L, w->step);
+        double variance = fr_pass_dot(w->trial, w->step, w->q);
+        if (j == 0) {
+            c->intercept_se = w->intercept ? sqrt(variance) : (double)NAN;
+        } else {
+            se[j - 1] = sqrt(variance) / w->scale[j - 1];
+        }
+    }
+}
+
+static int work_init(work *w, const fr_fit *fit, fr_err *err)
+{
+    size_t p = fit->x->count, q = p + 1;
+    *w = (work){.x = fit->x, .truth = fit->y->code, .n = fit->x->rows, .p = p, .q = q};
+    w->intercept = fit->option[INTERCEPT] != 0;
+    if (p > MOST_FEATURES) {
+        return fr_fail(err, FR_ELIMIT, "logistic regression takes %d features, got %zu",
+                       MOST_FEATURES, p);
+    }
+    w->mean = fr_try_alloc((2 * p + 4 * q + 1 + q + q * q) * sizeof *w->mean);
+    if (w->mean == NULL) {
+        return fr_fail(err, FR_ENOMEM, "no memory for %zu features", p);
+    }
+    memset(w->mean, 0, (2 * p + 4 * q) * sizeof *w->mean);
+    w->scale = w->mean + p;
+    w->penalty = w->scale + p;
+    w->b = w->penalty + q;
+    w->step = w->b + q;
+    w->trial = w->step + q;
+    w->sums = w->trial + q;
+    for (size_t j = 1; j < q; j++) {
+        w->penalty[j] = fit->option[L2];
+    }
+    return FR_OK;
+}
+
+static int logistic_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
+{
+    work w;
+    int iterations = 0;
+    double loss = 0, ones = 0;
+    int rc = work_init(&w, fit, err);
+    rc = rc == FR_OK ? centre_and_scale(&w, err) : rc;
+    for (size_t i = 0; i < w.n; i++) {
+        ones += w.truth[i];
+    }
+    double share = ones / (double)w.n, n = (double)w.n;
+    if (rc == FR_OK) {
+        w.b[0] = w.intercept ? fr_special_log(share / (1 - share)) : 0;
+        rc = search(&w, (int)fit->option[MAX_ITERATIONS], &loss, &iterations, err);
+    }
+    if (rc == FR_OK) {
+        double *coef = fr_alloc(2 * w.p * sizeof *coef + 1), *se = coef + w.p;
+        double constant =
+            n * (share * fr_special_log(share) + (1 - share) * fr_special_log(1 - share));
+        fr_coefficients c = {.count = w.p,
+                             .intercept = w.b[0],
+                             .coef = coef,
+                             .se = se,
+                             .stats = {-w.sums[0], constant, iterations}};
+        for (size_t j = 0; j < w.p; j++) {
+            coef[j] = w.b[j + 1] / w.scale[j];
+            c.intercept -= coef[j] * w.mean[j];
+        }
+        c.intercept = w.intercept ? c.intercept : 0;
+        fill_errors(&w, &c, se);
+        fr_coefficients_put(payload, &c);
+        fr_free(coef);
+    }
+    fr_free(w.mean);
+    return rc;
+}
+
+static int logistic_predict(const fr_model *m, const fr_columns *x, double *out,
+                            fr_err *err)
+{
+    (void)err;
+    size_t n = x->rows;
+    fr_coefficients_apply(m->state, x, out);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = fmin(700, fmax(-700, out[i]));
+    }
+    fr_logistic(out, out + n, n);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = 1 - out[n + i];
+    }
+    return FR_OK;
+}
+
+const fr_model_ops fr_logistic_ops = {
+    .name = "logistic",
+    .title = "logistic regression",
+    .version = 1,
+    .classifies = true,
+    .most_classes = 2,
+    .options = OPTIONS,
+    .option_count = FR_COUNT(OPTIONS),
+    .fit = logistic_fit,
+    .open = fr_coefficients_open,
+    .close = fr_free,
+    .predict = logistic_predict,
+};
