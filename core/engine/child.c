@@ -153,18 +153,22 @@ static void take_reply(fr_children *c, const fr_reaper_reply *m)
 
 static void on_message(uv_poll_t *h, int status, int events)
 {
-    (void)status;
     (void)events;
     fr_children *c = h->data;
-    fr_reaper_reply m;
-    ssize_t got;
-    while (!c->closing && !c->lost &&
-           (got = recv(c->fd, &m, sizeof m, MSG_DONTWAIT)) != -1) {
-        if (got != (ssize_t)sizeof m) {
-            lose_all(c); // end of file
+    bool open = status == 0; // else the reaper died with our packets unread
+    while (open && !c->closing && !c->lost) {
+        fr_reaper_reply m;
+        ssize_t got = recv(c->fd, &m, sizeof m, MSG_DONTWAIT);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
-        take_reply(c, &m);
+        open = got == (ssize_t)sizeof m;
+        if (open) {
+            take_reply(c, &m);
+        }
+    }
+    if (!open && !c->closing && !c->lost) {
+        lose_all(c);
     }
 }
 
