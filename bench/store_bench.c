@@ -1,6 +1,7 @@
 // store_bench -- what a record costs: rows/s, CPU per row, bytes per row, fdatasync p50.
 //
-//   store_bench [--rows N] [--mode task|map|start|chain] [--flush N] [--home DIR]
+//   store_bench [--rows N] [--mode task|map|start|chain|read] [--flush N] [--home DIR]
+//   (read: run 1 of a home that another call made)
 //
 // CPU and bytes say the same on any machine; the wall figure only beside the p50 of an
 // fdatasync measured in the same run.
@@ -212,6 +213,25 @@ static int bench(const options *o, fr_err *err)
     return rc;
 }
 
+static int bench_read(const options *o, fr_err *err)
+{
+    fr_store_env env = {.home = o->home, .read_only = true};
+    fr_store *s;
+    uint64_t n = 0;
+    int rc = fr_store_open(&env, &s, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    int64_t t0 = fr_clock_mono_ns();
+    double cpu = cpu_s(RUSAGE_SELF);
+    rc = fr_store_records(s, 1, count, &n, err);
+    (void)printf("read   %" PRIu64 " rows: %.3f s, %.3f us CPU per row\n", n,
+                 (double)(fr_clock_mono_ns() - t0) * 1e-9,
+                 (cpu_s(RUSAGE_SELF) - cpu) / (double)n * 1e6);
+    int close = fr_store_close(s, rc == FR_OK ? err : NULL);
+    return rc == FR_OK ? close : rc;
+}
+
 int main(int argc, char **argv)
 {
     options o = {.rows = 1000000, .flush = 256, .mode = "task"};
@@ -234,7 +254,10 @@ int main(int argc, char **argv)
         o.home = mkdtemp(fresh);
     }
     fr_err err = FR_ERR_INIT;
-    if (o.home == NULL || bench(&o, &err) != FR_OK) {
+    int rc = o.home == NULL                     ? FR_EIO
+             : strcmp(o.mode, "read") == 0 ? bench_read(&o, &err)
+                                           : bench(&o, &err);
+    if (rc != FR_OK) {
         (void)fprintf(stderr, "store_bench: %s\n", err.text);
         return 1;
     }

@@ -479,8 +479,9 @@ static int open_home(fr_store *s, fr_err *err)
     }
     struct statfs fs;
     if (s->env.read_only) {
-        if (statfs(s->home, &fs) != 0) {
-            return fr_fail(err, FR_ENOTFOUND, "there are no runs yet: %s does not exist", s->home);
+        if (statfs(s->home, &fs) != 0 || access(s->path, F_OK) != 0) {   // leave no trace there
+            return fr_fail(err, FR_ENOTFOUND, "there are no runs yet: %s does not exist",
+                           statfs(s->home, &fs) != 0 ? s->home : s->path);
         }
     } else {
         int rc = fr_sys_mkdirs(s->home, 0700, err);

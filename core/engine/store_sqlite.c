@@ -17,6 +17,7 @@
 enum {
     APPLICATION = 0x666c7772,                  // "flwr"
     CACHE_KIB = 16 * 1024,
+    WAL_FILE_BYTES = 32 << 20,                 // kept of a file that had to grow longer
     BUSY_MS = 5000,                            // somebody's sqlite3 shell
 };
 
@@ -407,11 +408,11 @@ static int set_up(const fr_store *s, fr_db *db, bool look_up, fr_err *err)
     if (rc != FR_OK) {
         return rc;
     }
-    char pragmas[192];
+    char pragmas[256];
     (void)snprintf(pragmas, sizeof pragmas,
                    "PRAGMA synchronous=%s;PRAGMA cache_size=-%d;PRAGMA temp_store=MEMORY;"
-                   "PRAGMA query_only=%d",
-                   s->env.relaxed ? "NORMAL" : "FULL", CACHE_KIB, look_up);
+                   "PRAGMA journal_size_limit=%d;PRAGMA query_only=%d",
+                   s->env.relaxed ? "NORMAL" : "FULL", CACHE_KIB, WAL_FILE_BYTES, look_up);
     return exec(db, pragmas, err);
 }
 
