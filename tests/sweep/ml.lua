@@ -1,0 +1,33 @@
+-- Models and metrics through the Lua they are used from.
+local frame = require "flowrun.frame"
+local ml = require "flowrun.ml"
+
+local path = os.tmpname()
+
+return function()
+  local df = frame.from{{"a", {1, 2, 3, 4}}, {"b", {0.5, 0.25, 4, 8}}, {"kind", {"x", "y", "x", "y"}},
+    {"y", {0, 1, 0, 1}}}
+  local coded = ml.ordinal{kind = {"x", "y"}}:transform(df)
+  local scaled = ml.scaler():fit(coded, {"a", "b"}):transform(coded)
+  local hot = ml.one_hot{"kind"}:fit(df):transform(df)
+  local model = ml.random_forest{trees = 2, max_features = "all"}:fit(scaled, "y", {features = {"a", "b"}})
+  local boosted = ml.gradient_boosting{rounds = 2, compat = "sklearn"}:fit(hot, "y")
+  model:save(path)
+  local again = ml.load(path)
+  assert(tostring(again) == tostring(model) and again == model and again:size() > 0)
+  do
+    local closed <close> = ml.load(path)
+    assert(closed)
+  end
+  local p, proba = again:predict(scaled), boosted:predict_proba(hot)
+  assert(model:score(scaled).rows == 4 and #model:report(scaled) > 100)
+  assert(#model:importances() == 2)
+  assert(ml.accuracy(df.y, p) + ml.f1(df.y, p, {positive = 1}) > 0)
+  assert(#ml.report(df.y, p) > 100 and #ml.confusion(df.y, p) == 2)
+  assert(ml.roc_auc(df.y, proba) + ml.brier(df.y, proba) + ml.log_loss(df.y, proba) > 0)
+  assert(ml.mape(df.a, df.b) > 0 and #ml.kinds() > 2)
+  local ok = pcall(ml.random_forest, {trees = 0})
+  assert(not ok and not pcall(ml.random_forest, {tree = 1}))
+  model, again, boosted = nil, nil, nil
+  collectgarbage()
+end
