@@ -609,7 +609,7 @@ static int positive_class(lua_State *L, int arg, const fr_array *labels)
         // With a single class, 0 and false are the other one.
         return last == 0 && !text && fr_array_number(labels, 0) == 0 ? -1 : last;
     }
-    int32_t code;
+    int32_t code = -1;
     fr_err err = FR_ERR_INIT;
     const fr_array *a = bind_array_check(L, arg);
     int rc =
