@@ -11,20 +11,29 @@
 #include <immintrin.h>
 #endif
 
-enum { BLOCK = 1024 }; // rows per chunk of the pool
+// Rows per chunk of the pool: with a tree of some thousand nodes they fit into L1.
+enum { BLOCK = 512, PACK_ROWS = 64 };
 
-// leaf[i] = the leaf of row i of x (row-major), for `rows` rows.
-typedef void (*leaves_fn)(const fr_node *tree, const float *x, size_t features,
-                          size_t rows, uint32_t *leaf);
+// A node in 8 bytes: next = feature << shift | left; a leaf is its own left and has its
+// value as cut.
+typedef struct packed {
+    float cut;
+    uint32_t next;
+} packed;
 
-static void leaves_plain(const fr_node *tree, const float *x, size_t features,
-                         size_t rows, uint32_t *leaf)
+// The leaves of `rows` rows of x (row-major).
+typedef void (*leaves_fn)(const packed *tree, unsigned shift, const float *x,
+                          size_t features, size_t rows, uint32_t *leaf);
+
+static void leaves_plain(const packed *tree, unsigned shift, const float *x,
+                         size_t features, size_t rows, uint32_t *leaf)
 {
+    uint32_t mask = ((uint32_t)1 << shift) - 1;
     for (size_t i = 0; i < rows; i++) {
         const float *row = x + i * features;
         uint32_t k = 0;
-        while (tree[k].feature >= 0) {
-            k = tree[k].left + (row[tree[k].feature] > tree[k].cut);
+        for (uint32_t left = tree[k].next & mask; left != k; left = tree[k].next & mask) {
+            k = left + (row[tree[k].next >> shift] > tree[k].cut);
         }
         leaf[i] = k;
     }
@@ -34,37 +43,37 @@ static void leaves_plain(const fr_node *tree, const float *x, size_t features,
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,bmi,popcnt")))
 #define AVX2   __attribute__((target("avx2,bmi,popcnt")))
+#define ALWAYS inline __attribute__((always_inline))
 
 typedef struct wide_walk {
     __m512i at, row; // node of each lane; first value of its row
     __mmask16 active;
 } wide_walk;
 
-AVX512 static inline __attribute__((always_inline)) void
-step_512(wide_walk *w, const fr_node *tree, const float *x)
+AVX512 static ALWAYS void step_512(wide_walk *w, const char *tree, __m512i mask,
+                                   __m128i shift, const float *x)
 {
-    // A node is two 8-byte words: cut | feature, left | weight.
-    __m512i word = _mm512_slli_epi32(w->at, 1);
-    const char *base = (const char *)tree;
     __m512i zero = _mm512_setzero_si512();
-    __m512i f = _mm512_mask_i32gather_epi32(zero, w->active, word, base + 4, 8);
-    w->active = _mm512_mask_cmpge_epi32_mask(w->active, f, zero);
-    __m512 cut =
-        _mm512_mask_i32gather_ps(_mm512_castsi512_ps(zero), w->active, word, base, 8);
-    __m512i left = _mm512_mask_i32gather_epi32(zero, w->active, word, base + 8, 8);
-    __m512 v = _mm512_mask_i32gather_ps(_mm512_castsi512_ps(zero), w->active,
-                                        _mm512_add_epi32(w->row, f), x, 4);
+    __m512i next = _mm512_mask_i32gather_epi32(zero, w->active, w->at, tree + 4, 8);
+    __m512i left = _mm512_and_si512(next, mask);
+    w->active = _mm512_mask_cmpneq_epi32_mask(w->active, left, w->at);
+    __m512 none = _mm512_castsi512_ps(zero);
+    __m512 cut = _mm512_mask_i32gather_ps(none, w->active, w->at, tree, 8);
+    __m512i place = _mm512_add_epi32(w->row, _mm512_srl_epi32(next, shift));
+    __m512 v = _mm512_mask_i32gather_ps(none, w->active, place, x, 4);
     __mmask16 right = _mm512_mask_cmp_ps_mask(w->active, v, cut, _CMP_GT_OQ);
     left = _mm512_mask_add_epi32(left, right, left, _mm512_set1_epi32(1));
     w->at = _mm512_mask_mov_epi32(w->at, w->active, left);
 }
 
-AVX512 static void leaves_avx512(const fr_node *tree, const float *x, size_t features,
-                                 size_t rows, uint32_t *leaf)
+AVX512 static void leaves_avx512(const packed *tree, unsigned shift, const float *x,
+                                 size_t features, size_t rows, uint32_t *leaf)
 {
     const __m512i lane =
         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i p = _mm512_set1_epi32((int)features);
+    __m512i mask = _mm512_set1_epi32((int)(((uint32_t)1 << shift) - 1));
+    __m128i by = _mm_cvtsi32_si128((int)shift);
     size_t i = 0;
     for (; i + 32 <= rows; i += 32) {
         wide_walk a = {.active = 0xffff}, b = a;
@@ -72,42 +81,41 @@ AVX512 static void leaves_avx512(const fr_node *tree, const float *x, size_t fea
         a.row = _mm512_mullo_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32((int)i)), p);
         b.row = _mm512_add_epi32(a.row, _mm512_slli_epi32(p, 4));
         while ((a.active | b.active) != 0) {
-            step_512(&a, tree, x);
-            step_512(&b, tree, x);
+            step_512(&a, (const char *)tree, mask, by, x);
+            step_512(&b, (const char *)tree, mask, by, x);
         }
         _mm512_storeu_si512(leaf + i, a.at);
         _mm512_storeu_si512(leaf + i + 16, b.at);
     }
-    leaves_plain(tree, x + i * features, features, rows - i, leaf + i);
+    leaves_plain(tree, shift, x + i * features, features, rows - i, leaf + i);
 }
 
 typedef struct half_walk {
     __m256i at, row, active;
 } half_walk;
 
-AVX2 static inline __attribute__((always_inline)) void
-step_256(half_walk *w, const fr_node *tree, const float *x)
+AVX2 static ALWAYS void step_256(half_walk *w, const packed *tree, __m256i mask,
+                                 __m128i shift, const float *x)
 {
-    __m256i word = _mm256_slli_epi32(w->at, 1), zero = _mm256_setzero_si256();
     const int *base = (const int *)(const void *)tree;
-    __m256i f =
-        _mm256_mask_i32gather_epi32(_mm256_set1_epi32(-1), base + 1, word, w->active, 8);
-    w->active = _mm256_andnot_si256(_mm256_cmpgt_epi32(zero, f), w->active);
-    __m256 on = _mm256_castsi256_ps(w->active);
-    __m256 cut = _mm256_mask_i32gather_ps(_mm256_setzero_ps(),
-                                          (const float *)(const void *)base, word, on, 8);
-    __m256i left = _mm256_mask_i32gather_epi32(zero, base + 2, word, w->active, 8);
-    __m256 v = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x,
-                                        _mm256_add_epi32(w->row, f), on, 4);
+    __m256i next = _mm256_i32gather_epi32(base + 1, w->at, 8);
+    __m256i left = _mm256_and_si256(next, mask);
+    w->active = _mm256_andnot_si256(_mm256_cmpeq_epi32(left, w->at), w->active);
+    __m256 cut = _mm256_i32gather_ps((const float *)(const void *)base, w->at, 8);
+    __m256i place = _mm256_add_epi32(w->row, _mm256_srl_epi32(next, shift));
+    place = _mm256_and_si256(place, w->active); // leaves have no feature
+    __m256 v = _mm256_i32gather_ps(x, place, 4);
     left = _mm256_sub_epi32(left, _mm256_castps_si256(_mm256_cmp_ps(v, cut, _CMP_GT_OQ)));
     w->at = _mm256_blendv_epi8(w->at, left, w->active);
 }
 
-AVX2 static void leaves_avx2(const fr_node *tree, const float *x, size_t features,
-                             size_t rows, uint32_t *leaf)
+AVX2 static void leaves_avx2(const packed *tree, unsigned shift, const float *x,
+                             size_t features, size_t rows, uint32_t *leaf)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256i p = _mm256_set1_epi32((int)features);
+    __m256i mask = _mm256_set1_epi32((int)(((uint32_t)1 << shift) - 1));
+    __m128i by = _mm_cvtsi32_si128((int)shift);
     size_t i = 0;
     for (; i + 16 <= rows; i += 16) {
         half_walk a, b;
@@ -116,14 +124,14 @@ AVX2 static void leaves_avx2(const fr_node *tree, const float *x, size_t feature
         a.row = _mm256_mullo_epi32(_mm256_add_epi32(lane, _mm256_set1_epi32((int)i)), p);
         b.row = _mm256_add_epi32(a.row, _mm256_slli_epi32(p, 3));
         do {
-            step_256(&a, tree, x);
-            step_256(&b, tree, x);
+            step_256(&a, tree, mask, by, x);
+            step_256(&b, tree, mask, by, x);
         } while (!_mm256_testz_si256(a.active, a.active) ||
                  !_mm256_testz_si256(b.active, b.active));
         _mm256_storeu_si256((__m256i *)(void *)(leaf + i), a.at);
         _mm256_storeu_si256((__m256i *)(void *)(leaf + i + 8), b.at);
     }
-    leaves_plain(tree, x + i * features, features, rows - i, leaf + i);
+    leaves_plain(tree, shift, x + i * features, features, rows - i, leaf + i);
 }
 
 #endif
@@ -146,8 +154,51 @@ typedef struct walk_job {
     const fr_forest_view *view;
     const fr_columns *x;
     double *out;
+    packed *nodes; // of all trees; NULL: walk the nodes as they are
+    unsigned shift;
     leaves_fn leaves;
 } walk_job;
+
+static void leaves_of_nodes(const fr_node *tree, const float *x, size_t features,
+                            size_t rows, uint32_t *leaf)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = x + i * features;
+        uint32_t k = 0;
+        while (tree[k].feature >= 0) {
+            k = tree[k].left + (row[tree[k].feature] > tree[k].cut);
+        }
+        leaf[i] = k;
+    }
+}
+
+// Packing pays when many rows are walked, and is possible when feature and left fit 32
+// bits.
+static void pack(walk_job *job)
+{
+    const fr_forest_view *v = job->view;
+    unsigned bits = 1;
+    while (((size_t)1 << bits) < v->features) {
+        bits++;
+    }
+    job->shift = 32 - bits;
+    uint64_t nodes = v->root[v->trees], most = 0;
+    for (size_t t = 0; t < v->trees; t++) {
+        most = FR_MAX(most, v->root[t + 1] - v->root[t]);
+    }
+    if (job->x->rows < PACK_ROWS || bits > 16 || most >= (uint64_t)1 << job->shift) {
+        return;
+    }
+    job->nodes = fr_try_alloc(nodes * sizeof *job->nodes);
+    for (size_t t = 0; t < v->trees && job->nodes != NULL; t++) {
+        for (uint64_t k = v->root[t]; k < v->root[t + 1]; k++) {
+            const fr_node *n = &v->node[k];
+            uint32_t next = n->feature < 0 ? (uint32_t)(k - v->root[t])
+                                           : (uint32_t)n->feature << job->shift | n->left;
+            job->nodes[k] = (packed){n->cut, next};
+        }
+    }
+}
 
 static void add_values(const walk_job *job, size_t t, const uint32_t *leaf, size_t begin,
                        size_t n)
@@ -155,13 +206,17 @@ static void add_values(const walk_job *job, size_t t, const uint32_t *leaf, size
     const fr_forest_view *v = job->view;
     const fr_node *tree = v->node + v->root[t];
     double *out = job->out + begin;
-    if (v->classes <= 2) {
+    if (v->classes <= 2 && job->nodes != NULL) {
+        const packed *leaves = job->nodes + v->root[t];
         for (size_t i = 0; i < n; i++) {
-            out[i] += (double)tree[leaf[i]].cut;
+            out[i] += (double)leaves[leaf[i]].cut;
         }
         return;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && v->classes <= 2; i++) {
+        out[i] += (double)tree[leaf[i]].cut;
+    }
+    for (size_t i = 0; i < n && v->classes > 2; i++) {
         const float *value =
             v->value + (v->value_root[t] + tree[leaf[i]].left) * v->classes;
         for (size_t k = 0; k < v->classes; k++) {
@@ -188,7 +243,11 @@ static int walk_block(void *ctx, size_t chunk)
     }
     uint32_t leaf[BLOCK];
     for (size_t t = 0; t < v->trees; t++) {
-        job->leaves(v->node + v->root[t], x, p, n, leaf);
+        if (job->nodes != NULL) {
+            job->leaves(job->nodes + v->root[t], job->shift, x, p, n, leaf);
+        } else {
+            leaves_of_nodes(v->node + v->root[t], x, p, n, leaf);
+        }
         add_values(job, t, leaf, begin, n);
     }
     fr_free(x);
@@ -197,10 +256,12 @@ static int walk_block(void *ctx, size_t chunk)
 
 int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out, fr_err *err)
 {
-    walk_job job = {v, x, out, best_leaves()};
+    walk_job job = {.view = v, .x = x, .out = out, .leaves = best_leaves()};
     size_t rows = v->classes > 2 ? v->classes * x->rows : x->rows;
     memset(out, 0, rows * sizeof *out);
+    pack(&job);
     int rc = fr_pool_try((x->rows + BLOCK - 1) / BLOCK, walk_block, &job);
+    fr_free(job.nodes);
     return rc == FR_OK ? FR_OK : fr_fail(err, rc, "predicting: %s", fr_err_text(rc));
 }
 
