@@ -9,7 +9,12 @@
 
 // A direct table up to this many slots: their accumulators stay in the second-level
 // cache.
-enum { DIRECT_SLOTS = 1 << 15, SEGMENT_ROWS = 1 << 18, SEGMENTS_MOST = 64 };
+enum {
+    DIRECT_SLOTS = 1 << 15,
+    SEGMENT_ROWS = 1 << 18,
+    SEGMENTS_MOST = 64,
+    SAMPLE = 4096
+};
 
 // --- numbers of rows ---
 
@@ -31,27 +36,80 @@ static void range_chunk(void *ctx, size_t c)
     r->high[c] = high;
 }
 
+static int find_range(const fr_group *g, int64_t *low, int64_t *high, fr_err *err)
+{
+    size_t n = fr_compute_chunks(g->rows);
+    int64_t *ends = fr_alloc(2 * n * sizeof *ends);
+    ranging r = {fr_array_i64(g->keys[0]), g->rows, ends, ends + n};
+    int rc = fr_compute_failed(err, fr_pool_run(n, range_chunk, &r));
+    *low = INT64_MAX;
+    *high = INT64_MIN;
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        *low = FR_MIN(*low, r.low[i]);
+        *high = FR_MAX(*high, r.high[i]);
+    }
+    fr_free(ends);
+    return rc;
+}
+
+static bool use_range(fr_group *g, int64_t low, int64_t high)
+{
+    if ((uint64_t)high - (uint64_t)low >= DIRECT_SLOTS) {
+        return false;
+    }
+    g->direct = true;
+    g->low = low;
+    g->slots = (size_t)(high - low) + 1;
+    return true;
+}
+
+// Guesses the range from some rows, with room at both ends, which saves a pass over all
+// of them; the pass that follows finds out when a key is outside.
+static bool guess_range(fr_group *g)
+{
+    const int64_t *x = fr_array_i64(g->keys[0]);
+    int64_t low = x[0], high = x[0], step = g->rows / SAMPLE;
+    for (int64_t i = 0; i < g->rows; i += step) {
+        low = FR_MIN(low, x[i]);
+        high = FR_MAX(high, x[i]);
+    }
+    uint64_t width = (uint64_t)high - (uint64_t)low;
+    int64_t room = (int64_t)(width / 8) + 16;
+    return width < DIRECT_SLOTS && low > INT64_MIN + room && high < INT64_MAX - room &&
+           use_range(g, low - room, high + room);
+}
+
 // One integer key of a small range needs no numbering at all.
-static int try_direct(fr_group *g, fr_err *err)
+static int try_direct(fr_group *g, bool guess, fr_err *err)
 {
     const fr_array *key = g->nkeys == 1 ? g->keys[0] : NULL;
+    g->direct = false;
     if (key == NULL || key->type.kind != FR_INT64 || key->nulls > 0 || g->rows == 0) {
         return FR_OK;
     }
-    size_t n = fr_compute_chunks(g->rows);
-    int64_t *ends = fr_alloc(2 * n * sizeof *ends);
-    ranging r = {fr_array_i64(key), g->rows, ends, ends + n};
-    int rc = fr_compute_failed(err, fr_pool_run(n, range_chunk, &r));
-    int64_t low = INT64_MAX, high = INT64_MIN;
-    for (size_t i = 0; i < n && rc == FR_OK; i++) {
-        low = FR_MIN(low, r.low[i]);
-        high = FR_MAX(high, r.high[i]);
+    g->checked = !(guess && g->rows >= 16 * SAMPLE && guess_range(g));
+    if (!g->checked) {
+        return FR_OK;
     }
-    fr_free(ends);
-    if (rc == FR_OK && (uint64_t)high - (uint64_t)low < DIRECT_SLOTS) {
-        g->direct = true;
-        g->low = low;
-        g->slots = (size_t)(high - low) + 1;
+    int64_t low, high;
+    int rc = find_range(g, &low, &high, err);
+    if (rc == FR_OK) {
+        (void)use_range(g, low, high);
+    }
+    return rc;
+}
+
+static int number_rows(fr_group *g, bool guess, fr_err *err)
+{
+    atomic_store(&g->escaped, false);
+    if (g->nkeys == 0) {
+        return FR_OK;
+    }
+    int rc = try_direct(g, guess, err);
+    if (rc == FR_OK && !g->direct) {
+        rc = fr_factor_init(&g->factor, g->keys, g->nkeys, true, err);
+        rc = rc == FR_OK ? fr_factor_sort(&g->factor, g->keys, g->nkeys, err) : rc;
+        g->slots = (size_t)g->factor.groups;
     }
     return rc;
 }
@@ -63,14 +121,7 @@ int fr_group_new(const fr_array *const *keys, size_t n, int64_t rows, fr_group *
     fr_group *g = fr_zalloc(sizeof *g);
     *g = (fr_group){.keys = keys, .nkeys = n, .rows = rows, .slots = 1};
     int rc = fr_compute_check_rows(rows, err);
-    if (rc == FR_OK && n > 0) {
-        rc = try_direct(g, err);
-    }
-    if (rc == FR_OK && n > 0 && !g->direct) {
-        rc = fr_factor_init(&g->factor, keys, n, true, err);
-        rc = rc == FR_OK ? fr_factor_sort(&g->factor, keys, n, err) : rc;
-        g->slots = (size_t)g->factor.groups;
-    }
+    rc = rc == FR_OK ? number_rows(g, true, err) : rc;
     if (rc != FR_OK) {
         fr_group_free(g);
         return rc;
@@ -99,8 +150,15 @@ const uint32_t *fr_group_ids(const fr_group *g, int64_t at, int64_t n, uint32_t 
         return fr_factor_ids(&g->factor) + at;
     }
     const int64_t *x = fr_array_i64(g->keys[0]) + at;
+    uint64_t outside = 0;
     for (int64_t i = 0; i < n; i++) {
-        buffer[i] = (uint32_t)(x[i] - g->low);
+        uint64_t id = (uint64_t)x[i] - (uint64_t)g->low;
+        outside |= id >= g->slots;
+        buffer[i] = (uint32_t)id;
+    }
+    if (outside != 0) { // only while the range is a guess
+        atomic_store(&((fr_group *)(uintptr_t)g)->escaped, true);
+        memset(buffer, 0, (size_t)n * sizeof *buffer);
     }
     return buffer;
 }
@@ -113,7 +171,7 @@ size_t fr_group_segments(const fr_group *g)
 
 size_t fr_lane_fold_rows(const fr_group *g)
 {
-    return (FR_MAX(g->slots * 4, MORSEL) + MORSEL - 1) / MORSEL * MORSEL;
+    return (FR_MAX(g->slots * 64, MORSEL) + MORSEL - 1) / MORSEL * MORSEL;
 }
 
 // --- the pass over all rows ---
@@ -133,7 +191,8 @@ static void run_segment(void *ctx, size_t k)
     end = k + 1 == p->segments ? p->g->rows : end;
     uint32_t buffer[MORSEL];
     size_t since = 0;
-    for (; at < end; at += MORSEL) {
+    for (; at < end && !atomic_load_explicit(&p->g->escaped, memory_order_relaxed);
+         at += MORSEL) {
         int64_t n = FR_MIN(end - at, MORSEL);
         const uint32_t *ids = fr_group_ids(p->g, at, n, buffer);
         if (p->sizes != NULL) {
@@ -173,29 +232,77 @@ static void keep_sizes(fr_group *g, int64_t *sizes, size_t segments)
     g->counted = true;
 }
 
+static const fr_lane *counting_lane(fr_lane *const *lanes, size_t n)
+{
+    for (size_t l = 0; l < n; l++) {
+        if (fr_lane_counts_rows(lanes[l])) {
+            return lanes[l];
+        }
+    }
+    return NULL;
+}
+
+// Lanes that met NaN without looking for it run once more.
+static int run_again(const passing *first, fr_err *err)
+{
+    passing p = *first;
+    p.lanes = fr_alloc((p.nlanes + 1) * sizeof(fr_lane *));
+    p.nlanes = 0;
+    p.sizes = NULL;
+    for (size_t l = 0; l < first->nlanes; l++) {
+        if (fr_lane_again(first->lanes[l])) {
+            p.lanes[p.nlanes++] = first->lanes[l];
+        }
+    }
+    int rc = p.nlanes > 0 ? fr_pool_run(p.segments, run_segment, &p) : FR_OK;
+    fr_free(p.lanes);
+    return fr_compute_failed(err, rc);
+}
+
+// One pass over all rows. When a key was outside of the guessed range nothing is kept and
+// g->escaped tells.
 static int pass(fr_group *g, fr_lane **lanes, size_t nlanes, fr_err *err)
 {
     passing p = {g, lanes, nlanes, fr_group_segments(g), fr_lane_fold_rows(g), NULL};
-    if (!g->counted) {
+    const fr_lane *counts = counting_lane(lanes, nlanes);
+    if (!g->counted && counts == NULL) {
         p.sizes = fr_zalloc(FR_MAX(p.segments * g->slots, 1) * sizeof *p.sizes);
     }
     int rc = fr_compute_failed(err, fr_pool_run(p.segments, run_segment, &p));
+    if (rc != FR_OK || atomic_load(&g->escaped)) {
+        fr_free(p.sizes);
+        return rc;
+    }
+    rc = run_again(&p, err);
     if (rc != FR_OK) {
         fr_free(p.sizes);
         return rc;
     }
-    if (p.sizes != NULL) {
-        keep_sizes(g, p.sizes, p.segments);
-    }
     for (size_t l = 0; l < nlanes; l++) {
         fr_lane_merge(lanes[l], p.segments);
+    }
+    if (p.sizes != NULL) {
+        keep_sizes(g, p.sizes, p.segments);
+    } else if (!g->counted) {
+        int64_t *sizes = fr_alloc(FR_MAX(g->slots, 1) * sizeof *sizes);
+        for (size_t s = 0; s < g->slots; s++) {
+            fr_lane_value v;
+            fr_lane_get(counts, s, &v);
+            sizes[s] = v.count;
+        }
+        keep_sizes(g, sizes, 1);
     }
     return FR_OK;
 }
 
 int fr_group_count_slots(fr_group *g, fr_err *err)
 {
-    return g->counted ? FR_OK : pass(g, NULL, 0, err);
+    int rc = g->counted ? FR_OK : pass(g, NULL, 0, err);
+    if (rc == FR_OK && atomic_load(&g->escaped)) {
+        rc = number_rows(g, false, err);
+        rc = rc == FR_OK ? pass(g, NULL, 0, err) : rc;
+    }
+    return rc;
 }
 
 int fr_group_count(fr_group *g, int64_t *groups, fr_err *err)
@@ -611,22 +718,36 @@ static int check_calls(const fr_group *g, const fr_group_call *calls, size_t n,
     return FR_OK;
 }
 
+static int run_plans(fr_group *g, plan *plans, size_t n, fr_err *err)
+{
+    fr_lane **lanes = fr_zalloc((n + 1) * sizeof(fr_lane *));
+    int rc = FR_OK;
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        fr_lane_free(plans[i].lane);
+        plans[i].lane = NULL;
+        rc = fr_lane_new(g, plans[i].cast, plans[i].stats, &plans[i].lane, err);
+        lanes[i] = plans[i].lane;
+    }
+    rc = rc == FR_OK ? pass(g, lanes, n, err) : rc;
+    fr_free(lanes);
+    return rc;
+}
+
 int fr_group_aggregate(fr_group *g, const fr_group_call *calls, size_t n,
                        fr_array **results, fr_err *err)
 {
     memset(results, 0, n * sizeof *results);
     int rc = check_calls(g, calls, n, err);
     plan *plans = fr_zalloc((n + 1) * sizeof *plans);
-    fr_lane **lanes = fr_zalloc((n + 1) * sizeof(fr_lane *));
     size_t nplans = 0;
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
         rc = calls[i].input != NULL ? add_plan(plans, &nplans, &calls[i], err) : rc;
     }
-    for (size_t i = 0; i < nplans && rc == FR_OK; i++) {
-        rc = fr_lane_new(g, plans[i].cast, plans[i].stats, &plans[i].lane, err);
-        lanes[i] = plans[i].lane;
+    rc = rc == FR_OK ? run_plans(g, plans, nplans, err) : rc;
+    if (rc == FR_OK && atomic_load(&g->escaped)) {
+        rc = number_rows(g, false, err);
+        rc = rc == FR_OK ? run_plans(g, plans, nplans, err) : rc;
     }
-    rc = rc == FR_OK ? pass(g, lanes, nplans, err) : rc;
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
         rc = answer(g, &calls[i], plans, nplans, &results[i], err);
     }
@@ -639,6 +760,5 @@ int fr_group_aggregate(fr_group *g, const fr_group_call *calls, size_t n,
         results[i] = NULL;
     }
     fr_free(plans);
-    fr_free(lanes);
     return rc;
 }

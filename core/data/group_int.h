@@ -5,6 +5,8 @@
 #include "core/data/factor.h"
 #include "core/data/group.h"
 
+#include <stdatomic.h>
+
 __extension__ typedef __int128 fr_i128;
 
 enum {
@@ -23,6 +25,8 @@ struct fr_group {
     // Either the number of a row's group is its key minus `low` (direct), or it is in the
     // factor. A direct number is a slot: slots without rows are left out of the results.
     bool direct, counted;
+    bool checked;        // the direct range is known to hold all keys, not only guessed
+    atomic_bool escaped; // a key was found outside of the guessed range
     int64_t low;
     size_t slots;
     fr_factor factor;
@@ -46,6 +50,9 @@ void fr_lane_free(fr_lane *l);
 void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32_t *ids);
 void fr_lane_fold(fr_lane *l, size_t segment); // after every fold interval
 void fr_lane_merge(fr_lane *l, size_t segments);
+// True when the lane must run over all rows again because of NaN; it is empty then.
+bool fr_lane_again(fr_lane *l);
+bool fr_lane_counts_rows(const fr_lane *l); // its count is that of all rows
 size_t fr_lane_fold_rows(const fr_group *g);
 // Writes the result of slot s at row i of `to`; returns false for null.
 typedef struct fr_lane_value {

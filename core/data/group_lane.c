@@ -27,6 +27,8 @@ struct fr_lane {
     fr_block *totals; // of sums, moments, counts: per slot per segment
     fr_block *ints;   // int64-like inputs instead: `whole` per slot per segment
     bool integers;
+    bool nans;           // NaN is known to be there: min and max look for it
+    atomic_bool suspect; // a sum became NaN while min and max did not look
 };
 
 typedef struct whole {
@@ -127,7 +129,15 @@ void fr_lane_free(fr_lane *l)
     }
 }
 
-// `stats` is a constant in every call, so that each gets a loop of its own.
+bool fr_lane_counts_rows(const fr_lane *l)
+{
+    return l->input->nulls == 0 && (l->integers || (l->stats & STAT_COUNT));
+}
+
+// `stats` is a constant in every call, so that each gets a loop of its own. With NANS a
+// NaN wins as min and max, and stays; without, the rows are known to have none.
+enum { NANS = 32 };
+
 static inline void add_floats(const double *x, const uint32_t *ids, size_t n,
                               double *slots, unsigned stats)
 {
@@ -151,11 +161,11 @@ static inline void add_floats(const double *x, const uint32_t *ids, size_t n,
         }
         if (stats & STAT_MIN) { // NaN wins and stays
             double *m = a + AT_MIN(stats);
-            *m = v < *m || v != v ? v : *m;
+            *m = v < *m || ((stats & NANS) && v != v) ? v : *m;
         }
         if (stats & STAT_MAX) {
             double *m = a + AT_MAX(stats);
-            *m = v > *m || v != v ? v : *m;
+            *m = v > *m || ((stats & NANS) && v != v) ? v : *m;
         }
     }
 }
@@ -178,9 +188,29 @@ static void add_floats_of(const double *x, const uint32_t *ids, size_t n, double
         FOUR_OF(20)
         FOUR_OF(24)
         FOUR_OF(28)
+        FOUR_OF(32)
+        FOUR_OF(36)
+        FOUR_OF(40)
+        FOUR_OF(44)
+        FOUR_OF(48)
+        FOUR_OF(52)
+        FOUR_OF(56)
+        FOUR_OF(60)
     default:
         break;
     }
+}
+
+// A lane that sums finds NaN for free, when it folds: min and max then start again.
+static bool sums(const fr_lane *l) { return (l->stats & (STAT_SUM | STAT_MOMENTS)) != 0; }
+
+static bool any_nan(const double *x, size_t n)
+{
+    bool nan = false;
+    for (size_t i = 0; i < n; i++) {
+        nan |= x[i] != x[i];
+    }
+    return nan;
 }
 
 static void add_integers(const int64_t *x, const uint32_t *ids, size_t n, whole *slots)
@@ -213,8 +243,10 @@ void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32
     if (l->integers) {
         add_integers((const int64_t *)(const void *)x, ids, k, wholes_of(l, segment));
     } else {
-        add_floats_of((const double *)(const void *)x, ids, k, slots_of(l, segment),
-                      l->stats);
+        const double *v = (const double *)(const void *)x;
+        bool extremes = (l->stats & (STAT_MIN | STAT_MAX)) != 0;
+        bool nans = extremes && (l->nans || (!sums(l) && any_nan(v, k)));
+        add_floats_of(v, ids, k, slots_of(l, segment), l->stats | (nans ? NANS : 0U));
     }
 }
 
@@ -255,6 +287,7 @@ void fr_lane_fold(fr_lane *l, size_t segment)
     }
     total *t = totals_of(l, segment);
     double *a = slots_of(l, segment);
+    bool nan = false;
     for (size_t s = 0; s < l->slots; s++, t++, a += l->stride) {
         double n = l->stats & STAT_COUNT ? a[0] : 1;
         if (n == 0) {
@@ -265,17 +298,36 @@ void fr_lane_fold(fr_lane *l, size_t segment)
             a[0] = 0;
         }
         if (l->stats & STAT_SUM) {
+            nan |= isnan(a[AT_SUM(l->stats)]) != 0;
             add_exactly(t, a[AT_SUM(l->stats)]);
             a[AT_SUM(l->stats)] = 0;
         }
         if (l->stats & STAT_MOMENTS) {
             double *m = a + AT_MOMENTS(l->stats);
             double m2 = m[2] - m[1] * m[1] / n;
+            nan |= isnan(m[1]) != 0;
             add_moments(t, n, m[0], m[1] / n, m2 < 0 ? 0 : m2);
             m[0] = t->mean; // the next shift: closer than any row
             m[1] = m[2] = 0;
         }
     }
+    if (nan && !l->nans && (l->stats & (STAT_MIN | STAT_MAX))) {
+        atomic_store(&l->suspect, true);
+    }
+}
+
+bool fr_lane_again(fr_lane *l)
+{
+    if (!atomic_load(&l->suspect)) {
+        return false;
+    }
+    l->nans = true;
+    atomic_store(&l->suspect, false);
+    if (l->totals != NULL) {
+        memset(l->totals->data, 0, l->totals->size);
+    }
+    reset(l);
+    return true;
 }
 
 static void merge_floats(fr_lane *l, size_t segment)

@@ -5,100 +5,11 @@
 #include "core/base/pool.h"
 #include "core/data/compute.h"
 #include "core/data/factor.h"
+#include "core/data/radix.h"
 #include "core/data/sortkey.h"
 
 #include <math.h>
 #include <string.h>
-
-// Least significant digit first, on (key, row) records. Each pass counts digits per run
-// of rows, turns the counts into places, and scatters the runs independently: the order
-// is stable, so it is the same however many threads there are.
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, RUN_ROWS = 1 << 18 };
-
-typedef struct narrow {
-    uint32_t key, row;
-} narrow;
-
-typedef struct wide {
-    uint64_t key;
-    uint32_t row, unused;
-} wide;
-
-typedef struct passing {
-    const void *from;
-    void *to;
-    size_t n;
-    int shift;
-    uint32_t *places; // DIGITS per run
-} passing;
-
-#define COUNT_AND_SCATTER(type)                                                          \
-    static void count_##type(void *ctx, size_t r)                                        \
-    {                                                                                    \
-        passing *p = ctx;                                                                \
-        const type *x = p->from;                                                         \
-        size_t end = FR_MIN((r + 1) * RUN_ROWS, p->n);                                   \
-        uint32_t *count = p->places + r * DIGITS;                                        \
-        memset(count, 0, DIGITS * sizeof *count);                                        \
-        for (size_t i = r * RUN_ROWS; i < end; i++) {                                    \
-            count[x[i].key >> p->shift & (DIGITS - 1)]++;                                \
-        }                                                                                \
-    }                                                                                    \
-    static void scatter_##type(void *ctx, size_t r)                                      \
-    {                                                                                    \
-        passing *p = ctx;                                                                \
-        const type *x = p->from;                                                         \
-        type *y = p->to;                                                                 \
-        size_t end = FR_MIN((r + 1) * RUN_ROWS, p->n);                                   \
-        uint32_t *place = p->places + r * DIGITS;                                        \
-        for (size_t i = r * RUN_ROWS; i < end; i++) {                                    \
-            y[place[x[i].key >> p->shift & (DIGITS - 1)]++] = x[i];                      \
-        }                                                                                \
-    }
-COUNT_AND_SCATTER(narrow)
-COUNT_AND_SCATTER(wide)
-
-// Counts to places; false when all keys share the digit, so that the pass is not needed.
-static bool make_places(passing *p, size_t runs)
-{
-    uint32_t at = 0;
-    for (size_t d = 0; d < DIGITS; d++) {
-        uint32_t before = at;
-        for (size_t r = 0; r < runs; r++) {
-            uint32_t n = p->places[r * DIGITS + d];
-            p->places[r * DIGITS + d] = at;
-            at += n;
-        }
-        if (at - before == p->n) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Sorts n records by their lowest `bits` bits. *from and *to swap roles with each pass.
-static int radix(void **from, void **to, size_t n, int bits, bool is_wide, fr_err *err)
-{
-    size_t runs = (n + RUN_ROWS - 1) / RUN_ROWS;
-    passing p = {.n = n, .places = fr_try_alloc(runs * DIGITS * sizeof *p.places)};
-    if (p.places == NULL) {
-        return fr_fail(err, FR_ENOMEM, "no memory to sort");
-    }
-    int rc = FR_OK;
-    for (p.shift = 0; p.shift < bits && rc == FR_OK; p.shift += DIGIT_BITS) {
-        p.from = *from;
-        p.to = *to;
-        rc = fr_pool_run(runs, is_wide ? count_wide : count_narrow, &p);
-        if (rc == FR_OK && make_places(&p, runs)) {
-            rc = fr_pool_run(runs, is_wide ? scatter_wide : scatter_narrow, &p);
-            void *swap = *from;
-            *from = *to;
-            *to = swap;
-        }
-    }
-    fr_free(p.places);
-    return fr_compute_failed(err, rc);
-}
 
 // --- keys ---
 
@@ -268,14 +179,14 @@ static void fill_chunk(void *ctx, size_t c)
     filling *f = ctx;
     const fr_array *a = f->k->by->array;
     size_t at = c * FR_CHUNK_ROWS, end = FR_MIN(at + FR_CHUNK_ROWS, f->n);
-    narrow *x = f->to;
-    wide *y = f->to;
+    fr_radix32 *x = f->to;
+    fr_radix64 *y = f->to;
     if (f->order == NULL && !f->is_wide && a->type.kind == FR_INT64 && a->nulls == 0) {
         const int64_t *v = fr_array_i64(a);
         for (size_t i = at; i < end; i++) {
             uint64_t key = fr_sortkey_i64(v[i]);
             key = f->k->by->desc ? f->k->high - key : key - f->k->low;
-            x[i] = (narrow){(uint32_t)key, (uint32_t)i};
+            x[i] = (fr_radix32){(uint32_t)key, (uint32_t)i};
         }
         return;
     }
@@ -283,22 +194,10 @@ static void fill_chunk(void *ctx, size_t c)
         uint32_t row = f->order != NULL ? f->order[i] : (uint32_t)i;
         uint64_t key = key_at(f->k, row);
         if (f->is_wide) {
-            y[i] = (wide){key, row, 0};
+            y[i] = (fr_radix64){key, row, 0};
         } else {
-            x[i] = (narrow){(uint32_t)key, row};
+            x[i] = (fr_radix32){(uint32_t)key, row};
         }
-    }
-}
-
-static void unpack_chunk(void *ctx, size_t c)
-{
-    filling *f = ctx; // here `to` holds the sorted records
-    size_t at = c * FR_CHUNK_ROWS, end = FR_MIN(at + FR_CHUNK_ROWS, f->n);
-    uint32_t *order = (uint32_t *)(uintptr_t)f->order;
-    const narrow *x = f->to;
-    const wide *y = f->to;
-    for (size_t i = at; i < end; i++) {
-        order[i] = f->is_wide ? y[i].row : x[i].row;
     }
 }
 
@@ -334,19 +233,20 @@ static int sort_by(const fr_sort_key *by, uint32_t *order, size_t n, bool fresh,
     fr_block *a = NULL, *b = NULL;
     int rc = keys_init(&k, by, err);
     bool is_wide = k.bits > 32;
-    size_t size = is_wide ? sizeof(wide) : sizeof(narrow);
+    size_t size = is_wide ? sizeof(fr_radix64) : sizeof(fr_radix32);
     rc = rc == FR_OK ? fr_block_new(n * size, &a, err) : rc;
     rc = rc == FR_OK ? fr_block_new(n * size, &b, err) : rc;
     if (rc == FR_OK) {
-        void *from = a->data, *to = b->data;
-        filling f = {&k, fresh ? NULL : order, from, n, is_wide};
-        size_t chunks = fr_compute_chunks((int64_t)n);
-        rc = fr_compute_failed(err, fr_pool_run(chunks, fill_chunk, &f));
-        rc = rc == FR_OK ? radix(&from, &to, n, k.bits, is_wide, err) : rc;
-        f.order = order;
-        f.to = from;
-        rc = rc == FR_OK ? fr_compute_failed(err, fr_pool_run(chunks, unpack_chunk, &f))
-                         : rc;
+        filling f = {&k, fresh ? NULL : order, a->data, n, is_wide};
+        rc = fr_pool_run(fr_compute_chunks((int64_t)n), fill_chunk, &f);
+        rc = fr_compute_failed(err, rc);
+    }
+    if (rc == FR_OK && is_wide) {
+        rc = fr_radix64_sort((fr_radix64 *)(void *)a->data, (fr_radix64 *)(void *)b->data,
+                             n, k.bits, order, err);
+    } else if (rc == FR_OK) {
+        rc = fr_radix32_sort((fr_radix32 *)(void *)a->data, (fr_radix32 *)(void *)b->data,
+                             n, k.bits, order, err);
     }
     if (rc == FR_OK && (k.nan || by->array->nulls > 0)) {
         rc = settle_classes(&k, order, n, err);

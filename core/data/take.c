@@ -36,12 +36,16 @@ int fr_compute_failed(fr_err *err, int rc)
     return rc;
 }
 
+// Without nulls the loop is bound by the reads alone.
 #define GATHER(type)                                                                     \
     do {                                                                                 \
         const type *x = (const type *)fr_array_data(t->from);                            \
         type *y = (type *)(void *)t->to->values->data;                                   \
-        int64_t safe = FR_MIN(end, t->n - AHEAD);                                        \
-        int64_t i = at;                                                                  \
+        int64_t safe = FR_MIN(end, t->n - AHEAD), i = at;                                \
+        for (; i < safe && !t->nullable; i++) {                                          \
+            __builtin_prefetch(x + index[i + AHEAD]);                                    \
+            y[i] = x[index[i]];                                                          \
+        }                                                                                \
         for (; i < safe; i++) {                                                          \
             uint32_t later = index[i + AHEAD];                                           \
             __builtin_prefetch(x + (later == FR_TAKE_NULL ? 0 : later));                 \

@@ -232,6 +232,45 @@ static void the_same_bits_on_any_threads(void)
     fr_array_unref(x);
 }
 
+// The range of keys is guessed from every n-th row; a row between has another key.
+static void a_key_outside_of_the_guess_is_found(void)
+{
+    int64_t rows = 100000;
+    fr_array *key;
+    OK(fr_array_new(fr_type_of(FR_INT64), rows, 0, &key, NULL));
+    int64_t *x = (int64_t *)(void *)key->values->data;
+    for (int64_t far = 1000; far <= 1000000; far *= 1000) {
+        for (int64_t i = 0; i < rows; i++) {
+            x[i] = i % 10;
+        }
+        x[rows - 1] = far;
+        const fr_array *keys[] = {key};
+        fr_group *g;
+        fr_array *out[2], *groups;
+        fr_group_call calls[] = {{FR_OP_SUM, key, 0}, {FR_OP_ROWS, NULL, 0}};
+        for (int counted = 0; counted < 2; counted++) {
+            int64_t n = 0;
+            OK(fr_group_new(keys, 1, rows, &g, NULL));
+            if (counted) {
+                OK(fr_group_count(g, &n, NULL));
+                CHECK_INT(n, 11);
+            }
+            OK(fr_group_aggregate(g, calls, 2, out, NULL));
+            OK(fr_group_key(g, 0, &groups, NULL));
+            CHECK_INT(groups->length, 11);
+            CHECK_INT(fr_array_int(groups, 10), far);
+            CHECK_INT(fr_array_int(out[0], 10), far);
+            CHECK_INT(fr_array_int(out[0], 9), 9 * (rows / 10 - 1));
+            CHECK_INT(fr_array_int(out[1], 3), rows / 10);
+            fr_array_unref(out[0]);
+            fr_array_unref(out[1]);
+            fr_array_unref(groups);
+            fr_group_free(g);
+        }
+    }
+    fr_array_unref(key);
+}
+
 static void what_is_not_defined_is_refused(void)
 {
     fr_rand r;
@@ -268,6 +307,7 @@ int main(void)
     CASE(no_keys_are_one_group);
     CASE(variance_keeps_its_digits_in_every_group);
     CASE(the_same_bits_on_any_threads);
+    CASE(a_key_outside_of_the_guess_is_found);
     CASE(what_is_not_defined_is_refused);
     fr_pool_shutdown();
     return check_end();
