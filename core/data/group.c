@@ -119,7 +119,11 @@ int fr_group_new(const fr_array *const *keys, size_t n, int64_t rows, fr_group *
 {
     *out = NULL;
     fr_group *g = fr_zalloc(sizeof *g);
-    *g = (fr_group){.keys = keys, .nkeys = n, .rows = rows, .slots = 1};
+    *g = (fr_group){.nkeys = n, .rows = rows, .slots = 1};
+    g->keys = fr_alloc((n + 1) * sizeof(fr_array *));
+    for (size_t k = 0; k < n; k++) {
+        g->keys[k] = fr_array_ref(keys[k]);
+    }
     int rc = fr_compute_check_rows(rows, err);
     rc = rc == FR_OK ? number_rows(g, true, err) : rc;
     if (rc != FR_OK) {
@@ -134,6 +138,10 @@ void fr_group_free(fr_group *g)
 {
     if (g != NULL) {
         fr_factor_fini(&g->factor);
+        for (size_t k = 0; k < g->nkeys; k++) {
+            fr_array_unref(g->keys[k]);
+        }
+        fr_free((void *)g->keys);
         fr_free(g->sizes);
         fr_free(g->used);
         fr_free(g);

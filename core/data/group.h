@@ -1,7 +1,7 @@
 #pragma once
 // group -- aggregates of rows with equal keys. Groups come in key order, nulls last (as
 // sort); a null is a group of its own. Results have the same bits at any thread count.
-// Lifetime: owned by its maker, one thread at a time; it borrows the key columns.
+// Lifetime: owned by its maker, one thread at a time.
 
 #include "core/data/compute.h"
 

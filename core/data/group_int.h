@@ -19,7 +19,7 @@ enum {
 };
 
 struct fr_group {
-    const fr_array *const *keys;
+    const fr_array **keys;       // a copy of the list; the columns are referenced
     size_t nkeys;
     int64_t rows;
     // Either the number of a row's group is its key minus `low` (direct), or it is in the

@@ -1,5 +1,5 @@
-// flowrun.core.expr -- expressions over frames: filter, new columns, aggregates per group.
-// lua/flowrun/frame_relate.lua calls these.
+// flowrun.core.expr -- expressions over frames: filter, new columns, aggregates per
+// group. lua/flowrun/frame_relate.lua calls these.
 #include "core/base/mem.h"
 #include "core/data/expr.h"
 #include "core/data/group.h"
@@ -12,10 +12,7 @@ enum { MAX_PARAMS = 200 };
 // What a call owns while Lua may raise: freed by the box's __gc.
 #define EXPR "flowrun.Expr"
 
-static fr_expr **expr_box(lua_State *L)
-{
-    return (fr_expr **)bind_box(L, EXPR);
-}
+static fr_expr **expr_box(lua_State *L) { return (fr_expr **)bind_box(L, EXPR); }
 
 static int expr_gc(lua_State *L)
 {
@@ -45,19 +42,20 @@ static void fill_param(lua_State *L, fr_expr_param *p, const char *name, int anc
         p->text = lua_tolstring(L, -1, &p->size);
         break;
     case LUA_TLIGHTUSERDATA:
-        p->kind = FR_PARAM_NULL;                       // frame.null
+        p->kind = FR_PARAM_NULL; // frame.null
         break;
     default:
         lua_pushfstring(L, "parameter $%s", name);
         p->kind = FR_PARAM_LIST;
         p->list = bind_array_from(L, lua_gettop(L) - 1, NULL, lua_tostring(L, -1));
-        lua_rawseti(L, anchor, slot);                  // keeps the array alive
+        lua_rawseti(L, anchor, slot); // keeps the array alive
         lua_pop(L, 1);
         break;
     }
 }
 
-// The parameters in the table at idx, which keeps texts alive; what is made stays on the stack.
+// The parameters in the table at idx, which keeps texts alive; what is made stays on the
+// stack.
 static fr_expr_param *read_params(lua_State *L, int idx, size_t *n)
 {
     *n = 0;
@@ -71,7 +69,8 @@ static fr_expr_param *read_params(lua_State *L, int idx, size_t *n)
     lua_pushnil(L);
     while (lua_next(L, idx) != 0) {
         if (lua_type(L, -2) != LUA_TSTRING || *n == MAX_PARAMS) {
-            (void)bind_fail(L, FR_EINVAL, "parameters are named, at most %d: {lo = 3}", MAX_PARAMS);
+            (void)bind_fail(L, FR_EINVAL, "parameters are named, at most %d: {lo = 3}",
+                            MAX_PARAMS);
         }
         fill_param(L, &list[*n], lua_tostring(L, -2), anchor, (lua_Integer)*n + 1);
         ++*n;
@@ -119,8 +118,10 @@ static int expr_filter(lua_State *L)
     int rc = fr_expr_compile(text, n, f, params, n_params, e, &err);
     if (rc == FR_OK && fr_expr_type(*e)->kind != FR_BOOL) {
         char name[64];
-        rc = fr_fail(&err, FR_ETYPE, "filter: \"%.80s\" is %s, not true or false; compare it, as in "
-                                     "\"kw > 5\"", text, fr_type_name(fr_expr_type(*e), name));
+        rc = fr_fail(&err, FR_ETYPE,
+                     "filter: \"%.80s\" is %s, not true or false; compare it, as in "
+                     "\"kw > 5\"",
+                     text, fr_type_name(fr_expr_type(*e), name));
     }
     if (rc == FR_OK) {
         rc = fr_expr_eval(*e, mask, &err);
@@ -138,7 +139,7 @@ static int expr_filter(lua_State *L)
 
 // --- aggregates ---
 
-typedef struct agg {                  // freed by its box whatever happens
+typedef struct agg { // freed by its box whatever happens
     fr_group *group;
     fr_expr **expr;
     size_t n_expr, n_keys, n_calls, n_columns;
@@ -185,11 +186,8 @@ static int group_rows(const fr_frame *f, const char *const *keys, agg *a, fr_err
     if (rc == FR_OK) {
         rc = fr_group_new(columns, a->n_keys, f->rows, &a->group, err);
     }
-    for (size_t k = 0; k < a->n_keys && rc == FR_OK; k++) {
-        rc = fr_group_key(a->group, k, &a->keys[k], err);
-    }
     fr_free(columns);
-    return rc;
+    return rc == FR_OK ? rc : fr_wrap(err, rc, "group");
 }
 
 // All calls of all expressions are computed in one pass over the groups.
@@ -206,8 +204,14 @@ static int run_calls(agg *a, fr_err *err)
             a->calls[c] = (fr_group_call){call->op, a->inputs[c], call->quantile};
         }
     }
-    return a->n_calls == 0 ? FR_OK
-                           : fr_group_aggregate(a->group, a->calls, a->n_calls, a->results, err);
+    int rc = a->n_calls == 0
+                 ? FR_OK
+                 : fr_group_aggregate(a->group, a->calls, a->n_calls, a->results, err);
+    // Groups are counted by then: asking for the keys first would cost a pass of its own.
+    for (size_t k = 0; k < a->n_keys && rc == FR_OK; k++) {
+        rc = fr_group_key(a->group, k, &a->keys[k], err);
+    }
+    return rc;
 }
 
 static int finish_columns(agg *a, int64_t groups, fr_err *err)
@@ -233,8 +237,8 @@ static int compile_all(lua_State *L, const fr_frame *f, const char *const *keys,
 {
     (void)L;
     for (size_t i = 0; i < a->n_expr; i++) {
-        int rc = fr_expr_compile_agg(texts[i], strlen(texts[i]), f, keys, a->n_keys, params, n_params,
-                                     &a->expr[i], err);
+        int rc = fr_expr_compile_agg(texts[i], strlen(texts[i]), f, keys, a->n_keys,
+                                     params, n_params, &a->expr[i], err);
         if (rc != FR_OK) {
             return fr_wrap(err, rc, "agg: column \"%s\"", names[i]);
         }
@@ -278,10 +282,10 @@ static int expr_agg(lua_State *L)
         rc = group_rows(f, keys, a, &err);
     }
     if (rc == FR_OK) {
-        rc = fr_group_count(a->group, &groups, &err);
+        rc = run_calls(a, &err);
     }
     if (rc == FR_OK) {
-        rc = run_calls(a, &err);
+        rc = fr_group_count(a->group, &groups, &err);
     }
     if (rc == FR_OK) {
         rc = finish_columns(a, groups, &err);
@@ -298,7 +302,10 @@ static int expr_agg(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"eval", expr_eval}, {"filter", expr_filter}, {"agg", expr_agg}, {NULL, NULL},
+    {"eval", expr_eval},
+    {"filter", expr_filter},
+    {"agg", expr_agg},
+    {NULL, NULL},
 };
 
 static const luaL_Reg none[] = {{NULL, NULL}};

@@ -5,14 +5,14 @@
 ---     local df = frame.from{{"feeder", {"F1", "F2"}}, {"kw", {1.5, frame.null}}}
 ---     print(df:sort{"kw"}:head(5))
 local core = require "flowrun.core.frame"
-local array = require "flowrun.core.array"
+local array = require "flowrun.frame_array"
 local args = require "flowrun.frame_args"
 local frame_io = require "flowrun.frame_io"
 local frame_relate = require "flowrun.frame_relate"
 
 local frame = {}
 local methods = core.methods
-core.methods, array.methods = nil, nil
+core.methods, array.methods, array.meta = nil, nil, nil
 
 ---@class flowrun.Frame
 ---@field columns string[] names in order

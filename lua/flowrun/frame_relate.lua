@@ -2,6 +2,7 @@
 --- missing values. Everything here is also a method of frames or `flowrun.frame`'s.
 local core = require "flowrun.core.frame"
 local array = require "flowrun.core.array"
+local expr = require "flowrun.core.expr"
 local relate = require "flowrun.core.relate"
 local args = require "flowrun.frame_args"
 
@@ -22,7 +23,7 @@ local methods = frame_relate.methods
 ---@return flowrun.Frame
 function methods:filter(condition, params)
   if type(condition) == "string" then
-    return require("flowrun.core.expr").filter(self, condition, params)
+    return expr.filter(self, condition, params)
   end
   if array.is(condition) then return core.mask(self, condition) end
   invalid("filter: expected an expression such as \"kw > 5\", got a %s", type(condition))
@@ -50,7 +51,7 @@ function methods:with(columns, params)
     seen[name] = true
     local column
     if type(value) == "string" then
-      column = require("flowrun.core.expr").eval(self, value, params, what)
+      column = expr.eval(self, value, params, what)
     elseif args.is_lit(value) then
       column = array.repeat_value(value.value, #self, value.type)
     elseif array.is(value) or type(value) == "table" then
@@ -99,7 +100,7 @@ function group_class:agg(columns, params)
     end
     names[i], texts[i] = pair[1], pair[2]
   end
-  return require("flowrun.core.expr").agg(self.frame, self.names, names, texts, params)
+  return expr.agg(self.frame, self.names, names, texts, params)
 end
 
 -- --- joins ---

@@ -250,6 +250,40 @@ describe("an array", function()
     expect(function() frame.array{"a"}:exp() end).to_fail("utf8 is not numeric")
   end)
 
+  it("has arithmetic, row by row", function()
+    local x, z = frame.array{1, 2, null, 7}, frame.array{2.0, 0.5, 1.0, null}
+    local function list(a) return a:to_table() end
+    expect(list(x + z)).to_equal{3.0, 2.5, null, null}
+    expect(list(x + 1)).to_be_exactly{2, 3, null, 8}
+    expect(list(10 - x)).to_be_exactly{9, 8, null, 3}
+    expect(list(x * x)).to_be_exactly{1, 4, null, 49}
+    expect(list(x / 2)).to_be_exactly{0.5, 1.0, null, 3.5}
+    expect(list(x // 2)).to_be_exactly{0, 1, null, 3}
+    expect(list(-x // 2)).to_be_exactly{-1, -1, null, -4}
+    expect(list(-x % 3)).to_be_exactly{2, 1, null, 2}
+    expect(list(x ^ 2)).to_be_exactly{1.0, 4.0, null, 49.0}
+    expect(list(2 ^ x)).to_be_exactly{2.0, 4.0, null, 128.0}
+    expect(list((-x + 2 * x ^ 2):exp())[1]).to_be(math.exp(1))
+    expect(list((-x):abs())).to_be_exactly{1, 2, null, 7}
+    expect(list((z * 1.23):round(1))).to_equal{2.5, 0.6, 1.2, null}
+    expect(list(z:floor())).to_equal{2, 0, 1, null}
+    expect(list(z:is_null())).to_equal{false, false, false, true}
+  end)
+
+  it("refuses what has no exact answer", function()
+    local x = frame.array{1, math.maxinteger}
+    expect(function() return x + 1 end).to_fail("row 2", "overflow")
+    expect(function() return x * x end).to_fail("row 2", "overflow")
+    expect(function() return -frame.array{math.mininteger} end).to_fail("row 1", "overflow")
+    expect(function() return x // 0 end).to_fail("row 1")
+    expect(function() return x % 0 end).to_fail("row 1")
+    expect(function() return frame.array{math.mininteger} // -1 end).to_fail("row 1", "overflow")
+    expect((x / 0):to_table()).to_equal{math.huge, math.huge}
+    expect(function() return x + frame.array{1} end).to_fail("array +: 2 rows and 1 rows")
+    expect(function() return x + "1" end).to_fail("got a string", "type")
+    expect(function() return x + frame.array{"a", "b"} end).to_fail("array +", "type")
+  end)
+
   it("gives uint64 only while Lua can hold it", function()
     expect(frame.array({5}, "uint64")[1]).to_be(5)
     expect(function() frame.array({-1}, "uint64") end).to_fail("-1 does not fit uint64")
