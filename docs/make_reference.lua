@@ -4,6 +4,37 @@
 local root = arg[1] or "."
 local out = arg[2] or root .. "/docs/reference"
 
+-- Modules whose functions are reached through another one, and the page they stand on.
+local page_of = {
+  ["flowrun.handle"] = "flowrun",
+  ["flowrun.frame_io"] = "flowrun.frame", ["flowrun.frame_relate"] = "flowrun.frame",
+  ["flowrun.task"] = "flowrun", ["flowrun.flow"] = "flowrun",
+}
+
+-- Modules that scripts do not require.
+local inner = {}
+for name in ([[bare_handles bundle config frame_args options params pretty registry repl sandbox
+  session source worker]]):gmatch("%S+") do
+  inner["flowrun." .. name] = true
+end
+
+-- What an object is called in the documentation: by module, "methods" or a class name.
+local receivers = {
+  ["flowrun.frame"] = {methods = "df", frame_io = "frame", frame_relate = "frame",
+    group_class = "group", array_methods = "array"},
+  ["flowrun.random"] = {methods = "rng"},
+  ["flowrun.ml"] = {methods = "model", Spec = "kind{…}", Prep = "prep"},
+  ["flowrun.ts"] = {methods = "fit", spec_methods = "kind{…}"},
+  ["flowrun.store"] = {Store = "home"},
+  ["flowrun.report.html"] = {Page = "page"},
+}
+local receivers_of_file = {
+  ["lua/flowrun/meta/handle.lua"] = {},
+  ["lua/flowrun/task.lua"] = {methods = "task",
+    ["task.define"] = "fr.task"},
+  ["lua/flowrun/flow.lua"] = {methods = "flow", ["flow.define"] = "fr.flow"},
+}
+
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("a")
@@ -56,6 +87,8 @@ local function render(lines)
     elseif tag == "return" then
       local kind, about = take_type(rest)
       returns[#returns + 1] = ("- %s %s"):format(code(kind), about)
+    elseif tag == "package" or tag == "private" then
+      return nil
     elseif tag == "class" or tag == "alias" then
       title = ("### %s %s"):format(tag, rest)
     elseif tag == "overload" then
@@ -83,7 +116,7 @@ local function definition(line)
 end
 
 -- Reads one source: the description of the module and the list of documented things.
-local function parse(text)
+local function parse(text, names)
   local about, entries, block = nil, {}, nil
   for line in (text .. "\n"):gmatch("([^\n]*)\n") do
     local comment = line:match("^%-%-%- ?(.*)$") or line:match("^%-%-%-(@.*)$")
@@ -93,7 +126,14 @@ local function parse(text)
     elseif not comment and block then
       local body, class = render(block)
       local defined = definition(line)
-      if defined or class then
+      if defined then
+        defined = (names[defined:match("^[%w_.]+")] or ""):match("^fr%..+")
+          and defined:gsub("^[%w_.]+", names)
+          or defined:gsub("^[%a_]+", function(object) return names[object] end)
+      end
+      if not body then
+        class = nil                              -- documented for us alone
+      elseif defined or class then
         entries[#entries + 1] = {title = class or "### " .. defined, body = body}
       elseif not about and #entries == 0 then
         about = body
@@ -108,9 +148,12 @@ local modules = {}
 local find = "cd '%s' && find lua/flowrun stdlib -name '*.lua' 2>/dev/null | LC_ALL=C sort"
 local list = assert(io.popen(find:format(root)))
 for path in list:lines() do
-  if not path:find("/cli/") and not path:find("/_") then
-    local name = module_of(path)
-    local about, entries = parse(read(root .. "/" .. path))
+  local own = module_of(path)
+  if not path:find("/cli/") and not path:find("/_") and not inner[own] then
+    local name = page_of[own] or own
+    local about, entries = parse(read(root .. "/" .. path),
+      receivers_of_file[path] or receivers[name] or {})
+    if page_of[own] then about = nil end
     local module = modules[name]
     if not module then
       module = {name = name, entries = {}}

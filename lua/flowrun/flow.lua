@@ -51,6 +51,7 @@ local function settle(v, depth)
 end
 
 --- The body that the engine runs: `fn`, and a result in which handles became values.
+---@package
 ---@param fn fun(params: table): any
 ---@return fun(params: table): any
 function flow.body(fn)
@@ -105,6 +106,7 @@ function methods:run(p)
   return require("flowrun.session").run(self, p)
 end
 
+---@package
 --- Raised by flow:run at the top level of a script while it is loaded as a bundle: a stock
 --- `lua5.4 script.lua` that defines and runs. The definitions above it are all that counts.
 flow.end_of_load = setmetatable({}, {

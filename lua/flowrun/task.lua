@@ -41,6 +41,7 @@ local function delays_of(fn, name)
   return list
 end
 
+---@package
 --- Normalised options as the scheduler's option object.
 ---@param name string
 ---@param o table
