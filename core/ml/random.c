@@ -5,7 +5,11 @@
 
 #include <math.h>
 
-enum { POLL = 1 << 14 };                 // draws between two looks at the cancel flag
+enum {
+    POLL = 1 << 14, // draws between two looks at the cancel flag
+    BLOCK = 256,    // draws made together, so that vectors are used
+    WIDE = 4,       // Philox counters advanced together
+};
 static const double trials_max = 0x1p53; // above it a double no longer counts
 
 static int cancelled(fr_err *err)
@@ -45,6 +49,67 @@ static int check_size(fr_random_arg a, size_t n, const char *what, fr_err *err)
     return fr_random_check(a, n, 0, 0x1.fffffffffffffp1023, what, err);
 }
 
+// The next WIDE blocks of the stream, as fr_philox makes them one by one.
+static void philox_wide(fr_rand *r, uint32_t out[WIDE][4])
+{
+    uint32_t c[4][WIDE], k0 = r->key[0], k1 = r->key[1];
+    for (int i = 0; i < WIDE; i++) {
+        for (int w = 0; w < 4; w++) {
+            c[w][i] = r->counter[w];
+        }
+        if (++r->counter[0] == 0) {
+            r->counter[1]++;
+        }
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < WIDE; i++) {
+            uint64_t p0 = (uint64_t)0xD2511F53 * c[0][i],
+                     p1 = (uint64_t)0xCD9E8D57 * c[2][i];
+            uint32_t n0 = (uint32_t)(p1 >> 32) ^ c[1][i] ^ k0;
+            uint32_t n2 = (uint32_t)(p0 >> 32) ^ c[3][i] ^ k1;
+            c[0][i] = n0;
+            c[1][i] = (uint32_t)p1;
+            c[2][i] = n2;
+            c[3][i] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9;
+        k1 += 0xBB67AE85;
+    }
+    for (int i = 0; i < WIDE; i++) {
+        for (int w = 0; w < 4; w++) {
+            out[i][w] = c[w][i];
+        }
+    }
+}
+
+// out[i] is what n calls of fr_rand_u64 give.
+static void fill_bits(fr_rand *r, uint64_t *out, size_t n)
+{
+    size_t i = 0;
+    while (i < n && r->used != 4) {
+        out[i++] = fr_rand_u64(r);
+        if (r->used & 1) {
+            break; // a word was drawn before: pairs straddle blocks
+        }
+    }
+    for (; i + 2 * WIDE <= n && r->used == 4; i += 2 * WIDE) {
+        uint32_t block[WIDE][4];
+        philox_wide(r, block);
+        for (size_t k = 0; k < 2 * WIDE; k++) {
+            const uint32_t *pair = &block[k / 2][k % 2 * 2];
+            out[i + k] = pair[0] | (uint64_t)pair[1] << 32;
+        }
+    }
+    for (; i < n; i++) {
+        out[i] = fr_rand_u64(r);
+    }
+}
+
+// The middle of one of 2^53 equal cells of (0, 1): never 0 or 1, symmetric around 1/2.
+static double open_cell(uint64_t bits) { return ((double)(bits >> 11) + 0.5) * 0x1p-53; }
+
+static double open_unit(fr_rand *r) { return open_cell(fr_rand_u64(r)); }
+
 int fr_random_uniform(fr_rand *r, fr_random_arg lo, fr_random_arg hi, double *out,
                       size_t n, fr_err *err)
 {
@@ -52,20 +117,19 @@ int fr_random_uniform(fr_rand *r, fr_random_arg lo, fr_random_arg hi, double *ou
     if (rc == FR_OK) {
         rc = check_finite(hi, n, "the upper bound", err);
     }
-    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+    uint64_t bits[BLOCK];
+    for (size_t i = 0; i < n && rc == FR_OK; i += BLOCK) {
         if (i % POLL == 0 && fr_cancelled()) {
             return cancelled(err);
         }
-        double a = fr_random_at(lo, i);
-        out[i] = a + (fr_random_at(hi, i) - a) * fr_rand_unit(r);
+        size_t count = FR_MIN(n - i, (size_t)BLOCK);
+        fill_bits(r, bits, count);
+        for (size_t k = 0; k < count; k++) {
+            double a = fr_random_at(lo, i + k), unit = (double)(bits[k] >> 11) * 0x1p-53;
+            out[i + k] = a + (fr_random_at(hi, i + k) - a) * unit;
+        }
     }
     return rc;
-}
-
-// The middle of one of 2^53 equal cells of (0, 1): never 0 or 1, symmetric around 1/2.
-static double open_unit(fr_rand *r)
-{
-    return ((double)(fr_rand_u64(r) >> 11) + 0.5) * 0x1p-53;
 }
 
 int fr_random_normal(fr_rand *r, fr_random_arg mean, fr_random_arg sd, double *out,
@@ -77,12 +141,21 @@ int fr_random_normal(fr_rand *r, fr_random_arg mean, fr_random_arg sd, double *o
     }
     // Inversion: one draw per value whatever the parameters, so that streams stay in
     // step.
-    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+    uint64_t bits[BLOCK];
+    double z[BLOCK];
+    for (size_t i = 0; i < n && rc == FR_OK; i += BLOCK) {
         if (i % POLL == 0 && fr_cancelled()) {
             return cancelled(err);
         }
-        double z = fr_special_normal_quantile(open_unit(r));
-        out[i] = fr_random_at(mean, i) + fr_random_at(sd, i) * z;
+        size_t count = FR_MIN(n - i, (size_t)BLOCK);
+        fill_bits(r, bits, count);
+        for (size_t k = 0; k < count; k++) {
+            z[k] = open_cell(bits[k]);
+        }
+        fr_special_normal_quantiles(z, count);
+        for (size_t k = 0; k < count; k++) {
+            out[i + k] = fr_random_at(mean, i + k) + fr_random_at(sd, i + k) * z[k];
+        }
     }
     return rc;
 }

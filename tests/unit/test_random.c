@@ -62,6 +62,37 @@ static void stirling_rest_completes_the_factorial(void)
     }
 }
 
+// Blocks of many are the values one by one, wherever in the stream they begin.
+static void blocks_are_the_stream(void)
+{
+    static double many[1000];
+    double zero = 0, unit = 1;
+    for (unsigned odd = 0; odd < 4; odd++) {
+        fr_rand a, b;
+        fr_rand_init(&a, 99, 5);
+        for (unsigned i = 0; i < odd; i++) {
+            (void)fr_rand_u32(&a);
+        }
+        b = a;
+        CHECK_INT(fr_random_normal(&a, one(&zero), one(&unit), many, 1000, NULL), FR_OK);
+        CHECK_INT(fr_random_uniform(&a, one(&zero), one(&unit), many + 990, 10, NULL),
+                  FR_OK);
+        int differ = 0;
+        for (int i = 0; i < 990; i++) {
+            double p = ((double)(fr_rand_u64(&b) >> 11) + 0.5) * 0x1p-53;
+            differ += many[i] != fr_special_normal_quantile(p);
+        }
+        for (int i = 0; i < 10; i++) {
+            (void)fr_rand_u64(&b);
+        }
+        for (int i = 990; i < 1000; i++) {
+            differ += many[i] != fr_rand_unit(&b);
+        }
+        CHECK_INT(differ, 0);
+        CHECK(fr_rand_u64(&a) == fr_rand_u64(&b));
+    }
+}
+
 static void moments(const double *x, size_t n, double *mean, double *var)
 {
     double s = 0, q = 0;
@@ -254,6 +285,7 @@ int main(void)
     CASE(log_and_exp_are_within_two_ulp);
     CASE(normal_quantile_inverts_the_distribution);
     CASE(stirling_rest_completes_the_factorial);
+    CASE(blocks_are_the_stream);
     CASE(normal_fits_by_chi_square);
     CASE(moments_of_every_distribution);
     CASE(binomial_fits_by_chi_square);
