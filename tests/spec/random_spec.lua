@@ -88,4 +88,55 @@ describe("random.numpy", function()
     expect(rng:choice(letters, 4)).to_equal{"d", "a", "a", "e"}
     expect(rng:choice({"a", "b", "c"}, 4, {p = {0.2, 0.3, 0.5}})).to_equal{"a", "a", "c", "b"}
   end)
+
+  -- The draws of the chapter's three tasks, in its order; tests/fixtures/make_numpy.py has the
+  -- digests of numpy's own columns.
+  it("makes the chapter's data", function()
+    local want = {}
+    for line in io.lines("tests/fixtures/numpy.txt") do
+      local name, n, digest = line:match("^column (%S+) (%d+) .- (%d+)$")
+      if name then want[name] = {tonumber(n), digest} end
+    end
+    local function check(name, values)
+      local sum = 0
+      for i, v in values:items() do
+        local bits = math.type(v) == "integer" and v or string.unpack("<i8", string.pack("<d", v))
+        sum = sum + bits * (2 * i - 1)
+      end
+      expect(#values).to_be(want[name][1])
+      expect(string.pack("<i8", sum)).to_be(want[name][3])
+    end
+    for name, w in pairs(want) do
+      -- Decimal text of an unsigned 64-bit number, as its bytes.
+      local v = 0
+      for digit in w[2]:gmatch("%d") do v = v * 10 + tonumber(digit) end
+      want[name][3] = string.pack("<i8", v)
+    end
+    local function logistic(f)
+      local p = {}
+      for i = 1, 1000 do p[i] = 1 / (1 + math.exp(-f(i))) end
+      return p
+    end
+    local rng, n = random.numpy(42), 1000
+    local temp, vibration = rng:normal(60, 5, n), rng:normal(0.2, 0.05, n)
+    local oil, age = rng:normal(70, 10, n), rng:randint(1, 30, n)
+    local failure = rng:binomial(1, logistic(function(i)
+      return 0.05 * (temp[i] - 65) + 8 * (vibration[i] - 0.25)
+    end))
+    local noise = rng:normal(0, 30, 720)
+    local wind, trees, rainfall = rng:normal(20, 7, n), rng:uniform(0, 1, n), rng:normal(50, 15, n)
+    local outage = rng:binomial(1, logistic(function(i)
+      return 0.15 * (wind[i] - 25) + 2 * (trees[i] - 0.5)
+    end))
+    check("temp", temp)
+    check("vibration", vibration)
+    check("oil", oil)
+    check("age", age)
+    check("failure", failure)
+    check("noise", noise)
+    check("wind", wind)
+    check("trees", trees)
+    check("rainfall", rainfall)
+    check("outage", outage)
+  end)
 end)
