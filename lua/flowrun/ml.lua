@@ -126,34 +126,58 @@ local function maker(kind)
   end
 end
 
+---@class flowrun.random_forest.Options
+---@field trees? integer how many trees: 100 (n_estimators)
+---@field max_depth? integer greatest number of splits above a leaf: no limit
+---@field min_samples_split? integer fewest rows of a node that is split: 2
+---@field min_samples_leaf? integer fewest rows of a leaf: 1
+---@field max_features? number|string tried per node: "sqrt", "log2", "all", a number, a share below 1
+---@field bootstrap? boolean each tree draws its rows with replacement: true
+---@field seed? integer equal seeds give equal models: 0 (random_state)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
 --- A random forest: trees on bootstrap samples, exact splits, probabilities averaged
 --- (Breiman 2001; the rules are scikit-learn's RandomForestClassifier's).
---- `n_estimators`, `random_state`, `n_jobs` are understood too.
----@param options? {trees: integer, max_depth: integer, min_samples_split: integer,
----  min_samples_leaf: integer, max_features: number|string, bootstrap: boolean, seed: integer,
----  threads: integer}
+---@param options? flowrun.random_forest.Options
 ---@return flowrun.ModelSpec
 ml.random_forest = maker("random_forest")
 
+---@class flowrun.gradient_boosting.Options
+---@field rounds? integer how many trees: 100 (n_estimators)
+---@field leaves? integer most leaves of a tree: 31, no limit when depth is given (max_leaf_nodes)
+---@field depth? integer greatest number of splits above a leaf: no limit, 3 with compat (max_depth)
+---@field learning_rate? number how much of each tree's step is taken: 0.1
+---@field min_samples_leaf? integer fewest rows of a leaf: 20, 1 with compat
+---@field l2? number pulls the leaves' steps towards 0: 0
+---@field compat? "none"|"sklearn" grow the trees of its GradientBoostingClassifier
+---@field seed? integer accepted; nothing here is random (random_state)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
 --- Gradient boosting of two classes: histograms and leaf-wise trees (as LightGBM), or with
 --- `compat = "sklearn"` the trees of scikit-learn's GradientBoostingClassifier.
---- `n_estimators`, `max_depth`, `random_state`, `n_jobs` are understood too.
----@param options? {rounds: integer, leaves: integer, depth: integer, learning_rate: number,
----  min_samples_leaf: integer, l2: number, compat: "none"|"sklearn", seed: integer,
----  threads: integer}
+---@param options? flowrun.gradient_boosting.Options
 ---@return flowrun.ModelSpec
 ml.gradient_boosting = maker("gradient_boosting")
 
+---@class flowrun.linear.Options
+---@field l2? number makes it a ridge regression: 0 (alpha)
+---@field intercept? boolean a constant is fitted too: true (fit_intercept)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
 --- Linear regression by least squares; `l2` makes it a ridge regression. Columns that the
 --- others explain get the coefficient 0.
---- `alpha`, `fit_intercept` and `n_jobs` are understood too.
----@param options? {l2: number, intercept: boolean, threads: integer}
+---@param options? flowrun.linear.Options
 ---@return flowrun.ModelSpec
 ml.linear = maker("linear")
 
---- Logistic regression of two classes by Newton's method; `l2` is 1 / C of scikit-learn.
---- `fit_intercept`, `max_iter` and `n_jobs` are understood too.
----@param options? {l2: number, intercept: boolean, max_iterations: integer, threads: integer}
+---@class flowrun.logistic.Options
+---@field l2? number 1 / C of scikit-learn
+---@field intercept? boolean a constant is fitted too: true (fit_intercept)
+---@field max_iterations? integer most Newton steps (max_iter)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
+--- Logistic regression of two classes by Newton's method.
+---@param options? flowrun.logistic.Options
 ---@return flowrun.ModelSpec
 ml.logistic = maker("logistic")
 
@@ -290,11 +314,15 @@ function Prep:transform()
     self.kind)
 end
 
+---@class flowrun.scaler.Options
+---@field mean? boolean takes the mean away: true
+---@field std? boolean divides by the standard deviation: true
+
 --- (x - mean) / standard deviation, of n as scikit-learn's StandardScaler; nulls stay null.
 ---
 ---     local scaler = ml.scaler():fit(train)
 ---     local x = scaler:transform(test)
----@param options? {mean: boolean, std: boolean}
+---@param options? flowrun.scaler.Options
 ---@return table with fit(frame, columns?)
 function ml.scaler(options)
   return setmetatable({kind = "scaler", options = core.check("scaler", options)}, Prep)

@@ -58,11 +58,26 @@ describe("a specification", function()
     expect(function() ml.gradient_boosting{compat = "xgb"} end).to_fail("none sklearn, got xgb")
   end)
 
-  it("documents its options in one table", function()
+  it("documents every option, in its rows and for editors", function()
+    local file = assert(io.open("lua/flowrun/ml.lua"))
+    local source = file:read("a")
+    file:close()
+    local compared = 0
     for _, kind in ipairs(ml.kinds()) do
-      expect(#kind.options >= 1).to_be_true()
-      for _, row in ipairs(kind.options) do expect(#row.doc > 10).to_be_true() end
+      local class = source:match("@class flowrun%." .. kind.name .. "%.Options\n(.-)\n\n")
+      local names = {}
+      for name in (class or ""):gmatch("@field (%w[%w_]*)?") do names[#names + 1] = name end
+      local rows = {}
+      for i, row in ipairs(kind.options) do
+        rows[i] = row.name
+        expect(#row.doc > 10).to_be_true()
+      end
+      if class then
+        expect(names).to_equal(rows)
+        compared = compared + 1
+      end
     end
+    expect(compared >= 5).to_be_true()
   end)
 end)
 
