@@ -27,7 +27,7 @@
 #define UNPOISON(p, n) ((void)0)
 #endif
 
-enum { KIND_MALLOC, KIND_POOLED, KIND_MAPPED };
+enum { KIND_MALLOC, KIND_POOLED, KIND_MAPPED, KIND_VIEW };
 
 static const size_t ALIGN = 64;
 static const size_t HUGE = (size_t)2 << 20;
@@ -147,6 +147,7 @@ static fr_block *block_of(uint8_t *data, size_t size, size_t capacity, int kind)
     b->capacity = capacity;
     atomic_init(&b->refs, 1);
     b->kind = kind;
+    b->parent = NULL;
     return b;
 }
 
@@ -199,7 +200,7 @@ int fr_block_new_zero(size_t size, fr_block **out, fr_err *err)
 
 int fr_block_shrink(fr_block *b, size_t size, fr_err *err)
 {
-    FR_ASSERT(size <= b->size && atomic_load(&b->refs) == 1 && b->kind != KIND_MAPPED);
+    FR_ASSERT(size <= b->size && atomic_load(&b->refs) == 1 && b->kind < KIND_MAPPED);
     size_t padded = FR_MAX(round_up(size, ALIGN), ALIGN);
     bool wasteful = b->capacity - padded > b->capacity / 4 + ALIGN;
     if (wasteful) {
@@ -252,6 +253,14 @@ int fr_block_map_file(const char *path, fr_block **out, fr_err *err)
     return rc;
 }
 
+fr_block *fr_block_view(fr_block *parent, size_t offset, size_t size)
+{
+    FR_ASSERT(offset <= parent->size && size <= parent->size - offset);
+    fr_block *b = block_of(parent->data + offset, size, 0, KIND_VIEW);
+    b->parent = fr_block_ref(parent);
+    return b;
+}
+
 fr_block *fr_block_ref(fr_block *b)
 {
     (void)atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
@@ -269,6 +278,9 @@ void fr_block_unref(fr_block *b)
         break;
     case KIND_MAPPED:
         (void)munmap(b->data, b->capacity);
+        break;
+    case KIND_VIEW:
+        fr_block_unref(b->parent);
         break;
     default:
         free(b->data);

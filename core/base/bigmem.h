@@ -15,7 +15,8 @@ typedef struct fr_block {
     size_t size;             // asked for; readable up to the next multiple of 64 (zero padded)
     size_t capacity;
     atomic_uint refs;
-    int kind;                // private: malloc, pooled, mmap
+    int kind;                // private: malloc, pooled, mmap, view
+    struct fr_block *parent; // of a view, referenced
 } fr_block;
 
 FR_NODISCARD int fr_block_new(size_t size, fr_block **out, fr_err *err);   // FR_ENOMEM; not zeroed
@@ -24,6 +25,9 @@ FR_NODISCARD int fr_block_new_zero(size_t size, fr_block **out, fr_err *err);
 FR_NODISCARD int fr_block_shrink(fr_block *b, size_t size, fr_err *err);
 // A read-only private mapping of our own content-addressed file (FRAMES.md B3).
 FR_NODISCARD int fr_block_map_file(const char *path, fr_block **out, fr_err *err);
+// Part of another block, which it keeps alive; offset + size must lie inside. Readable up to
+// the next multiple of 64 only if the parent is.
+fr_block *fr_block_view(fr_block *parent, size_t offset, size_t size);
 fr_block *fr_block_ref(fr_block *b);
 void fr_block_unref(fr_block *b);                      // NULL is fine
 void fr_bigmem_trim(void);                             // gives kept memory back to the system

@@ -1,6 +1,7 @@
 #include "core/data/array.h"
 
 #include "core/base/mem.h"
+#include "core/data/arrow.h"
 #include "core/data/bits.h"
 
 #include <math.h>
@@ -289,14 +290,15 @@ static fr_hash array_hash(const fr_object *o)
 
 static int array_save(const fr_object *o, const char *path, fr_err *err)
 {
-    (void)o;
-    return fr_fail(err, FR_EUNSUPPORTED, "saving an array to %s", path);
+    return fr_arrow_save_array((const fr_array *)o, path, err);
 }
 
 static int array_load(const char *path, fr_object **out, fr_err *err)
 {
-    *out = NULL;
-    return fr_fail(err, FR_EUNSUPPORTED, "loading an array from %s", path);
+    fr_array *a;
+    int rc = fr_arrow_load_array(path, &a, err);
+    *out = rc == FR_OK ? &a->object : NULL;
+    return rc;
 }
 
 const fr_object_ops fr_array_ops = {

@@ -28,6 +28,8 @@ typedef struct csv_text {
     size_t size;
 } csv_text;
 
+// The encoding CSV_BINARY leaves the bytes as they are (gzip and zstd included).
+extern const char CSV_BINARY[];
 int csv_load_file(const char *path, const char *encoding, csv_text *out, fr_err *err);
 int csv_load_bytes(const char *name, const void *bytes, size_t n, const char *encoding,
                    csv_text *out, fr_err *err);

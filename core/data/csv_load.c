@@ -14,6 +14,7 @@
 enum { PIECE = 4 << 20, GROW_FIRST = 1 << 20 };
 
 static const size_t TEXT_MAX = (size_t)1 << 40;
+const char CSV_BINARY[] = "binary";
 
 static int text_new(size_t capacity, csv_text *out, fr_err *err)
 {
@@ -362,6 +363,10 @@ static int decode(csv_text *t, const char *encoding, fr_err *err)
 {
     static const uint8_t gzip[] = {0x1f, 0x8b}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
     int rc = FR_OK;
+    if (encoding == CSV_BINARY) {
+        text_end(t);
+        return FR_OK;
+    }
     if (t->size >= 2 && memcmp(t->at, gzip, 2) == 0) {
         rc = inflate_text(t, err);
     } else if (t->size >= 4 && memcmp(t->at, zstd, 4) == 0) {

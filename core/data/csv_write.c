@@ -4,17 +4,15 @@
 #include "core/base/sys.h"
 #include "core/base/zone.h"
 #include "core/data/csv_int.h"
+#include "core/data/outfile.h"
 #include "core/data/when.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
-enum { ROWS = 4096, WAVE = 32, TRIES = 100, GZIP_OUT = 1 << 18 };
+enum { ROWS = 4096, WAVE = 32, GZIP_OUT = 1 << 18 };
 
 static const size_t TEXT_MAX = (size_t)1 << 40;
 
@@ -328,47 +326,15 @@ static int write_fd(const writer *w, int fd, const char *path, bool gzip, fr_err
     return rc;
 }
 
-// A new file beside `path`, so that the rename stays on one file system.
-static int open_beside(const char *path, char **name, int *fd, fr_err *err)
-{
-    size_t room = strlen(path) + 40;
-    *name = fr_alloc(room);
-    int rc = FR_EEXIST;
-    for (int i = 0; i < TRIES && rc == FR_EEXIST; i++) {
-        (void)snprintf(*name, room, "%s.%ld-%d.part", path, (long)getpid(), i);
-        rc = access(*name, F_OK) == 0
-                 ? fr_fail(err, FR_EEXIST, "%s is in the way", *name)
-                 : fr_sys_open(*name, O_WRONLY | O_CREAT | O_EXCL, 0666, fd, err);
-    }
-    return rc;
-}
-
 static int write_file(const writer *w, const char *path, fr_err *err)
 {
     size_t n = strlen(path);
     bool gzip = n > 3 && strcmp(path + n - 3, ".gz") == 0;
-    struct stat s;
-    bool direct = stat(path, &s) == 0 && !S_ISREG(s.st_mode); // a pipe or device
-    char *name = NULL;
-    int fd = -1, rc;
-    if (direct) {
-        rc = fr_sys_open(path, O_WRONLY, 0, &fd, err);
-    } else {
-        rc = open_beside(path, &name, &fd, err);
-    }
+    fr_outfile o;
+    int rc = fr_outfile_open(path, &o, err);
     if (rc == FR_OK) {
-        rc = write_fd(w, fd, path, gzip, err);
-        if (close(fd) != 0 && rc == FR_OK) {
-            rc = fr_fail_errno(err, FR_EIO, "writing %s", path);
-        }
-        if (!direct && rc == FR_OK) {
-            rc = fr_sys_rename(name, path, err);
-        }
-        if (!direct && rc != FR_OK) {
-            (void)unlink(name);
-        }
+        rc = fr_outfile_close(&o, write_fd(w, o.fd, path, gzip, err), err);
     }
-    fr_free(name);
     return rc;
 }
 

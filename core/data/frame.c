@@ -2,6 +2,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/nearest.h"
+#include "core/data/arrow.h"
 
 #include <string.h>
 
@@ -223,14 +224,15 @@ static size_t frame_size(const fr_object *o)
 
 static int frame_save(const fr_object *o, const char *path, fr_err *err)
 {
-    (void)o;
-    return fr_fail(err, FR_EUNSUPPORTED, "saving a frame to %s", path);
+    return fr_arrow_save((const fr_frame *)o, path, err);
 }
 
 static int frame_load(const char *path, fr_object **out, fr_err *err)
 {
-    *out = NULL;
-    return fr_fail(err, FR_EUNSUPPORTED, "loading a frame from %s", path);
+    fr_frame *f;
+    int rc = fr_arrow_load(path, &f, err);
+    *out = rc == FR_OK ? &f->object : NULL;
+    return rc;
 }
 
 const fr_object_ops fr_frame_ops = {
