@@ -231,6 +231,8 @@ frame.date_range, frame.threads = frame_relate.date_range, frame_relate.threads
 -- --- files: documented in flowrun.frame_io ---
 
 frame.read_csv, frame.parse_csv = frame_io.read_csv, frame_io.parse_csv
+frame.read_arrow = frame_io.read_arrow
 methods.write_csv, methods.to_csv = frame_io.write_csv, frame_io.to_csv
+methods.write_arrow = frame_io.write_arrow
 
 return frame

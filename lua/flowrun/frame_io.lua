@@ -1,6 +1,8 @@
 --- Frames from files and to files. Everything here is also `flowrun.frame`'s:
---- `frame.read_csv`, `df:write_csv(path)`.
+--- `frame.read_csv`, `frame.read_arrow`, `df:write_csv(path)`, `df:write_arrow(path)`.
+local arrow = require "flowrun.core.arrow"
 local csv = require "flowrun.core.csv"
+local core = require "flowrun.core.frame"
 local error_class = require "flowrun.core.error"
 
 local frame_io = {}
@@ -85,6 +87,40 @@ end
 ---@return string
 function frame_io.to_csv(frame, options)
   return csv.format(frame, options)
+end
+
+--- Reads Arrow IPC files and streams (Feather version 2; `df.to_feather` of pandas,
+--- `df.write_ipc` of polars), lz4 or zstd compressed or not: one file, several, or a pattern
+--- (one table). Lists, structs, decimals and binary columns do not exist in frames: the error
+--- names the column, `columns` chooses others.
+---@param paths string|string[]
+---@param options? {columns: string[]} only these, in this order
+---@return flowrun.Frame
+function frame_io.read_arrow(paths, options)
+  local columns
+  if options ~= nil then
+    if type(options) ~= "table" then
+      error_class.raise("invalid", "read_arrow: options are a table such as {columns = {\"kw\"}}")
+    end
+    for key in pairs(options) do
+      if key ~= "columns" then
+        error_class.raise("invalid", ("read_arrow: unknown option '%s'; it knows columns")
+          :format(tostring(key)))
+      end
+    end
+    columns = options.columns
+  end
+  local parts = {}
+  for i, path in ipairs(files_of("read_arrow", paths)) do parts[i] = arrow.read(path, columns) end
+  return #parts == 1 and parts[1] or core.concat(parts)
+end
+
+--- Writes a frame as an Arrow IPC file that pandas, polars, R and DuckDB open. The file appears
+--- complete or not at all.
+---@param frame flowrun.Frame
+---@param path string
+function frame_io.write_arrow(frame, path)
+  arrow.write(frame, path)
 end
 
 return frame_io
