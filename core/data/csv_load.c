@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/data/csv_int.h"
+#include "core/data/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -434,45 +435,8 @@ int csv_load_bytes(const char *name, const void *bytes, size_t n, const char *en
     return FR_OK;
 }
 
-static size_t sequence_length(const uint8_t *s, size_t left)
-{
-    uint8_t c = s[0];
-    size_t n = c >= 0xc2 && c < 0xe0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-    if (n == 0 || n > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool surrogate = c == 0xed && s[1] >= 0xa0;
-    bool overlong = (c == 0xe0 && s[1] < 0xa0) || (c == 0xf0 && s[1] < 0x90);
-    bool beyond = c == 0xf4 && s[1] >= 0x90;
-    return surrogate || overlong || beyond ? 0 : n;
-}
-
 size_t csv_utf8_bad(const uint8_t *s, size_t n)
 {
-    size_t i = 0;
-    while (i < n) {
-        uint64_t word;
-        if (i + 8 <= n) {
-            memcpy(&word, s + i, 8);
-            if ((word & 0x8080808080808080) == 0) {
-                i += 8;
-                continue;
-            }
-        }
-        if (s[i] < 0x80) {
-            i++;
-            continue;
-        }
-        size_t m = sequence_length(s + i, n - i);
-        if (m == 0) {
-            return i;
-        }
-        i += m;
-    }
-    return SIZE_MAX;
+    size_t bad;
+    return fr_utf8_valid((const char *)s, n, &bad) ? SIZE_MAX : bad;
 }
