@@ -184,7 +184,7 @@ static int commit(fr_store *s, fr_store_job *job, size_t *end, fr_err *err)
         fr_store_lock_release(s->locks);
         return rc;
     }
-    if (s->db->wal_pages >= FR_STORE_WAL_PAGES) {
+    if (s->db->wal_new >= FR_STORE_WAL_PAGES) {
         fr_err late = FR_ERR_INIT;
         checkpointed(s, fr_db_checkpoint(s->db, false, &late), &late);
     }
@@ -308,7 +308,7 @@ static void commit_some(fr_store *s, fr_store_job *job)
         }
         finish_job(s, job);
     }
-    if (s->db->wal_pages >= FR_STORE_WAL_PAGES_MAX) {
+    if (s->db->wal_new >= FR_STORE_WAL_PAGES_MAX) {
         checkpointed(s, cut_wal(s, &err), &err);
     }
 }

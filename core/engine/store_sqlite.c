@@ -231,7 +231,8 @@ int fr_db_checkpoint(fr_db *db, bool truncate, fr_err *err)
         return fr_db_fail(db, rc, err);
     }
     if (truncate || pages == done) {
-        db->wal_pages = 0;                     // the next commit starts it from the front
+        db->wal_new = 0;                       // the next commit starts it from the front
+        db->wal_pages = truncate ? 0 : db->wal_pages;
     }
     return injected(db, FR_FAULT("store.checkpoint.after"), err);
 }
@@ -240,7 +241,7 @@ static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
 {
     (void)handle;
     (void)name;
-    ((fr_db *)ctx)->wal_pages = pages;
+    ((fr_db *)ctx)->wal_pages = ((fr_db *)ctx)->wal_new = pages;
     return SQLITE_OK;
 }
 

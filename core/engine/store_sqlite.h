@@ -82,7 +82,8 @@ struct fr_db {
     struct sqlite3 *handle;
     struct sqlite3_stmt *statements[FR_SQL_COUNT];
     char *path;                                // for messages
-    int wal_pages;                             // after the last commit
+    int wal_pages;                             // in the WAL: read by whoever opens it first
+    int wal_new;                               // of them not checkpointed, roughly
     char **names;                              // reader: id -> text
     size_t n_names;
 };
