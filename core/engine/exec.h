@@ -35,6 +35,7 @@ typedef struct fr_attempt {
     fr_code *code;
     const char *task;            // "module:name"
     const char *option;          // NULL: the body; else the option function to call: "fallback"
+    const fr_value *error;       // with option: the failure, its first argument; may be NULL
     uint32_t row, attempt, fence;
     fr_hash key;                 // idempotency key of effects: (run, key)
     const fr_value *args;        // a packed table of n_args arguments (nil-padded: use n_args)

@@ -553,6 +553,7 @@ void sched_attempt_free(fr_sched *s, run_attempt *ra)
     }
     fr_free(ra->own_deps);
     fr_free(ra->own_indexes);
+    fr_value_unref(ra->own_error);
     s->slots[ra->slot] = NULL;
     queue32_push(&s->free_slots, ra->slot);
     fr_free(ra);

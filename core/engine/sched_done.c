@@ -83,6 +83,7 @@ static void start_fallback(fr_sched *s, uint32_t id, const fr_done *d)
         n->ended = 0;
         run_attempt *ra = sched_attempt_new(s, id);
         ra->a.option = "fallback";
+        ra->a.error = ra->own_error = d->error != NULL ? fr_value_ref(d->error) : NULL;
         ra->a.attempt = n->attempt;
         n->slot = ra->slot;
         s->io.start(s->io.ctx, &ra->a);

@@ -44,6 +44,7 @@ typedef struct run_attempt {
     bool single_item;
     uint32_t *own_indexes;
     fr_value **own_deps;
+    fr_value *own_error;
 } run_attempt;
 
 typedef struct map_state {

@@ -202,7 +202,7 @@ static void end_map(fr_sched *s, uint32_t id)
 }
 
 static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint32_t first,
-                        uint32_t count, const char *option, uint32_t attempt)
+                        uint32_t count, const fr_value *failed, uint32_t attempt)
 {
     node *n = node_at(s, id);
     map_state *m = n->map;
@@ -214,7 +214,10 @@ static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint3
     ra->a.first = first;
     ra->a.count = count;
     ra->a.indexes = indexes;
-    ra->a.option = option;
+    if (failed != NULL) {                      // its fallback
+        ra->a.option = "fallback";
+        ra->a.error = ra->own_error = fr_value_ref(failed);
+    }
     ra->a.attempt = attempt;
     ra->single_item = count == 1;
     ra->item = count == 1 ? (indexes != NULL ? indexes[first] : first) : 0;
@@ -383,7 +386,7 @@ static bool item_failed(fr_sched *s, uint32_t id, const run_attempt *ra, const f
             retry_item(s, id, item, error);
             final = false;
         } else if (n->opts->fallback_fn) {
-            start_items(s, id, NULL, item->index, 1, "fallback", item->attempt);
+            start_items(s, id, NULL, item->index, 1, error, item->attempt);
             final = false;
         } else if (n->opts->fallback != NULL) {
             fr_item_done degraded = *item;

@@ -113,6 +113,20 @@ function fr.uuid()
     hi & 0xffff, lo >> 48 & 0xffff, lo & 0xffffffffffff)
 end
 
+--- Makes a directory with its parents. True, or nil and why not.
+---@param path string
+---@return boolean?, string?
+function fr.make_directory(path)
+  return require("flowrun.core.tty").make_directory(path)
+end
+
+--- In a task body: text that is the same in every attempt of this call and differs from every
+--- other call: give it to systems that must not act twice.
+---@return string
+function fr.task_key()
+  return body.key()
+end
+
 --- Raises an error with a code that the engine and people act on:
 --- `fr.fail{message = "too many nulls", code = "quality", retry = false}`.
 ---@param e string|{message: string, code: string?, retry: boolean?}
