@@ -10,6 +10,11 @@ local function column(df, name)
   return out
 end
 
+local function thousands(v)
+  local s = ("%.0f"):format(v):reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
+  return s
+end
+
 local function circuit_map(ranked)
   local expected, gust = column(ranked, "expected"), column(ranked, "gust_ms")
   local size, shade, labels = {}, {}, {}
@@ -44,8 +49,8 @@ local function add_quality(page, d)
     local r = d.real
     page:heading("How long outages last (PG&E 2019)")
     page:cards{{"AUC, over 8 hours", ("%.3f"):format(r.auc)},
-      {"published for these data", "0.785 – 0.788"}, {"fitted on outages", tostring(r.train)},
-      {"judged on later ones", tostring(r.test)}, {"median, hours", ("%.1f"):format(r.median_h)}}
+      {"published for these data", "0.785 – 0.788"}, {"fitted on outages", thousands(r.train)},
+      {"judged on later ones", thousands(r.test)}, {"median, hours", ("%.1f"):format(r.median_h)}}
     page:table(d.regions, {columns = {{"region", "Region"}, {"outages", "Outages"},
       {"over_8h", "Over 8 h", function(v) return ("%.0f %%"):format(100 * v) end},
       {"median_h", "Median, h", "%.1f"}}, caption = "Regions with most outages before 28 October"})
@@ -62,7 +67,7 @@ function report.page(d)
       d.storm.source), footer = "Made by flowrun. Expected values, not promises: "
       .. "crews should keep a reserve for what no forecast shows."}
   page:cards{{"outages expected", ("%.0f"):format(plan.total.expected)},
-    {"customers affected", ("%.0f"):format(plan.total.customers)},
+    {"customers affected", thousands(plan.total.customers)},
     {"line crews needed", tostring(plan.total.needed)}, {"crews at hand", tostring(plan.total.have)},
     {"crews to request", tostring(plan.total.request)},
     {"strongest gust", ("%.0f m/s"):format(plan.total.gust)}}

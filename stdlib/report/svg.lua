@@ -125,8 +125,10 @@ function svg.bars(o)
       c.y0 + 16, escape(o.labels[i]))
   end
   if o.names then
-    c:add('<text class="tick" x="%.1f" y="%.1f" text-anchor="end">■ %s   □ %s</text>', c.x1, c.y1 + 8,
-      escape(o.names[1]), escape(o.names[2] or ""))
+    for k, name in ipairs(o.names) do
+      c:add('<text class="t%d" x="%.1f" y="%.1f" text-anchor="end">■ %s</text>', k, c.x1, c.y1 + 14 * k - 4,
+        escape(name))
+    end
   end
   return c:finish(o.title)
 end
