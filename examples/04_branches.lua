@@ -27,6 +27,10 @@ end)
 -- Output:
 -- {
 --   "answered_by": "backup",
---   "feeders": ["F1: fine", "F2: shed 31 kW", "F3: fine"],
+--   "feeders": [
+--     "F1: fine",
+--     "F2: shed 31 kW",
+--     "F3: fine"
+--   ],
 --   "primary": "primary is down"
 -- }

@@ -274,10 +274,12 @@ void sched_move(fr_sched *s, node *n, fr_state to, fr_reason why)
                          [FR_STOPPED] = &s->stats.stopped, [FR_SCHEDULED] = &s->stats.waiting,
                          [FR_DEFERRED] = &s->stats.waiting, [FR_CANCELLING] = &s->stats.running,
                          [FR_STARTING] = &s->stats.queued, [FR_PAUSED] = &s->stats.waiting};
-    if (n->state != FR_STATE_NONE) {
-        --*count[n->state];
+    if (n->kind != CALL_SPAWN) {               // a branch is no call
+        if (n->state != FR_STATE_NONE) {
+            --*count[n->state];
+        }
+        ++*count[to];
     }
-    ++*count[to];
     s->moves[n->state][to]++;
     n->state = (uint8_t)to;
     n->reason = (uint8_t)why;

@@ -557,6 +557,15 @@ static int flow_peek(lua_State *L)
     return 1;
 }
 
+// forgive(handle): whatever becomes of it, nobody has to handle it: the losers of fr.any.
+static int flow_forgive(lua_State *L)
+{
+    flow_handle *d = check_handle(L, 1);
+    same_run(L, in_branch(L, "fr.any"), d);
+    fr_sched_handled(d->host->sched, d->node);
+    return 0;
+}
+
 static int sleep_k(lua_State *L, int status, lua_KContext node)
 {
     (void)status;
@@ -764,6 +773,7 @@ static const luaL_Reg handle_meta[] = {
 static const luaL_Reg functions[] = {
     {"call", task_call},     {"map", task_map},         {"subflow", flow_subflow},
     {"spawn", flow_spawn},   {"wait", flow_wait},       {"peek", flow_peek},
+    {"forgive", flow_forgive},
     {"sleep", flow_sleep},   {"record", flow_record},   {"draw", flow_draw},
     {"inside", flow_inside}, {"replaying", flow_replaying}, {"log", flow_log},
     {"options", flow_options}, {"run_info", flow_run_info}, {NULL, NULL},

@@ -54,7 +54,7 @@ function fr.any(handles)
       local ok = flow_core.peek(h)
       if ok then
         for k = 1, #handles do
-          if flow_core.peek(handles[k]) == false then handles[k]:try() end
+          if k ~= i then flow_core.forgive(handles[k]) end
         end
         return h:get(), i
       end
