@@ -30,4 +30,4 @@ return fr.flow("forecast", function()
 end)
 
 -- Output:
--- seasonal wins: 1.5 % against 1.9 %
+-- seasonal wins: 1.3 % against 1.7 %

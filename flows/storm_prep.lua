@@ -261,7 +261,7 @@ return flow("storm_prep", {
     files = files, degraded = degraded,
     first_circuits = first.circuit:to_table(),
     crews = {needed = plan.total.needed, at_hand = plan.total.have, request = plan.total.request},
-    expected_outages = plan.total.expected,
+    expected_outages = round1(plan.total.expected),
     model = judged, real_durations = real,
   }
 end)

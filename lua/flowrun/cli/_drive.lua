@@ -143,7 +143,8 @@ function drive.run(run, what, o)
   local function print_lines()
     for _, line in ipairs(new_lines()) do
       local colour = line.level >= 40 and "red" or line.level >= 30 and "yellow" or "dim"
-      show:print(("   %s %s"):format(paint(colour, "│"), line.text))
+      local edge = "   " .. paint(colour, "│") .. " "
+      show:print(edge .. line.text:gsub("\n", "\n" .. edge))
     end
   end
   engine:signals(true)
