@@ -318,6 +318,7 @@ static int next_item(lua_State *L, body_run *r)
         r->started = now;
         r->open = true;
         r->rand_ready = false;
+        r->effects = 0;
         r->code = FR_OK;
         r->log_from = r->log_to = 0;
         b->items++;

@@ -34,6 +34,7 @@ struct body_run {
     uint64_t log_from, log_to;
     fr_rand rand;
     bool rand_ready;
+    uint32_t effects;                          // keys given out
     // waiting
     bool waits, barrier, stopping;
     body_cancel_fn cancel;

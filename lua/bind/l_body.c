@@ -74,21 +74,27 @@ static int body_log_lua(lua_State *L)
     return 1;
 }
 
+// What is the same in every attempt of this call: the key, of a map's item its own.
+static fr_hash key_of(const body_run *r)
+{
+    const fr_attempt *a = r->a;
+    if (!r->mapped) {
+        return a->key;
+    }
+    if (a->item_args == NULL) {
+        return fr_hash_mix(a->key, r->item);
+    }
+    uint32_t nth = a->duplicates != NULL ? a->duplicates[r->item] : 0;
+    return fr_item_key(a->key, a->item_args[r->item], nth);
+}
+
 // draw() -> two 64-bit integers of the call's own stream: they depend on the run's seed,
-// the call's key (and the item's), and on which draw it is; not on attempt or scheduling.
+// the call's key, and on which draw it is; not on attempt or scheduling.
 static int body_draw(lua_State *L)
 {
     body_run *r = must_be_inside(L, "fr.random");
     if (!r->rand_ready) {
-        const fr_attempt *a = r->a;
-        fr_hash key = a->key;
-        if (r->mapped && a->item_args != NULL) {
-            uint32_t nth = a->duplicates != NULL ? a->duplicates[r->item] : 0;
-            key = fr_item_key(key, a->item_args[r->item], nth);
-        } else if (r->mapped) {
-            key = fr_hash_mix(key, r->item);
-        }
-        fr_rand_init(&r->rand, a->code->seed, key.lo);
+        fr_rand_init(&r->rand, r->a->code->seed, key_of(r).lo);
         r->rand_ready = true;
     }
     lua_pushinteger(L, (lua_Integer)fr_rand_u64(&r->rand));
@@ -136,13 +142,14 @@ static int body_run_info(lua_State *L)
     return 1;
 }
 
-// key() -> the idempotency key of effects as 32 hex digits (ENGINE.md D5).
-static int body_key_lua(lua_State *L)
+// effect_key() -> idempotency key of the next effect of this call (ENGINE.md D5): 32 hex
+// digits, and the number of the effect within the call. The same in every attempt.
+static int body_effect_key(lua_State *L)
 {
-    const body_run *r = must_be_inside(L, "fr.key");
+    body_run *r = must_be_inside(L, "an effect's key");
     char text[FR_HASH_TEXT];
-    fr_hash_text(r->a->key, text);
-    lua_pushstring(L, text);
+    fr_hash_text(fr_hash_mix(key_of(r), r->a->code->run), text);
+    lua_pushfstring(L, "%s-%d", text, (int)++r->effects);
     return 1;
 }
 
@@ -165,11 +172,16 @@ static int body_barrier_lua(lua_State *L)
 int luaopen_flowrun_core_body(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"inside", body_inside},       {"now", body_now},
-        {"sleep", body_sleep_lua},     {"log", body_log_lua},
-        {"draw", body_draw},           {"stream", body_stream},
-        {"key", body_key_lua},         {"run_info", body_run_info},
-        {"barrier", body_barrier_lua}, {NULL, NULL},
+        {"inside", body_inside},
+        {"now", body_now},
+        {"sleep", body_sleep_lua},
+        {"log", body_log_lua},
+        {"draw", body_draw},
+        {"stream", body_stream},
+        {"effect_key", body_effect_key},
+        {"run_info", body_run_info},
+        {"barrier", body_barrier_lua},
+        {NULL, NULL},
     };
     luaL_newlib(L, functions);
     return 1;

@@ -79,6 +79,7 @@ rules.writable = {
     interrupted = "set by the SIGINT handler of the prompt",
     state = "libedit's callbacks have no argument; one prompt per process",
   },
+  ["http_client.c"] = {lib = "the functions of libcurl, opened at first use"},
   ["exec_stop.c"] = {before = "signal handlers of the process, as they were before ours"},
   ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},
   ["pool.c"] = {pool = "one compute pool per process"},
