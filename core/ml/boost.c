@@ -86,8 +86,13 @@ static void gradient_chunk(void *ctx, size_t chunk)
 {
     fr_boost_rows *r = ctx;
     size_t at = chunk * CHUNK_ROWS, n = FR_MIN(r->rows - at, CHUNK_ROWS);
-    fr_logistic_gradients(r->raw + at, r->code + at, n, 1 / r->unit, r->gradient + at,
-                          r->hessian + at);
+    if (r->unit == FR_BOOST_COARSE) {
+        fr_logistic_gradients_float(r->raw + at, r->code + at, n, r->gradient + at,
+                                    r->hessian + at);
+    } else {
+        fr_logistic_gradients(r->raw + at, r->code + at, n, 1 / r->unit, r->gradient + at,
+                              r->hessian + at);
+    }
 }
 
 int fr_boost_gradients(fr_boost_rows *r)
@@ -108,8 +113,14 @@ static int start(fit_state *s, const fr_fit *fit, fr_err *err)
 {
     size_t n = fit->x->rows;
     s->options = options_of(fit->option);
+    bool compat = fit->option[COMPAT] == COMPAT_SKLEARN;
     s->rows = (fr_boost_rows){
-        .rows = n, .unit = n < 1 << 20 ? 0x1p-30 : 0x1p-19, .code = fit->y->code};
+        .rows = n,
+        .unit = !compat       ? FR_BOOST_COARSE
+                : n < 1 << 20 ? 0x1p-30
+                              : 0x1p-19,
+        .code = fit->y->code,
+    };
     s->rows.gradient = fr_try_alloc(n * sizeof(int32_t));
     s->rows.hessian = fr_try_alloc(n * sizeof(int32_t));
     s->rows.raw = fr_try_alloc(n * sizeof(double));
@@ -126,9 +137,8 @@ static int start(fit_state *s, const fr_fit *fit, fr_err *err)
     for (size_t i = 0; i < n; i++) {
         s->rows.raw[i] = s->base;
     }
-    return fit->option[COMPAT] == COMPAT_SKLEARN
-               ? fr_boost_exact_new(fit->x, &s->exact, err)
-               : fr_boost_hist_new(fit->x, &s->options, &s->hist, err);
+    return compat ? fr_boost_exact_new(fit->x, &s->exact, err)
+                  : fr_boost_hist_new(fit->x, &s->options, &s->hist, err);
 }
 
 static int grow(fit_state *s, size_t t)

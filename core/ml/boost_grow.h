@@ -7,6 +7,8 @@
 #include "core/ml/tree.h"
 
 // Gradient (truth - probability) and hessian (p (1 - p)) of each row, in units of `unit`.
+#define FR_BOOST_COARSE 0x1p-21 // the unit that floats are exact enough for
+
 typedef struct fr_boost_rows {
     size_t rows;
     int32_t *gradient, *hessian;

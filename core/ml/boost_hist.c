@@ -1,7 +1,7 @@
 // boost_hist -- boosted trees on histograms of at most 256 bins, grown leaf by leaf: the
 // leaf with the greatest gain is split next (Ke et al. 2017, LightGBM).
 //
-// A histogram has one 64-bit cell per bin, gradient << 32 | rows, so a row costs one
+// A histogram has one 64-bit cell per bin, gradient << shift | rows, so a row costs one
 // addition per feature; of two children only the smaller is counted, the other is the
 // difference to the parent.
 
@@ -16,38 +16,44 @@
 enum { BINS = 256, PARALLEL_CELLS = 1 << 17, BLOCK_ROWS = 1 << 14 };
 
 typedef struct leaf {
-    size_t begin, end; // of index
+    size_t begin, end; // of the entries
     uint32_t node, depth;
     int64_t gradient;
     int64_t *hist;         // [feature][BINS]
     double gain;           // 0: cannot be split
     uint32_t feature, bin; // rows with bin <= this go left
     size_t left_rows;
+    bool pair; // split for the last time: two leaves, node and node + 1
     int64_t left_gradient;
 } leaf;
 
 struct fr_boost_hist {
     fr_ranks *ranks; // u16, of at most BINS bins
     size_t rows, features;
-    uint8_t *row_major;         // [row][feature], for counting
-    uint8_t **column;           // [feature][row], for partitioning
-    uint32_t *index, *spare;    // rows by leaf
-    int64_t *cell, *spare_cell; // [position]: gradient << 32 | 1, as index
+    uint8_t *row_major;      // [row][feature], for counting
+    uint8_t **column;        // [feature][row], for partitioning
+    uint64_t *entry, *spare; // rows by leaf: gradient << 32 | row
     leaf *leaves;
-    size_t count, room;
-    int64_t **pool;   // histograms, one per leaf
-    int64_t *partial; // of parallel counting: [thread][feature][BINS]
-    unsigned shift;   // gradients are scaled down by this
+    size_t count, room, pairs;
+    int64_t **pool;    // histograms, one per leaf
+    int64_t *partial;  // of parallel counting: [thread][feature][BINS]
+    unsigned row_bits; // of a cell
+    unsigned drop;     // low bits of gradients that do not fit into one
 };
 
-// Sums of all rows must stay within 2^30, as |gradient| <= 1.
-static unsigned shift_for(size_t rows, double unit)
+// A cell has room for all rows: as many bits as their number needs for counting, the
+// others for the sum of gradients, |g| <= 1 / unit.
+static void share_bits(fr_boost_hist *g, double unit)
 {
-    unsigned bits = 0;
-    while ((double)rows / unit > 0x1p30 * (double)((uint64_t)1 << bits)) {
-        bits++;
+    g->row_bits = 1;
+    while ((size_t)1 << g->row_bits <= g->rows) {
+        g->row_bits++;
     }
-    return bits;
+    g->drop = 0;
+    while ((double)g->rows / unit >= 0x1p62 / (double)((uint64_t)1 << g->row_bits) *
+                                         (double)((uint64_t)1 << g->drop)) {
+        g->drop++;
+    }
 }
 
 static int make_bytes(fr_boost_hist *g)
@@ -89,14 +95,12 @@ int fr_boost_hist_new(const fr_columns *x, const fr_boost_options *o, fr_boost_h
     g->room = FR_MIN((size_t)o->leaves, n) + 1;
     g->column = fr_zalloc(p * sizeof *g->column);
     g->row_major = fr_try_alloc(n * p + 64);
-    g->index = fr_try_alloc((n + 64) * sizeof *g->index);
+    g->entry = fr_try_alloc((n + 64) * sizeof *g->entry);
     g->spare = fr_try_alloc((n + 64) * sizeof *g->spare);
-    g->cell = fr_try_alloc((n + 1) * sizeof *g->cell);
-    g->spare_cell = fr_try_alloc((n + 1) * sizeof *g->spare_cell);
     g->leaves = fr_try_alloc(g->room * sizeof *g->leaves);
     g->pool = fr_zalloc(g->room * sizeof *g->pool);
-    bool ok = g->row_major != NULL && g->index != NULL && g->spare != NULL &&
-              g->cell != NULL && g->spare_cell != NULL && g->leaves != NULL;
+    bool ok =
+        g->row_major != NULL && g->entry != NULL && g->spare != NULL && g->leaves != NULL;
     if (!ok || make_bytes(g) != FR_OK) {
         fr_boost_hist_free(g);
         return fr_fail(err, FR_ENOMEM, "no memory to bin %zu x %zu values", n, p);
@@ -116,13 +120,19 @@ void fr_boost_hist_free(fr_boost_hist *g)
     for (size_t i = 0; i < g->room; i++) {
         fr_free(g->pool[i]);
     }
-    void *const blocks[] = {g->column,     g->row_major, g->index, g->spare,  g->cell,
-                            g->spare_cell, g->leaves,    g->pool,  g->partial};
+    void *const blocks[] = {g->column, g->row_major, g->entry,  g->spare,
+                            g->leaves, g->pool,      g->partial};
     for (size_t i = 0; i < FR_COUNT(blocks); i++) {
         fr_free(blocks[i]);
     }
     fr_ranks_free(g->ranks);
     fr_free(g);
+}
+
+static inline size_t row_of(uint64_t entry) { return (uint32_t)entry; }
+static inline int64_t cell_of(uint64_t entry, unsigned row_bits)
+{
+    return (int64_t)((uint64_t)((int64_t)entry >> 32) << row_bits) + 1;
 }
 
 // ---- counting
@@ -134,9 +144,9 @@ static inline __attribute__((always_inline)) void count_rows(const fr_boost_hist
 {
     const uint8_t *rows = g->row_major;
     for (size_t i = begin; i < end; i++) {
-        const uint8_t *row = rows + g->index[i] * features;
-        __builtin_prefetch(rows + g->index[i + 16] * features);
-        int64_t cell = g->cell[i];
+        const uint8_t *row = rows + row_of(g->entry[i]) * features;
+        __builtin_prefetch(rows + row_of(g->entry[i + 16]) * features);
+        int64_t cell = cell_of(g->entry[i], g->row_bits);
         for (size_t f = 0; f < features; f++) {
             hist[f * BINS + row[f]] += cell;
         }
@@ -195,9 +205,8 @@ static int count(fr_boost_hist *g, size_t begin, size_t end, int64_t *hist)
 // ---- splitting
 
 // The best cut of one feature when it scores above `best`; its score, or `best`.
-static int32_t best_cut(const int64_t *hist, uint32_t bins, int32_t rows, int32_t total,
-                        const fr_boost_options *o, int32_t best, leaf *out,
-                        uint32_t feature)
+static int32_t best_cut(const int64_t *hist, uint32_t bins, const fr_gain_bins *node,
+                        int32_t best, leaf *out, uint32_t feature)
 {
     int64_t prefix[BINS], sum = 0;
     int32_t score[BINS];
@@ -205,9 +214,7 @@ static int32_t best_cut(const int64_t *hist, uint32_t bins, int32_t rows, int32_
         sum += hist[b];
         prefix[b] = sum;
     }
-    int32_t least = (int32_t)FR_MIN(o->min_leaf, INT32_MAX);
-    int32_t top =
-        fr_gain_of_bins(prefix, bins - 1, rows, total, least, (float)o->l2, score);
+    int32_t top = fr_gain_of_bins(prefix, bins - 1, node, score);
     if (top <= best) {
         return best;
     }
@@ -217,8 +224,8 @@ static int32_t best_cut(const int64_t *hist, uint32_t bins, int32_t rows, int32_
     }
     out->feature = feature;
     out->bin = b;
-    out->left_rows = (uint32_t)prefix[b];
-    out->left_gradient = prefix[b] >> 32;
+    out->left_rows = (size_t)((uint64_t)prefix[b] & (((uint64_t)1 << node->shift) - 1));
+    out->left_gradient = prefix[b] >> node->shift;
     return top;
 }
 
@@ -234,11 +241,12 @@ static void find_split(const fr_boost_hist *g, const fr_boost_options *o, leaf *
     if (rows < 2 * (size_t)o->min_leaf || l->depth >= o->depth) {
         return;
     }
-    int32_t best = 0;
+    int32_t best = 0, least = (int32_t)FR_MIN(o->min_leaf, INT32_MAX);
+    const fr_gain_bins node = {g->row_bits, (int32_t)rows, least, l->gradient,
+                               (float)o->l2};
     for (uint32_t f = 0; f < g->features; f++) {
         if (g->ranks->bins[f] > 1) {
-            best = best_cut(l->hist + f * BINS, g->ranks->bins[f], (int32_t)rows,
-                            (int32_t)l->gradient, o, best, l, f);
+            best = best_cut(l->hist + f * BINS, g->ranks->bins[f], &node, best, l, f);
         }
     }
     if (best > 0) {
@@ -251,27 +259,23 @@ static void find_split(const fr_boost_hist *g, const fr_boost_options *o, leaf *
     }
 }
 
-// Stable and without branches; the cells move with their rows, so that counting reads
+// Stable and without branches; the gradients move with their rows, so that counting reads
 // both in order.
 static size_t partition(fr_boost_hist *g, const leaf *l)
 {
     const uint8_t *column = g->column[l->feature];
-    uint32_t *index = g->index, *spare = g->spare;
-    int64_t *cell = g->cell, *spare_cell = g->spare_cell;
-    size_t left = l->begin, right = 0;
-    for (size_t i = l->begin; i < l->end; i++) {
-        uint32_t row = index[i];
-        int64_t c = cell[i];
-        size_t goes_left = column[row] <= l->bin;
-        index[left] = row;
-        cell[left] = c;
-        spare[right] = row;
-        spare_cell[right] = c;
+    uint64_t *restrict entry = g->entry, *restrict spare = g->spare;
+    size_t left = l->begin, right = 0, end = l->end;
+    uint32_t bin = l->bin;
+    for (size_t i = left; i < end; i++) {
+        uint64_t e = entry[i];
+        size_t goes_left = column[row_of(e)] <= bin;
+        entry[left] = e;
+        spare[right] = e;
         left += goes_left;
         right += 1 - goes_left;
     }
-    memcpy(index + left, spare, right * sizeof *index);
-    memcpy(cell + left, spare_cell, right * sizeof *cell);
+    memcpy(entry + left, spare, right * sizeof *entry);
     return left;
 }
 
@@ -325,6 +329,14 @@ static int split(fr_boost_hist *g, const fr_boost_options *o, leaf *l, fr_tree *
         return FR_ENOMEM;
     }
     set_node(g, l, child, tree);
+    tree->depth = FR_MAX(tree->depth, l->depth + 1);
+    if (g->count + g->pairs + 1 >= o->leaves || l->depth + 1 >= o->depth) {
+        l->pair = true;  // neither child is split, so the rows can stay where
+        l->node = child; // they are and nobody needs histograms
+        l->gain = 0;
+        g->pairs++;
+        return fr_cancel_code();
+    }
     leaf parent = *l;
     size_t middle = partition(g, l);
     leaf *r = &g->leaves[g->count++];
@@ -338,10 +350,6 @@ static int split(fr_boost_hist *g, const fr_boost_options *o, leaf *l, fr_tree *
                 .node = child + 1,
                 .depth = l->depth,
                 .gradient = parent.gradient - parent.left_gradient};
-    tree->depth = FR_MAX(tree->depth, l->depth);
-    if (g->count >= o->leaves || l->depth >= o->depth) {
-        return fr_cancel_code(); // neither child is split, so nobody needs histograms
-    }
     int rc = count_children(g, l, r, parent.hist);
     find_split(g, o, l);
     find_split(g, o, r);
@@ -353,27 +361,55 @@ static void make_leaf(const fr_boost_hist *g, fr_boost_rows *rows,
 {
     int64_t gradient = 0, hessian = 0;
     for (size_t i = l->begin; i < l->end; i++) {
-        gradient += rows->gradient[g->index[i]];
-        hessian += rows->hessian[g->index[i]];
+        gradient += rows->gradient[row_of(g->entry[i])];
+        hessian += rows->hessian[row_of(g->entry[i])];
     }
     float step = fr_boost_step(rows, o, gradient, hessian);
     fr_tree_leaf(tree, l->node, step, (uint32_t)(l->end - l->begin));
     for (size_t i = l->begin; i < l->end; i++) {
-        rows->raw[g->index[i]] += (double)step;
+        rows->raw[row_of(g->entry[i])] += (double)step;
+    }
+}
+
+static void make_pair(const fr_boost_hist *g, fr_boost_rows *rows,
+                      const fr_boost_options *o, const leaf *l, fr_tree *tree)
+{
+    const uint8_t *column = g->column[l->feature];
+    int64_t gradient = 0, hessian = 0, left_gradient = 0, left_hessian = 0;
+    for (size_t i = l->begin; i < l->end; i++) {
+        size_t row = row_of(g->entry[i]);
+        int64_t left = -(int64_t)(column[row] <= l->bin);
+        gradient += rows->gradient[row];
+        hessian += rows->hessian[row];
+        left_gradient += rows->gradient[row] & left;
+        left_hessian += rows->hessian[row] & left;
+    }
+    const float step[2] = {
+        fr_boost_step(rows, o, gradient - left_gradient, hessian - left_hessian),
+        fr_boost_step(rows, o, left_gradient, left_hessian),
+    };
+    fr_tree_leaf(tree, l->node, step[1], (uint32_t)l->left_rows);
+    fr_tree_leaf(tree, l->node + 1, step[0],
+                 (uint32_t)(l->end - l->begin - l->left_rows));
+    for (size_t i = l->begin; i < l->end; i++) {
+        size_t row = row_of(g->entry[i]);
+        rows->raw[row] += (double)step[column[row] <= l->bin];
     }
 }
 
 static int64_t begin_round(fr_boost_hist *g, const fr_boost_rows *rows)
 {
-    int64_t sum = 0;
-    int32_t half = g->shift > 0 ? 1 << (g->shift - 1) : 0;
-    for (size_t i = 0; i < g->rows; i++) {
-        int64_t q = ((int64_t)rows->gradient[i] + half) >> g->shift;
+    const int32_t *gradient = rows->gradient;
+    uint64_t *restrict entry = g->entry;
+    unsigned drop = g->drop;
+    int64_t sum = 0, half = drop > 0 ? (int64_t)1 << (drop - 1) : 0;
+    size_t n = g->rows;
+    for (size_t i = 0; i < n; i++) {
+        int64_t q = (gradient[i] + half) >> drop;
         sum += q;
-        g->index[i] = (uint32_t)i;
-        g->cell[i] = (int64_t)((uint64_t)q << 32) + 1;
+        entry[i] = (uint64_t)q << 32 | i;
     }
-    memset(g->index + g->rows, 0, 64 * sizeof *g->index); // read ahead by the prefetch
+    memset(entry + n, 0, 64 * sizeof *entry); // read ahead by the prefetch
     return sum;
 }
 
@@ -385,15 +421,16 @@ int fr_boost_hist_grow(fr_boost_hist *g, fr_boost_rows *rows, const fr_boost_opt
         return FR_ENOMEM;
     }
     tree->count = 1;
-    g->shift = shift_for(g->rows, rows->unit);
+    share_bits(g, rows->unit);
     g->count = 1;
+    g->pairs = 0;
     leaf *root = &g->leaves[0];
     *root =
         (leaf){.end = g->rows, .gradient = begin_round(g, rows), .hist = histogram(g, 0)};
     int rc = count(g, 0, g->rows, root->hist);
     find_split(g, o, root);
-    double unit = rows->unit * (double)((uint64_t)1 << g->shift);
-    while (rc == FR_OK && g->count < o->leaves) {
+    double unit = rows->unit * (double)((uint64_t)1 << g->drop);
+    while (rc == FR_OK && g->count + g->pairs < o->leaves) {
         leaf *l = best_leaf(g);
         if (l == NULL) {
             break;
@@ -402,7 +439,7 @@ int fr_boost_hist_grow(fr_boost_hist *g, fr_boost_rows *rows, const fr_boost_opt
         rc = split(g, o, l, tree);
     }
     for (size_t i = 0; i < g->count && rc == FR_OK; i++) {
-        make_leaf(g, rows, o, &g->leaves[i], tree);
+        (g->leaves[i].pair ? make_pair : make_leaf)(g, rows, o, &g->leaves[i], tree);
     }
     return rc;
 }

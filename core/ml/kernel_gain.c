@@ -41,18 +41,22 @@ ALWAYS int32_t gain_of_sums(const int64_t *restrict sum, int32_t below, size_t n
     return top;
 }
 
-ALWAYS int32_t gain_of_bins(const int64_t *restrict prefix, size_t n, int32_t rows,
-                            int32_t total, int32_t least, float l2,
+ALWAYS int32_t gain_of_bins(const int64_t *restrict prefix, size_t n, fr_gain_bins node,
                             int32_t *restrict score)
 {
     int32_t top = 0;
+    const uint64_t bias = (uint64_t)1 << 63, mask = ((uint64_t)1 << node.shift) - 1;
+    const int64_t base = (int64_t)(bias >> node.shift);
+    double whole = (double)node.total;
     for (size_t i = 0; i < n; i++) {
-        int32_t left = (int32_t)prefix[i], right = rows - left;
-        int32_t g = (int32_t)(prefix[i] >> 32);
-        float x = (float)g, y = (float)(total - g);
-        float a = (float)left + l2, b = (float)right + l2;
+        uint64_t u = (uint64_t)prefix[i];
+        int32_t left = (int32_t)(u & mask), right = node.rows - left;
+        double g = to_double((int64_t)((u + bias) >> node.shift) - base);
+        float x = (float)g, y = (float)(whole - g);
+        float a = (float)left + node.l2, b = (float)right + node.l2;
         int32_t v = bits_of((x * x * b + y * y * a) / (a * b));
-        v &= -(int32_t)((left >= least) & (right >= least)); // no branch, or no vectors
+        v &= -(int32_t)((left >= node.least) &
+                        (right >= node.least)); // branches end vectors
         score[i] = v;
         top = v > top ? v : top;
     }
@@ -77,16 +81,16 @@ AVX2 static int32_t sums_256(const int64_t *sum, int32_t below, size_t n, int32_
     return gain_of_sums(sum, below, n, rows, total, score);
 }
 
-AVX512 static int32_t bins_512(const int64_t *prefix, size_t n, int32_t rows,
-                               int32_t total, int32_t least, float l2, int32_t *score)
+AVX512 static int32_t bins_512(const int64_t *prefix, size_t n, fr_gain_bins node,
+                               int32_t *score)
 {
-    return gain_of_bins(prefix, n, rows, total, least, l2, score);
+    return gain_of_bins(prefix, n, node, score);
 }
 
-AVX2 static int32_t bins_256(const int64_t *prefix, size_t n, int32_t rows, int32_t total,
-                             int32_t least, float l2, int32_t *score)
+AVX2 static int32_t bins_256(const int64_t *prefix, size_t n, fr_gain_bins node,
+                             int32_t *score)
 {
-    return gain_of_bins(prefix, n, rows, total, least, l2, score);
+    return gain_of_bins(prefix, n, node, score);
 }
 
 static int level(void)
@@ -110,15 +114,15 @@ int32_t fr_gain_of_sums(const int64_t *sum, int32_t below, size_t n, int32_t row
     return gain_of_sums(sum, below, n, rows, total, score);
 }
 
-int32_t fr_gain_of_bins(const int64_t *prefix, size_t n, int32_t rows, int32_t total,
-                        int32_t least, float l2, int32_t *score)
+int32_t fr_gain_of_bins(const int64_t *prefix, size_t n, const fr_gain_bins *node,
+                        int32_t *score)
 {
 #if defined(__x86_64__)
     int isa = level();
     if (isa > 0) {
-        return isa == 2 ? bins_512(prefix, n, rows, total, least, l2, score)
-                        : bins_256(prefix, n, rows, total, least, l2, score);
+        return isa == 2 ? bins_512(prefix, n, *node, score)
+                        : bins_256(prefix, n, *node, score);
     }
 #endif
-    return gain_of_bins(prefix, n, rows, total, least, l2, score);
+    return gain_of_bins(prefix, n, *node, score);
 }

@@ -67,11 +67,49 @@ ALWAYS void gradients(const double *x, const int32_t *truth, size_t n, double sc
     }
 }
 
+// The same in floats. Adding 1.5 * 2^23 rounds to the nearest whole number.
+ALWAYS void gradients_float(const double *x, const int32_t *truth, size_t n,
+                            int32_t *gradient, int32_t *hessian)
+{
+    const float shift = 12582912.0F, scale = 0x1p21F;
+    for (size_t i = 0; i < n; i++) {
+        float v = -(float)x[i];
+        v = v < -80 ? -80 : v > 80 ? 80 : v;
+        float moved = v * 1.44269504F + shift, k = moved - shift;
+        float r = v - k * 0.693359375F;
+        r += k * 2.12194440e-4F;
+        float e = 1.0F / 720;
+        e = e * r + 1.0F / 120;
+        e = e * r + 1.0F / 24;
+        e = e * r + 1.0F / 6;
+        e = e * r + 0.5F;
+        e = e * r + 1;
+        e = e * r + 1;
+        int32_t bits, whole;
+        memcpy(&bits, &e, sizeof bits);
+        memcpy(&whole, &moved, sizeof whole);
+        bits = (int32_t)((uint32_t)bits + ((uint32_t)whole << 23));
+        memcpy(&e, &bits, sizeof e);
+        float p = 1 / (1 + e);
+        float g = ((float)truth[i] - p) * scale + shift, h = p * (1 - p) * scale + shift;
+        memcpy(&gradient[i], &g, sizeof g);
+        memcpy(&hessian[i], &h, sizeof h);
+        gradient[i] -= 0x4B400000; // the bits of shift
+        hessian[i] -= 0x4B400000;
+    }
+}
+
 // One body per instruction set; without contraction to fused operations all give equal
 // bits.
 #if defined(__x86_64__)
+#if defined(__clang__)
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define AVX2   __attribute__((target("avx2")))
+#else // gcc would stay with vectors of 32 bytes
+#define AVX512                                                                           \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width="      \
+                          "512")))
+#endif
+#define AVX2 __attribute__((target("avx2")))
 
 AVX512 static void logistic_512(const double *x, double *p, size_t n)
 {
@@ -87,6 +125,18 @@ AVX2 static void gradients_256(const double *x, const int32_t *truth, size_t n,
                                double scale, int32_t *g, int32_t *h)
 {
     gradients(x, truth, n, scale, g, h);
+}
+
+AVX512 static void float_512(const double *x, const int32_t *truth, size_t n, int32_t *g,
+                             int32_t *h)
+{
+    gradients_float(x, truth, n, g, h);
+}
+
+AVX2 static void float_256(const double *x, const int32_t *truth, size_t n, int32_t *g,
+                           int32_t *h)
+{
+    gradients_float(x, truth, n, g, h);
 }
 
 static int level(void)
@@ -128,4 +178,21 @@ void fr_logistic_gradients(const double *x, const int32_t *truth, size_t n, doub
     }
 #endif
     gradients(x, truth, n, scale, gradient, hessian);
+}
+
+void fr_logistic_gradients_float(const double *x, const int32_t *truth, size_t n,
+                                 int32_t *gradient, int32_t *hessian)
+{
+#if defined(__x86_64__)
+    int isa = level();
+    if (isa == 2) {
+        float_512(x, truth, n, gradient, hessian);
+        return;
+    }
+    if (isa == 1) {
+        float_256(x, truth, n, gradient, hessian);
+        return;
+    }
+#endif
+    gradients_float(x, truth, n, gradient, hessian);
 }

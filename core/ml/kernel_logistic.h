@@ -12,3 +12,7 @@ void fr_logistic(const double *x, double *probability, size_t n);
 // (2^30 at most), rounded to nearest. truth is 0 or 1.
 void fr_logistic_gradients(const double *x, const int32_t *truth, size_t n, double scale,
                            int32_t *gradient, int32_t *hessian);
+// The same as multiples of 2^-21, computed in floats: three times as fast, within 2 of
+// them.
+void fr_logistic_gradients_float(const double *x, const int32_t *truth, size_t n,
+                                 int32_t *gradient, int32_t *hessian);

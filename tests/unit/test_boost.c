@@ -212,6 +212,12 @@ static void logistic_is_that_of_libm(void)
         CHECK_NEAR(g[i] * 0x1p-30, y[i] - want, 0x1p-30);
         CHECK_NEAR(h[i] * 0x1p-30, want * (1 - want), 0x1p-30);
     }
+    fr_logistic_gradients_float(x, y, N, g, h);
+    for (int i = 0; i < N; i++) {
+        double want = 1 / (1 + exp(-x[i]));
+        CHECK_NEAR(g[i] * 0x1p-21, y[i] - want, 0x1p-20);
+        CHECK_NEAR(h[i] * 0x1p-21, want * (1 - want), 0x1p-20);
+    }
 }
 
 static float score_bits(int32_t bits)
@@ -247,17 +253,22 @@ static void gains_are_within_their_slack(void)
             most = FR_MAX(most, score[i]);
         }
         CHECK_INT(top, most);
-        int32_t count = 0, gradient = 0;
+        int32_t count = 0;
+        int64_t gradient = 0;
+        unsigned shift = 11 + (unsigned)fr_rand_below(&r, 20);
         for (size_t i = 0; i < n; i++) {
-            count += (int32_t)fr_rand_below(&r, 50);
-            gradient += (int32_t)fr_rand_below(&r, 2001) - 1000;
-            prefix[i] = (int64_t)((uint64_t)gradient << 32) + count;
+            count += (int32_t)fr_rand_below(&r, shift > 16 ? 50 : 2);
+            gradient += (int64_t)fr_rand_below(&r, 2001) - 1000;
+            prefix[i] = (int64_t)((uint64_t)gradient << shift) + count;
         }
-        top = fr_gain_of_bins(prefix, n, count + 7, gradient + 3, 6, 0.5F, score);
+        fr_gain_bins node = {shift, count + 7, 6, gradient + 3, 0.5F};
+        top = fr_gain_of_bins(prefix, n, &node, score);
         most = 0;
         for (size_t i = 0; i < n; i++) {
-            double a = (int32_t)prefix[i], x = (double)(prefix[i] >> 32);
-            double y = gradient + 3 - x, b = count + 7 - a;
+            double x = (double)(prefix[i] >> shift), y = (double)gradient + 3 - x;
+            double a =
+                (double)(prefix[i] - (int64_t)((uint64_t)(prefix[i] >> shift) << shift));
+            double b = count + 7 - a;
             double want = a < 6 || b < 6 ? 0 : x * x / (a + 0.5) + y * y / (b + 0.5);
             CHECK_NEAR((double)score_bits(score[i]), want, want * (FR_GAIN_SLACK - 1));
             most = FR_MAX(most, score[i]);
