@@ -22,6 +22,7 @@ typedef struct filter {
     size_t dim, r, lost; // lost: levels in the state, 0 without gaps
     double *memory, *phi, *R, *P, *column, *row, *a, *v;
     bool settled;
+    int64_t known; // observed times without a gap up to now
 } filter;
 
 int fr_arima_dim(const fr_arima_problem *m) { return m->r + (m->gaps ? m->lost : 0); }
@@ -87,24 +88,25 @@ static void move(const filter *f, double *x)
     }
 }
 
-// Both steps in one when the state is the ARMA part alone: an observation makes x_0
-// known, so that T only shifts what is left.
+// Both steps in one when all levels of the state are known: an observation makes x_0
+// known too, so that T only shifts what is left of the ARMA part.
 static void observe_and_move_covariance(filter *f)
 {
-    size_t r = f->r;
-    const double *c = f->P, F = c[0];
-    memcpy(f->column, c, r * sizeof *c);
-    for (size_t i = 0; i < r; i++) {
-        double *to = f->P + i * r;
-        const double *from = to + r + 1;
-        double ri = f->R[i], ci = i + 1 < r ? f->column[i + 1] / F : 0;
-        for (size_t j = 0; j + 1 < r && i + 1 < r; j++) {
-            to[j] = from[j] - ci * f->column[j + 1] + ri * f->R[j];
+    size_t r = f->r, dim = f->dim;
+    const double *c = f->column;
+    double F = f->P[0];
+    memcpy(f->column, f->P, r * sizeof *c);
+    for (size_t i = 0; i + 1 < r; i++) {
+        double *to = f->P + i * dim;
+        const double *from = to + dim + 1;
+        double ri = f->R[i], ci = c[i + 1] / F;
+        for (size_t j = 0; j + 1 < r; j++) {
+            to[j] = from[j] - ci * c[j + 1] + ri * f->R[j];
         }
         to[r - 1] = ri * f->R[r - 1];
     }
     for (size_t j = 0; j < r; j++) {
-        f->P[(r - 1) * r + j] = f->R[r - 1] * f->R[j];
+        f->P[(r - 1) * dim + j] = f->R[r - 1] * f->R[j];
     }
 }
 
@@ -152,17 +154,29 @@ static void set_limit(filter *f)
     }
 }
 
-static bool at_limit(const filter *f)
+// Whether the levels of the state are all observed ones.
+static bool levels_known(const filter *f) { return f->known >= (int64_t)f->lost; }
+
+static void forget_levels(filter *f) // their covariance, which is 0 but for rounding
 {
     for (size_t i = 0; i < f->dim; i++) {
+        for (size_t j = i < f->r ? f->r : 0; j < f->dim; j++) {
+            f->P[i * f->dim + j] = 0;
+        }
+    }
+}
+
+static bool at_limit(const filter *f)
+{
+    for (size_t i = 0; i < f->r; i++) {
         for (size_t j = 0; j <= i; j++) {
-            double limit = i < f->r ? f->R[i] * f->R[j] : 0;
+            double limit = f->R[i] * f->R[j];
             if (!(fabs(f->P[i * f->dim + j] - limit) < converged_below)) {
                 return false;
             }
         }
     }
-    return true;
+    return levels_known(f);
 }
 
 static void add_products(const filter *f, double F, double *gram)
@@ -180,26 +194,27 @@ static void add_products(const filter *f, double F, double *gram)
 static double update(filter *f, int64_t t, double *gram)
 {
     const fr_arima_problem *m = f->m;
-    size_t dim = f->dim;
+    bool plain = levels_known(f);
+    size_t dim = f->dim, touched = plain ? f->r : dim;
     const double *gain = f->R; // at the limit: column of P and F = 1
     double F = 1;
     if (!f->settled) {
-        for (size_t i = 0; i < dim; i++) {
-            f->column[i] = observe(f, f->P + i * dim);
+        for (size_t i = 0; i < touched; i++) {
+            f->column[i] = plain ? f->P[i] : observe(f, f->P + i * dim);
         }
         gain = f->column;
-        F = observe(f, f->column);
+        F = plain ? f->P[0] : observe(f, f->column);
     }
     for (size_t s = 0; s < m->series; s++) {
         double *a = f->a + s * dim;
         f->v[s] = m->data[s][t] - observe(f, a);
         double scaled = f->v[s] / F;
-        for (size_t i = 0; i < dim; i++) {
+        for (size_t i = 0; i < touched; i++) {
             a[i] += gain[i] * scaled;
         }
     }
     add_products(f, F, gram);
-    if (!f->settled && f->lost > 0) {
+    if (!f->settled && !plain) {
         for (size_t i = 0; i < dim; i++) {
             double k = f->column[i] / F;
             for (size_t j = 0; j < dim; j++) {
@@ -225,6 +240,7 @@ static int64_t start_levels(filter *f)
             f->a[s * f->dim + f->r + i] = m->data[s][t - 1 - (int64_t)i];
         }
     }
+    f->known = run;
     return t;
 }
 
@@ -261,11 +277,17 @@ static int run(filter *f, fr_arima_value *v, fr_arima_kalman_out *out, fr_err *e
             move(f, f->a + s * f->dim);
         }
         if (!f->settled) {
-            if (seen && f->lost == 0) {
+            if (seen && levels_known(f)) {
                 observe_and_move_covariance(f);
             } else {
                 move_covariance(f);
             }
+        }
+        f->known = seen ? f->known + 1 : 0;
+        if (f->lost > 0 && f->known == (int64_t)f->lost) {
+            forget_levels(f);
+        }
+        if (!f->settled) {
             f->settled = t % LOOK == LOOK - 1 && at_limit(f);
         }
     }

@@ -124,9 +124,11 @@ static void learn(search *s, const point *from, const point *to)
 static int line(search *s, const point *from, const double *direction, double descent,
                 point *to, bool *moved, fr_err *err)
 {
+    // No parameter moves by more than its size (or 1) at once; far out, towards a unit
+    // root, that lets it double.
     double longest = 0, step = 1;
     for (size_t i = 0; i < s->k; i++) {
-        longest = fmax(longest, fabs(direction[i]));
+        longest = fmax(longest, fabs(direction[i]) / fmax(1, fabs(from->u[i])));
     }
     if (longest > 1) {
         step = 1 / longest;
@@ -194,7 +196,7 @@ static int descend(search *s, point *p, int max_iterations, int *iterations,
         double gain = p->f - next.f;
         learn(s, p, &next);
         *p = next;
-        if (gain < 1e-13 * fmax(1, fabs(p->f)) && largest(p->g, s->k) < 1e-5) {
+        if (gain < 1e-12 * fmax(1, fabs(p->f)) && largest(p->g, s->k) < 1e-5) {
             *converged = true;
             ++*iterations;
             break;
