@@ -279,6 +279,7 @@ static int array_new(lua_State *L)
 static int array_repeat(lua_State *L)
 {
     lua_Integer n = luaL_checkinteger(L, 2);
+    lua_settop(L, 3);
     lua_createtable(L, 1, 0);
     lua_pushvalue(L, 1);
     lua_rawseti(L, -2, 1);

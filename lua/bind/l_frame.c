@@ -172,6 +172,7 @@ static int frame_pick(lua_State *L)
     const fr_frame *f = bind_frame_check(L, 1);
     size_t n, m;
     const char *what = luaL_optstring(L, 4, "select");
+    lua_settop(L, 4);
     const char **names = bind_names(L, 2, &n, what), **to = names;
     fr_err err = FR_ERR_INIT;
     if (!lua_isnoneornil(L, 3)) {

@@ -136,7 +136,7 @@ static int missing_in_table(lua_State *L, const char *owner)
             continue;
         }
         lua_rawgetp(L, LUA_REGISTRYINDEX, &seen_key);
-        lua_pushvalue(L, -2);
+        lua_pushcfunction(L, lua_tocfunction(L, -2));    // closures count by their function
         if (lua_rawget(L, -2) == LUA_TNIL) {
             (void)fprintf(stderr, "no script calls %s: %s\n", owner, lua_tostring(L, -4));
             missing++;
