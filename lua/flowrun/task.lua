@@ -1,5 +1,6 @@
 --- Tasks: functions of their arguments that the engine runs, retries, records.
 local backoff = require "flowrun.backoff"
+local body = require "flowrun.core.body"
 local error_class = require "flowrun.core.error"
 local flow_core = require "flowrun.core.flow"
 local options = require "flowrun.options"
@@ -77,9 +78,9 @@ function task.define(name, opts, fn)
     error_class.raise("invalid", ("%s: task '%s': expected a function last, got %s")
       :format(where, name, type(fn)))
   end
-  if flow_core.inside() then
+  if flow_core.inside() or body.inside() then
     error_class.raise("state", ("%s: task '%s': tasks are defined at the top level of a script, "
-      .. "not inside a flow body: workers load the script and must find it"):format(where, name))
+      .. "not inside a body: workers load the script and must find it"):format(where, name))
   end
   local o = options.check("task", name, opts)
   local self = setmetatable({kind = "task", name = name, options = o, where = where, fn = fn}, Task)

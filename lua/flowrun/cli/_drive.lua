@@ -94,8 +94,10 @@ local function watch_trouble(engine, show, before)
   if code == "disk_full" then
     show:print(("flowrun: the disk is full (%s); the run waits until there is space")
       :format(message))
+  elseif code == "busy" then
+    show:print("flowrun: waiting for the store: " .. message)
   elseif code == nil then
-    show:print("flowrun: there is space again; the run goes on")
+    show:print("flowrun: the store goes on")
   else
     io.stderr:write(("flowrun: the store cannot go on: %s\nWhat was acknowledged is safe; "
       .. "run `flowrun resume` when it is mended.\n"):format(message))
