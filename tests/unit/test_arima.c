@@ -220,6 +220,7 @@ static void forecasts_are_conditional_expectations(void)
         }
         if (c >= 12) {
             y[lost + 5] = y[lost + 6] = y[lost + N - 2] = nan("");
+            y[lost + N - 1] = c >= 18 ? nan("") : y[lost + N - 1];
         }
         fr_arima_spec spec = {.order = o, .trend = FR_ARIMA_NONE};
         fr_arima_data data = {y, N + lost, 0, NULL, NULL};
