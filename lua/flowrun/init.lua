@@ -124,7 +124,7 @@ end
 --- other call: give it to systems that must not act twice.
 ---@return string
 function fr.task_key()
-  return body.key()
+  return body.effect_key()
 end
 
 --- Raises an error with a code that the engine and people act on:
