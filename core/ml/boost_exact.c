@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { BATCH = 1024, PARALLEL_ROWS = 1 << 17 }; // of all features: worth waking threads
+enum { BATCH = 256, PARALLEL_ROWS = 1 << 17 }; // of all features: worth waking threads
 
 typedef struct cut {
     double score;         // 0: none found
@@ -47,6 +47,7 @@ typedef struct level_job {
     const fr_boost_rows *rows;
     const fr_boost_options *options;
     uint64_t **from;
+    bool in_turn; // features one after the other: each only looks for better cuts
 } level_job;
 
 static void sort_rows(fr_boost_exact *g, size_t f)
@@ -157,11 +158,12 @@ static void keep_best(const batch *b, size_t first, size_t n, const uint64_t *li
     }
 }
 
-static void sweep(const level_job *job, const range *r, const uint64_t *list, cut *best)
+static void sweep(const level_job *job, const range *r, const uint64_t *list,
+                  double floor, cut *best)
 {
     const int32_t *gradient = job->rows->gradient;
     size_t n = r->end - r->begin, least = job->options->min_leaf;
-    *best = (cut){0};
+    *best = (cut){.score = floor};
     if (n < 2 * least) {
         return;
     }
@@ -214,7 +216,9 @@ static void sweep_feature(void *ctx, size_t f)
     level_job *job = ctx;
     fr_boost_exact *g = job->g;
     for (size_t k = 0; k < g->opens; k++) {
-        sweep(job, &g->open[k], job->from[f], &g->found[f * g->room + k]);
+        cut *best = &g->found[f * g->room + k];
+        double floor = f > 0 && job->in_turn ? (best - g->room)->score : 0;
+        sweep(job, &g->open[k], job->from[f], floor, best);
     }
 }
 
@@ -234,7 +238,8 @@ static int for_features(fr_boost_exact *g, void (*fn)(void *, size_t), level_job
     for (size_t k = 0; k < g->opens; k++) {
         rows += g->open[k].end - g->open[k].begin;
     }
-    if (rows * g->features >= PARALLEL_ROWS) {
+    job->in_turn = rows * g->features < PARALLEL_ROWS;
+    if (!job->in_turn) {
         return fr_pool_run(g->features, fn, job);
     }
     for (size_t f = 0; f < g->features; f++) {
@@ -275,9 +280,21 @@ static void choose(fr_boost_exact *g)
     }
 }
 
+static void mark_sides(fr_boost_exact *g, const uint64_t *list, size_t begin,
+                       size_t middle, size_t end)
+{
+    uint8_t *goes_right = g->goes_right;
+    for (size_t i = begin; i < middle; i++) {
+        goes_right[row_of(list[i])] = 0;
+    }
+    for (size_t i = middle; i < end; i++) {
+        goes_right[row_of(list[i])] = 1;
+    }
+}
+
 // Splits one range: its node, the side of each row, and two new ranges.
 static void split(const level_job *job, const fr_boost_rows *rows, const range *r,
-                  fr_tree *tree, double *importance)
+                  bool last, fr_tree *tree, double *importance)
 {
     fr_boost_exact *g = job->g;
     uint32_t child = fr_tree_pair(tree);
@@ -291,10 +308,9 @@ static void split(const level_job *job, const fr_boost_rows *rows, const range *
                   .feature = (int32_t)r->feature,
                   .left = child,
                   .weight = (uint32_t)(r->end - r->begin)};
-    const uint64_t *list = job->from[r->feature];
     size_t middle = r->begin + r->best.rows;
-    for (size_t i = r->begin; i < r->end; i++) {
-        g->goes_right[row_of(list[i])] = i >= middle;
+    if (!last) {
+        mark_sides(g, job->from[r->feature], r->begin, middle, r->end);
     }
     g->made[g->mades++] = (range){
         .begin = r->begin, .end = middle, .node = child, .gradient = r->best.gradient};
@@ -333,7 +349,7 @@ static int grow_level(level_job *job, fr_boost_rows *rows, fr_tree *tree, bool l
             make_leaf(job, rows, job->from[0], r, tree);
             continue;
         }
-        split(job, rows, r, tree, importance);
+        split(job, rows, r, last, tree, importance);
         if (last && !tree->failed) {
             make_leaf(job, rows, job->from[r->feature], &g->made[g->mades - 2], tree);
             make_leaf(job, rows, job->from[r->feature], &g->made[g->mades - 1], tree);
@@ -369,7 +385,7 @@ int fr_boost_exact_grow(fr_boost_exact *g, fr_boost_rows *rows, const fr_boost_o
     tree->count = 1;
     g->open[0] = (range){.end = g->rows, .gradient = sum};
     g->opens = 1;
-    level_job job = {g, rows, o, g->sorted};
+    level_job job = {g, rows, o, g->sorted, true};
     int rc = FR_OK;
     for (uint32_t depth = 1; g->opens > 0 && rc == FR_OK; depth++) {
         reserve(g, 2 * g->opens);

@@ -66,8 +66,14 @@ ALWAYS int32_t gain_of_bins(const int64_t *restrict prefix, size_t n, fr_gain_bi
 // One body per instruction set; elementwise operations without contraction give equal
 // bits.
 #if defined(__x86_64__)
+#if defined(__clang__)
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define AVX2   __attribute__((target("avx2")))
+#else // gcc would stay with vectors of 32 bytes
+#define AVX512                                                                           \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width="      \
+                          "512")))
+#endif
+#define AVX2 __attribute__((target("avx2")))
 
 AVX512 static int32_t sums_512(const int64_t *sum, int32_t below, size_t n, int32_t rows,
                                int64_t total, int32_t *score)
