@@ -2,7 +2,8 @@
 all:        ; @cmake --preset release >/dev/null && cmake --build --preset release
 test: all   ; @ctest --preset release
 check demo: ; @./$@
-sim: all    ; @ctest --preset release -L '^sim$$'
+SEEDS = 100000
+sim: all    ; @build/tests/sim/sim --jobs 2 --seeds $(SEEDS)
 fuzz:       ; @cmake --workflow --preset fuzz
 reference: all ; @build/flowrun lua docs/make_reference.lua
 bench: all  ; @build/flowrun bench

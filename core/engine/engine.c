@@ -321,8 +321,7 @@ static void make_sched(fr_run *r)
                 .timer = io_timer, .resume = io_resume,
                 .moment = r->spec.host.moment != NULL ? io_moment : NULL};
     fr_sched_env env = {.io = &io, .code = &r->code, .seed = r->spec.info.seed,
-                        .strict = r->spec.strict, .rerun = r->spec.rerun,
-                        .keep_args = r->spec.plan};
+                        .strict = r->spec.strict, .keep_args = r->spec.plan};
     r->sched = fr_sched_new(&env);
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
 }

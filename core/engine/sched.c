@@ -1,7 +1,6 @@
-// The state machine itself: calls, starts, completions, cancel. See sched.h for the words.
+// The state machine itself: nodes, records, ends, starts. See sched.h for the words.
 #include "core/engine/sched_int.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const int64_t SLOW_TASK_NS = 1000000;   // above it a start is worth a message
@@ -103,7 +102,7 @@ uint32_t fr_sched_task(fr_sched *s, const char *name)
 
 // --- nodes, edges, branches ---
 
-static uint32_t new_node(fr_sched *s)
+uint32_t sched_new_node(fr_sched *s)
 {
     if (s->n_nodes % NODE_CHUNK == 0) {
         uint32_t chunk = s->n_nodes / NODE_CHUNK;
@@ -111,11 +110,12 @@ static uint32_t new_node(fr_sched *s)
         s->chunks[chunk] = fr_alloc(NODE_CHUNK * sizeof(node));
     }
     uint32_t id = s->n_nodes++;
-    *node_at(s, id) = (node){.slot = FR_NO_NODE, .cause = FR_NO_NODE, .body = FR_NO_BRANCH};
+    *node_at(s, id) = (node){.slot = FR_NO_NODE, .cause = FR_NO_NODE, .body = FR_NO_BRANCH,
+                             .failures = FR_NO_NODE, .next_failure = FR_NO_NODE};
     return id;
 }
 
-static void live_add(fr_sched *s, uint32_t id)
+void sched_live_add(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     n->live = true;
@@ -128,6 +128,10 @@ static void live_add(fr_sched *s, uint32_t id)
     }
     s->live_tail = id;
     s->n_live++;
+    uint32_t flow = s->branches[n->branch].flow_node;
+    if (flow != FR_NO_NODE) {
+        node_at(s, flow)->inside++;
+    }
 }
 
 static void live_remove(fr_sched *s, node *n)
@@ -149,7 +153,7 @@ static void live_remove(fr_sched *s, node *n)
     s->n_live--;
 }
 
-static uint32_t new_edge(fr_sched *s, uint32_t next, uint32_t target, uint32_t serial)
+uint32_t sched_new_edge(fr_sched *s, uint32_t next, uint32_t target, uint32_t serial)
 {
     uint32_t i = s->free_edge;
     if (i != 0) {
@@ -200,39 +204,9 @@ void sched_make_ready(fr_sched *s, uint32_t b)
     }
 }
 
-static uint32_t next_use(fr_sched *s, uint32_t b, uint32_t task)
-{
-    branch *br = &s->branches[b];
-    if (task >= br->n_uses) {
-        uint32_t n = FR_MAX(task + 1, s->n_tasks);
-        br->uses = fr_realloc(br->uses, n * sizeof *br->uses);
-        memset(br->uses + br->n_uses, 0, (n - br->n_uses) * sizeof *br->uses);
-        br->n_uses = n;
-    }
-    if (SEEDED(BUG_GLOBAL_INDEX)) {
-        return ++s->all_calls;
-    }
-    return ++br->uses[task];
-}
-
-static fr_hash use_key(const fr_sched *s, uint32_t b, uint32_t task, uint32_t use)
-{
-    fr_hash path = SEEDED(BUG_GLOBAL_INDEX) ? s->branches[0].path : s->branches[b].path;
-    return fr_hash_mix(fr_hash_pair(path, s->tasks[task].hash), use);
-}
-
-// A branch that goes on after get() raised has caught the error.
-static void went_on(fr_sched *s, uint32_t b)
-{
-    branch *br = &s->branches[b];
-    if (br->raising != FR_NO_NODE) {
-        uint32_t n = br->raising;
-        br->raising = FR_NO_NODE;
-        fr_sched_handled(s, n);
-    }
-}
-
 // --- records ---
+
+static void append_late(fr_sched *s);
 
 void sched_record(fr_sched *s, fr_record *r)
 {
@@ -240,10 +214,10 @@ void sched_record(fr_sched *s, fr_record *r)
         return;                                // the log keeps what was true
     }
     r->seq = ++s->seq;
-    if (SEEDED(BUG_COMMIT_ORDER) && r->type == FR_REC_VALUE) {
-        r->seq = s->seq++;
-    }
     s->io.append(s->io.ctx, r);
+    if (SEEDED(BUG_COMMIT_ORDER)) {
+        append_late(s);
+    }
 }
 
 void sched_record_of(const fr_sched *s, const node *n, fr_record *r)
@@ -287,22 +261,31 @@ void sched_move(fr_sched *s, node *n, fr_state to, fr_reason why)
 
 // --- ends ---
 
-static void note_failure(fr_sched *s, uint32_t id)
+void sched_note_failure(fr_sched *s, uint32_t id)
 {
     if (s->n_failures == s->cap_failures) {
         s->cap_failures = s->cap_failures == 0 ? 16 : s->cap_failures * 2;
         s->failures = fr_realloc(s->failures, s->cap_failures * sizeof *s->failures);
     }
     s->failures[s->n_failures++] = id;
+    node *n = node_at(s, id);
+    uint32_t flow = s->branches[n->branch].flow_node;
+    if (flow != FR_NO_NODE) {
+        n->next_failure = node_at(s, flow)->failures;
+        node_at(s, flow)->failures = id;
+    }
 }
 
-// A fallback inside a subflow makes the subflow's own end degraded too.
+// A fallback makes the subflow around it degraded, or the run; one inside a subflow that fails
+// goes no further.
 void sched_degraded(fr_sched *s, const node *n)
 {
     s->stats.degraded++;
-    for (uint32_t id = s->branches[n->branch].flow_node; id != FR_NO_NODE;
-         id = s->branches[node_at(s, id)->branch].flow_node) {
-        node_at(s, id)->degraded = true;
+    uint32_t flow = s->branches[n->branch].flow_node;
+    if (flow != FR_NO_NODE) {
+        node_at(s, flow)->degraded = true;
+    } else {
+        s->degraded = true;
     }
 }
 
@@ -340,8 +323,25 @@ static void append_end(fr_sched *s, node *n)
         r.items = n->map->n;
         r.failed_items = n->map->failed;
     }
+    s->late = 0;
     sched_record(s, &r);
     n->seq = s->seq;
+}
+
+static void append_late(fr_sched *s)
+{
+    if (s->late != 0) {
+        append_end(s, node_at(s, s->late - 1));
+    }
+}
+
+// A call ended; its subflow ends when its body has and nothing it started is left.
+static void left_flow(fr_sched *s, const node *n)
+{
+    uint32_t flow = s->branches[n->branch].flow_node;
+    if (flow != FR_NO_NODE && --node_at(s, flow)->inside == 0 && node_at(s, flow)->body_over) {
+        sched_end_flow(s, flow);
+    }
 }
 
 void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_value *result,
@@ -356,7 +356,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
         n->ended = s->wall;
     }
     if (state == FR_FAILED || state == FR_STOPPED) {
-        note_failure(s, id);
+        sched_note_failure(s, id);
     }
     if (why == FR_BECAUSE_DEGRADED) {
         sched_degraded(s, n);
@@ -364,11 +364,17 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     sched_count_end(s, n);
     live_remove(s, n);
     if (n->kind == CALL_SPAWN) {
+        n->seq = s->branches[n->body].newest;
         sched_arrived(s, id);
         sched_observe(s, id);
+        left_flow(s, n);
         return;
     }
-    append_end(s, n);
+    if (SEEDED(BUG_COMMIT_ORDER) && s->late == 0 && n->kind == FR_CALL_TASK && s->n_live > 0) {
+        s->late = id + 1;
+    } else {
+        append_end(s, n);
+    }
     if (SEEDED(BUG_RECORDED_TWICE) && n->attempt > 1) {
         append_end(s, n);
     }
@@ -378,9 +384,8 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     queue32_push(&s->seen_queue, id);
     sched_event(s, FR_MOMENT_ENDED, id);
     sched_arrived(s, id);
+    left_flow(s, n);
 }
-
-static void ready_to_start(fr_sched *s, uint32_t id);
 
 void sched_arrived(fr_sched *s, uint32_t id)
 {
@@ -390,7 +395,7 @@ void sched_arrived(fr_sched *s, uint32_t id)
         e = take_edge(s, e, &target, &serial);
         node *d = node_at(s, target);
         if (--d->pending == 0 && !node_final(d)) {
-            ready_to_start(s, target);
+            sched_ready_to_start(s, target);
         }
     }
 }
@@ -404,25 +409,39 @@ void sched_observe(fr_sched *s, uint32_t id)
     while (e != 0) {
         e = take_edge(s, e, &b, &serial);
         branch *br = &s->branches[b];
-        if (br->blocked && br->serial == serial && (br->any || --br->pending == 0)) {
-            sched_make_ready(s, b);
+        if (br->blocked && br->serial == serial) {
+            br->newest = FR_MAX(br->newest, n->seq);
+            if (br->any || --br->pending == 0) {
+                sched_make_ready(s, b);
+            }
         }
     }
 }
 
 // --- starts ---
 
+bool sched_failed(const fr_sched *s, uint32_t id)
+{
+    return node_final(node_at(s, id)) && node_at(s, id)->state != FR_SUCCESS;
+}
+
 static uint32_t failed_dep(const fr_sched *s, const node *n)
 {
     for (uint32_t i = 0; i < n->n_deps + n->n_after; i++) {
-        if (node_at(s, n->deps[i].node)->state != FR_SUCCESS) {
+        if (sched_failed(s, n->deps[i].node)) {
             return n->deps[i].node;
         }
     }
-    if (n->list_dep.node != FR_NO_NODE && node_at(s, n->list_dep.node)->state != FR_SUCCESS) {
-        return n->list_dep.node;
-    }
-    return FR_NO_NODE;
+    uint32_t list = n->list_dep.node;
+    return list != FR_NO_NODE && sched_failed(s, list) ? list : FR_NO_NODE;
+}
+
+// A call that was adopted from the log has the same dependencies, so the same one failed.
+uint32_t sched_cause(const fr_sched *s, uint32_t id)
+{
+    const node *n = node_at(s, id);
+    bool look = n->cause == FR_NO_NODE && n->recorded && n->state != FR_SUCCESS;
+    return look ? failed_dep(s, n) : n->cause;
 }
 
 static void fail_upstream(fr_sched *s, uint32_t id, uint32_t dep)
@@ -464,7 +483,7 @@ static void start_sleep(fr_sched *s, uint32_t id)
     sched_timer_add(s, TIMER_SLEEP, s->mono + left, id, 0, 0);
 }
 
-static void ready_to_start(fr_sched *s, uint32_t id)
+void sched_ready_to_start(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     uint32_t dep = failed_dep(s, n);
@@ -573,340 +592,4 @@ void sched_dispatch(fr_sched *s, uint32_t id)
     n->slot = ra->slot;
     n->delayed = false;
     s->io.start(s->io.ctx, &ra->a);
-}
-
-// --- calls ---
-
-static int link_dep(fr_sched *s, uint32_t id, uint32_t dep)
-{
-    node *d = node_at(s, dep);
-    if (!node_final(d)) {
-        node_at(s, id)->pending++;
-        uint32_t e = new_edge(s, d->dependents, id, 0);
-        d->dependents = e;
-    }
-    return 0;
-}
-
-static void link_deps(fr_sched *s, uint32_t id)
-{
-    node *n = node_at(s, id);
-    for (uint32_t i = 0; i < n->n_deps + n->n_after; i++) {
-        (void)link_dep(s, id, n->deps[i].node);
-    }
-    if (n->list_dep.node != FR_NO_NODE) {
-        (void)link_dep(s, id, n->list_dep.node);
-    }
-}
-
-static void copy_call(node *n, const fr_call *c)
-{
-    n->opts = c->opts;
-    n->n_args = c->n_args;
-    n->n_deps = c->n_deps;
-    n->n_after = c->n_after;
-    n->argv = c->args != NULL ? fr_value_ref(c->args) : NULL;
-    n->list = c->list != NULL ? fr_value_ref(c->list) : NULL;
-    n->list_dep = c->kind == FR_CALL_MAP && c->list == NULL ? c->list_dep : (fr_dep){FR_NO_NODE, 0};
-    n->where = c->where;
-    n->sleep_ns = c->sleep_ns;
-    if (c->n_deps + c->n_after > 0) {
-        n->deps = fr_alloc((c->n_deps + c->n_after) * sizeof *n->deps);
-        if (c->n_deps > 0) {
-            memcpy(n->deps, c->deps, c->n_deps * sizeof *n->deps);
-        }
-        if (c->n_after > 0) {
-            memcpy(n->deps + c->n_deps, c->after, c->n_after * sizeof *n->deps);
-        }
-    }
-}
-
-static int call_key(fr_sched *s, const fr_call *c, node *n, fr_err *err)
-{
-    n->use = next_use(s, c->branch, c->task);
-    n->key = use_key(s, c->branch, c->task, n->use);
-    if (c->key == NULL) {
-        return FR_OK;
-    }
-    n->key = fr_hash_pair(fr_hash_str(c->key), s->tasks[c->task].hash);
-    n->user_key = true;
-    n->label = fr_strdup(c->key);
-    bool fresh;
-    (void)fr_map_put(&s->used_keys, n->key, &fresh);
-    if (!fresh) {
-        return fr_fail(err, FR_EEXIST,
-                       "%s: key \"%s\" is used twice for task %s in this run; keys must differ",
-                       c->where != NULL ? c->where : "?", c->key, s->tasks[c->task].name);
-    }
-    return FR_OK;
-}
-
-// Makes the node and claims what the log has of it. *recorded: nothing is left to run.
-static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorded, fr_err *err)
-{
-    *out = FR_NO_NODE;
-    went_on(s, c->branch);
-    if (s->divergence != NULL) {
-        return fr_fail(err, FR_EDIVERGED, "%s", s->divergence);
-    }
-    if (s->cancel_seen) {
-        return fr_fail(err, FR_ECANCELLED, "the run is being cancelled");
-    }
-    uint32_t id = new_node(s);
-    node *n = node_at(s, id);
-    n->kind = (uint8_t)c->kind;
-    n->branch = c->branch;
-    n->task = c->task;
-    n->list_dep.node = FR_NO_NODE;
-    sched_move(s, n, FR_WAITING, FR_BECAUSE_DEPS);
-    s->stats.calls++;
-    s->tasks[c->task].stats.calls++;
-    n->queued = s->wall;
-    int rc = call_key(s, c, n, err);
-    if (rc != FR_OK) {
-        n->live = false;
-        s->stats.waiting--;
-        n->state = FR_STATE_NONE;
-        return rc;
-    }
-    copy_call(n, c);
-    n->args = sched_fingerprint(s, c);
-    *out = id;
-    past *p = sched_past(s, n->key);
-    if (p != NULL) {
-        rc = sched_adopt(s, id, p, err);
-        if (rc != FR_OK) {
-            return rc;
-        }
-    }
-    *recorded = node_final(n);
-    if (!*recorded) {
-        if (n->row == 0) {
-            n->row = s->next_row++;
-        }
-        live_add(s, id);
-    }
-    return FR_OK;
-}
-
-int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *out, fr_err *err)
-{
-    bool recorded = false;
-    int rc = make_call(s, c, out, &recorded, err);
-    if (rc == FR_OK && !recorded) {
-        link_deps(s, *out);
-        if (node_at(s, *out)->pending == 0) {
-            ready_to_start(s, *out);
-        }
-    }
-    return rc;
-}
-
-static char *branch_label(const fr_sched *s, uint32_t parent, const char *what, uint32_t kid)
-{
-    char text[256];
-    (void)snprintf(text, sizeof text, "%s.%s%u", s->branches[parent].label, what, kid);
-    return fr_strdup(text);
-}
-
-int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out, fr_err *err)
-{
-    bool recorded = false;
-    *out = FR_NO_BRANCH;
-    int rc = make_call(s, c, id, &recorded, err);
-    if (rc != FR_OK || recorded) {
-        return rc;
-    }
-    node *n = node_at(s, *id);
-    if (sched_past(s, n->key) == NULL) {       // its row must stay: calls inside name it
-        fr_record r;
-        sched_record_of(s, n, &r);
-        r.type = FR_REC_TIMER;
-        sched_record(s, &r);
-    }
-    fr_hash path = fr_hash_pair(n->key, (fr_hash){.lo = 1, .hi = 0});
-    char *label = branch_label(s, c->branch, s->tasks[c->task].name, n->use);
-    uint32_t b = sched_new_branch(s, path, label);
-    s->branches[b].node = *id;
-    s->branches[b].flow_row = n->row;
-    s->branches[b].flow_node = *id;
-    n->body = b;
-    n->started = s->wall;
-    n->attempt = 1;
-    sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
-    sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
-    sched_make_ready(s, b);
-    *out = b;
-    return FR_OK;
-}
-
-uint32_t fr_sched_spawn(fr_sched *s, uint32_t parent, uint32_t *out)
-{
-    went_on(s, parent);
-    uint32_t task = fr_sched_task(s, "spawn");
-    uint32_t kid = ++s->branches[parent].kids, id = new_node(s);
-    node *n = node_at(s, id);
-    n->kind = CALL_SPAWN;
-    n->branch = parent;
-    n->task = task;
-    n->list_dep.node = FR_NO_NODE;
-    n->key = fr_hash_mix(fr_hash_pair(s->branches[parent].path, s->tasks[task].hash), kid);
-    uint32_t b = sched_new_branch(s, n->key, branch_label(s, parent, "", kid));
-    s->branches[b].node = id;
-    s->branches[b].flow_row = s->branches[parent].flow_row;
-    s->branches[b].flow_node = s->branches[parent].flow_node;
-    n->body = b;
-    sched_move(s, n, FR_WAITING, FR_BECAUSE_DEPS);
-    sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
-    sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
-    live_add(s, id);
-    sched_make_ready(s, b);
-    *out = id;
-    return b;
-}
-
-fr_hash fr_sched_draw(fr_sched *s, uint32_t b, const char *name)
-{
-    went_on(s, b);
-    uint32_t task = fr_sched_task(s, name);
-    return use_key(s, b, task, next_use(s, b, task));
-}
-
-int fr_sched_value(fr_sched *s, uint32_t b, const char *name, fr_value *fresh, const fr_value **out,
-                   fr_err *err)
-{
-    fr_hash key = fr_sched_draw(s, b, name);
-    past *p = sched_past(s, key);
-    *out = NULL;
-    if (p != NULL && p->value_only) {
-        *out = p->result;
-        return FR_OK;
-    }
-    if (s->cancel_seen) {
-        return fr_fail(err, FR_ECANCELLED, "the run is being cancelled");
-    }
-    p = NULL;
-    fr_record r = {.type = FR_REC_VALUE, .key = key, .name = name, .result = fresh,
-                   .parent = s->branches[b].flow_row, .ended = s->wall};
-    sched_record(s, &r);
-    *out = fresh;
-    return FR_OK;
-}
-
-bool fr_sched_wait(fr_sched *s, uint32_t b, const uint32_t *nodes, uint32_t n, bool any)
-{
-    went_on(s, b);
-    uint32_t missing = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        missing += !node_at(s, nodes[i])->seen;
-    }
-    if (missing == 0 || (any && missing < n) || s->cancel_seen || s->divergence != NULL) {
-        return true;
-    }
-    branch *br = &s->branches[b];
-    br->any = any;
-    br->pending = missing;
-    br->blocked = true;
-    for (uint32_t i = 0; i < n; i++) {
-        node *d = node_at(s, nodes[i]);
-        if (!d->seen) {
-            uint32_t e = new_edge(s, d->waiters, b, br->serial);
-            d->waiters = e;
-        }
-    }
-    return false;
-}
-
-void fr_sched_branch_end(fr_sched *s, uint32_t b, fr_value *result, fr_value *error)
-{
-    branch *br = &s->branches[b];
-    uint32_t cause = br->raising, id = br->node;
-    if (error == NULL) {
-        went_on(s, b);
-    }
-    br = &s->branches[b];
-    br->ended = true;
-    s->branches_alive--;
-    if (id == FR_NO_NODE) {
-        s->root_result = result;
-        s->root_error = error;
-        s->root_cause = error != NULL ? cause : FR_NO_NODE;
-        return;
-    }
-    node *n = node_at(s, id);
-    n->cause = error != NULL ? cause : FR_NO_NODE;
-    int code = error != NULL ? sched_error_code(error) : FR_OK;
-    if (error == NULL) {
-        sched_finish(s, id, FR_SUCCESS, n->degraded ? FR_BECAUSE_DEGRADED : FR_BECAUSE_RAN, result,
-                     NULL);
-    } else if (s->cancel_seen && (code == FR_ECANCELLED || code == FR_ETIMEOUT)) {
-        sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL, error);
-    } else {
-        sched_finish(s, id, FR_FAILED, FR_BECAUSE_ERROR, NULL, error);
-    }
-}
-
-// --- reading what was observed ---
-
-bool fr_sched_seen(const fr_sched *s, uint32_t id)
-{
-    return node_at(s, id)->seen;
-}
-
-fr_state fr_sched_state(const fr_sched *s, uint32_t id, fr_reason *reason)
-{
-    const node *n = node_at(s, id);
-    // Before it is observed an end is not visible: the flow would act on a race.
-    bool hidden = node_final(n) && !n->seen;
-    *reason = hidden ? FR_BECAUSE_FIRST : (fr_reason)n->reason;
-    return hidden ? FR_RUNNING : (fr_state)n->state;
-}
-
-int fr_sched_result(fr_sched *s, fr_dep d, const fr_value **out, fr_err *err)
-{
-    node *n = node_at(s, d.node);
-    FR_ASSERT(n->seen);
-    if (n->map != NULL && n->result == NULL) {
-        n->result = sched_map_result(s, n, err);
-        if (n->result == NULL) {
-            return err != NULL ? err->code : FR_ECORRUPT;
-        }
-    }
-    *out = n->result;
-    return FR_OK;
-}
-
-const fr_value *fr_sched_error(const fr_sched *s, uint32_t id)
-{
-    return node_at(s, id)->error;
-}
-
-void fr_sched_handled(fr_sched *s, uint32_t id)
-{
-    // A loop, not recursion: chains of upstream failures can be long.
-    while (id != FR_NO_NODE) {
-        node *n = node_at(s, id);
-        if (n->handled) {
-            return;
-        }
-        n->handled = true;
-        for (uint32_t i = 0; i < n->n_deps + n->n_after; i++) {
-            uint32_t d = n->deps[i].node;
-            if (d != n->cause && n->reason == FR_BECAUSE_UPSTREAM && node_final(node_at(s, d)) &&
-                node_at(s, d)->state != FR_SUCCESS) {
-                node_at(s, d)->handled = true;
-            }
-        }
-        id = n->cause;
-    }
-}
-
-void fr_sched_raised(fr_sched *s, uint32_t b, uint32_t id)
-{
-    s->branches[b].raising = id;
-}
-
-int fr_sched_cancelled(const fr_sched *s)
-{
-    return s->cancel_seen ? s->cancel_code : FR_OK;
 }

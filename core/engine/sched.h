@@ -76,7 +76,6 @@ typedef struct fr_sched_env {
     fr_code *code;                    // handed to attempts
     uint64_t seed;
     bool strict;                      // a result is durable before the flow sees it
-    bool rerun;                       // changed arguments mean "recompute", not divergence
     bool keep_args;                   // of calls that succeeded, for fr_sched_arguments
     uint32_t next_row;                // first unused row number of the run
 } fr_sched_env;
@@ -90,7 +89,9 @@ void fr_sched_now(fr_sched *s, int64_t mono_ns, int64_t wall_ns);
 FR_NODISCARD int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err);
 // How often the run was continued by fr_sched_drop_unhandled before.
 uint32_t fr_sched_reruns(const fr_sched *s);
-// Drops the failures that nobody handled, so that they and what depends on them run again.
+// A rerun: drops what was stopped and the failures that nobody handled, so that they and what
+// depends on them run again. From here on other arguments than the recorded ones mean that a
+// call of before is made anew, not divergence. Recorded: a resume of the rerun knows it.
 void fr_sched_drop_unhandled(fr_sched *s);
 
 // --- flow code (on the engine thread, from inside io->resume) ---
@@ -158,6 +159,7 @@ typedef struct fr_task_stats {        // of all calls of one task (or map, subfl
 bool fr_sched_task_stats(const fr_sched *s, uint32_t i, fr_task_stats *out);
 
 typedef struct fr_node_info {         // of one call, for displays; pointers are borrowed
+    fr_hash key;
     uint32_t row, attempt, retries, items, items_done, items_failed, branch;
     uint32_t flow;                    // node of the enclosing subflow, FR_NO_NODE = none
     fr_call_kind kind;

@@ -21,8 +21,8 @@ static fr_reason because(const fr_value *error)
 // What failed first: the end of a chain of upstream failures.
 static uint32_t root_cause(const fr_sched *s, uint32_t id)
 {
-    while (id != FR_NO_NODE && node_at(s, id)->cause != FR_NO_NODE) {
-        id = node_at(s, id)->cause;
+    for (uint32_t next = id; next != FR_NO_NODE; next = sched_cause(s, next)) {
+        id = next;
     }
     return id;
 }
@@ -60,31 +60,41 @@ void fr_sched_outcome(fr_sched *s, fr_outcome *out)
         out->state = FR_FAILED;
         out->error = node_at(s, out->failed_node)->error;
         out->reason = because(out->error);
-    } else if (s->stats.degraded > 0) {
+    } else if (s->degraded) {
         out->reason = FR_BECAUSE_DEGRADED;
     }
+}
+
+// What a rerun must run again. A subflow's calls are named when it ends: once it is recorded,
+// a later process does not see them any more.
+void sched_record_unhandled(fr_sched *s, const node *flow)
+{
+    uint8_t *keys = fr_alloc(((size_t)s->n_failures + 1) * 16);
+    size_t n = 0;
+    uint32_t id = flow != NULL ? flow->failures : FR_NO_NODE;
+    for (uint32_t i = 0; flow != NULL ? id != FR_NO_NODE : i < s->n_failures; i++) {
+        const node *f = node_at(s, flow != NULL ? id : s->failures[i]);
+        if ((!f->handled || f->state == FR_STOPPED) && f->kind != CALL_SPAWN) {
+            fr_hash_store(f->key, keys + 16 * n++);
+        }
+        id = f->next_failure;
+    }
+    if (n > 0 || flow == NULL) {
+        fr_record r = {.type = FR_REC_REQUEST, .name = "unhandled", .data = keys, .size = 16 * n,
+                       .ended = s->wall};
+        sched_record(s, &r);
+    }
+    fr_free(keys);
 }
 
 void fr_sched_close_log(fr_sched *s)
 {
     fr_outcome o;
     fr_sched_outcome(s, &o);
-    if (s->log_closed || o.state == FR_SUCCESS || s->divergence != NULL) {
-        return;
+    if (!s->log_closed && o.state != FR_SUCCESS && s->divergence == NULL) {
+        s->log_closed = true;
+        sched_record_unhandled(s, NULL);
     }
-    s->log_closed = true;
-    uint8_t *keys = fr_alloc(((size_t)s->n_failures + 1) * 16);
-    size_t n = 0;
-    for (uint32_t i = 0; i < s->n_failures; i++) {
-        const node *f = node_at(s, s->failures[i]);
-        if (!f->handled && f->kind != CALL_SPAWN) {
-            fr_hash_store(f->key, keys + 16 * n++);
-        }
-    }
-    fr_record r = {.type = FR_REC_REQUEST, .name = "unhandled", .data = keys, .size = 16 * n,
-                   .ended = s->wall};
-    sched_record(s, &r);
-    fr_free(keys);
 }
 
 uint64_t fr_sched_seq(const fr_sched *s)
@@ -100,7 +110,7 @@ void fr_sched_get_stats(const fr_sched *s, fr_sched_stats *out)
 void fr_sched_info(const fr_sched *s, uint32_t id, fr_node_info *out)
 {
     const node *n = node_at(s, id);
-    *out = (fr_node_info){.row = n->row, .attempt = n->attempt, .branch = n->branch,
+    *out = (fr_node_info){.key = n->key, .row = n->row, .attempt = n->attempt, .branch = n->branch,
                           .kind = (fr_call_kind)n->kind, .name = s->tasks[n->task].name,
                           .label = n->label, .where = n->where, .state = (fr_state)n->state,
                           .reason = (fr_reason)n->reason, .queued = n->queued,

@@ -24,6 +24,11 @@ typedef struct edge {                 // singly linked, in s->edges; index 0 end
     uint32_t serial;                  // of a branch's wait; 0 = target is a node
 } edge;
 
+typedef struct part_mark {
+    uint64_t seq;                     // of the first part it stands for
+    size_t end;                       // in past.data
+} part_mark;
+
 typedef struct past {                 // what the log says of one key
     fr_hash key, args;
     uint64_t seq;                     // place of the terminal record; 0 = none
@@ -35,6 +40,8 @@ typedef struct past {                 // what the log says of one key
     int64_t queued, started, ended, due;
     fr_value *result, *error;
     fr_buf data;                      // MAP parts, packed items one after the other
+    part_mark *marks;                 // where each part ends; neighbours between reruns are one
+    uint32_t n_marks;
 } past;
 
 typedef struct run_attempt {
@@ -73,10 +80,13 @@ typedef struct node {
     uint32_t dependents, waiters;     // edges
     uint32_t live_prev, live_next;
     uint32_t cause;                   // the failed node whose error this one carries on
+    uint32_t inside;                  // FLOW: calls of its body that have not ended
+    uint32_t failures, next_failure;  // FLOW: what failed in it, latest first; FR_NO_NODE ends
     uint32_t n_args, n_deps, n_after;
     uint32_t body;                    // FLOW, SPAWN: the branch of its body
     uint8_t kind, state, reason;
     bool seen, handled, recorded, delayed, user_key, live, timed_out, counted, degraded;
+    bool body_over;                   // FLOW: its body has ended, something inside may run on
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;
     const fr_task_opts *opts;
@@ -94,6 +104,7 @@ typedef struct branch {
     uint32_t node;                    // whose end it is; FR_NO_NODE for the root
     uint32_t flow_row, flow_node;     // enclosing subflow; 0, FR_NO_NODE = the flow itself
     uint32_t serial, pending, kids, raising;
+    uint64_t newest;                  // place in the log of the latest thing it saw
     bool any, blocked, ready, ended;
     uint32_t *uses;                   // by task number
     uint32_t n_uses;
@@ -162,9 +173,10 @@ struct fr_sched {
     int past_cancel_code;
     fr_hash *unhandled;
     uint32_t n_unhandled, reruns;
+    uint64_t rerun_seq;               // records before it are those of an earlier attempt
     // how it ends
     int cancel_code;
-    bool cancel_seen, begun, log_closed;
+    bool cancel_seen, begun, log_closed, degraded;
     fr_value *root_result, *root_error;
     uint32_t root_cause;
     uint32_t *failures;
@@ -172,7 +184,7 @@ struct fr_sched {
     char *divergence;
     fr_sched_stats stats;
     uint32_t moves[FR_STOPPED + 1][FR_STOPPED + 1];   // made, by state before and after
-    uint32_t all_calls;
+    uint32_t all_calls, late;         // of planted bugs; late: 1 + node whose end is held back
     uint32_t *running;                // nodes reported as started, oldest first (may be stale)
     uint32_t n_running, cap_running;
 };
@@ -204,10 +216,22 @@ run_attempt *sched_slot(const fr_sched *s, uint32_t slot);
 void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item);
 bool sched_stopping(const fr_sched *s);                   // cancelled or diverged
 int sched_stop_code(const fr_sched *s);
+void sched_see_cancel(fr_sched *s);                       // the flow does
 void sched_stop_all(fr_sched *s);                         // every live call
 fr_value *sched_dep_value(fr_sched *s, fr_dep d);         // a new reference, or NULL
 void sched_free_args(node *n);
 void sched_degraded(fr_sched *s, const node *n);          // counts it
+void sched_note_failure(fr_sched *s, uint32_t id);
+uint32_t sched_cause(const fr_sched *s, uint32_t id);    // whose failure it carries on
+bool sched_failed(const fr_sched *s, uint32_t id);        // it ended, and not well
+uint32_t sched_new_node(fr_sched *s);
+uint32_t sched_new_edge(fr_sched *s, uint32_t next, uint32_t target, uint32_t serial);
+void sched_live_add(fr_sched *s, uint32_t id);
+void sched_ready_to_start(fr_sched *s, uint32_t id);      // all it waited for has arrived
+
+// sched_call.c
+void sched_end_flow(fr_sched *s, uint32_t id);            // its body and all inside have ended
+void sched_record_unhandled(fr_sched *s, const node *flow);    // NULL: of the whole run
 void sched_count_end(fr_sched *s, const node *n);         // in the statistics of its task
 void sched_make_ready(fr_sched *s, uint32_t branch);      // it may go on
 uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label);   // takes label
@@ -227,6 +251,7 @@ static inline bool queue32_empty(const queue32 *q)
 // sched_replay.c
 past *sched_past(const fr_sched *s, fr_hash key);         // NULL when the log has nothing
 int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err);
+bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
 void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);

@@ -63,11 +63,11 @@ void fr_sched_cancel(fr_sched *s, int code, const char *why)
                        .data = why, .size = strlen(why), .ended = s->wall};
         sched_record(s, &r);
     }
+    queue32_push(&s->seen_queue, CANCEL_MARK);         // it is seen in log order, too
     sched_stop_all(s);
-    queue32_push(&s->seen_queue, CANCEL_MARK);
 }
 
-static void see_cancel(fr_sched *s)
+void sched_see_cancel(fr_sched *s)
 {
     s->cancel_seen = true;
     for (uint32_t b = 0; b < s->n_branches; b++) {
@@ -98,7 +98,7 @@ static bool observe_next(fr_sched *s)
     }
     (void)queue32_pop(&s->seen_queue, &id);
     if (id == CANCEL_MARK) {
-        see_cancel(s);
+        sched_see_cancel(s);
     } else {
         sched_observe(s, id);
     }

@@ -79,7 +79,7 @@ static fr_hash item_hash(const map_state *m, uint32_t i, fr_hash deps)
 // Args hash of every item and, among equal ones, which it is.
 static void name_items(fr_sched *s, const node *n, map_state *m)
 {
-    fr_hash deps = {0};
+    fr_hash deps = n->argv != NULL ? n->argv->hash : (fr_hash){0};   // the constants
     for (uint32_t i = 0; i < n->n_deps; i++) {
         deps = fr_hash_pair(deps, node_at(s, n->deps[i].node)->key);
     }
@@ -109,43 +109,85 @@ static void keep_failure(map_state *m, const fr_item_done *item)
     }
 }
 
-// Takes items the log has; they are looked up by what they are, not by where they stood.
-static void recall_items(fr_sched *s, const node *n, map_state *m, const past *p)
+static void record_part(fr_sched *s, const node *n, const void *data, size_t size, uint32_t items)
 {
-    fr_map places;
-    fr_map_init(&places);
+    fr_record r;
+    sched_record_of(s, n, &r);
+    r.type = FR_REC_MAP_PART;
+    r.data = data;
+    r.size = size;
+    r.items = items;
+    sched_record(s, &r);
+}
+
+typedef struct recall {                // items the log has, on their way into a map
+    fr_map places;                     // key -> index, made when items do not stand where they did
+    bool indexed;
+    fr_buf moved;                      // those that stand elsewhere since a rerun
+    uint32_t n_moved;
+} recall;
+
+// Where an item of the log stands now: items are what they are, not where they stood.
+static bool place_of(const node *n, map_state *m, recall *c, const fr_item_done *item, uint32_t *i)
+{
+    *i = item->index;
+    uint32_t dup = *i < m->n && m->duplicates != NULL ? m->duplicates[*i] : 0;
+    if (*i < m->n && fr_hash_eq(m->hashes[*i], item->args) && dup == item->duplicate) {
+        return true;
+    }
+    for (uint32_t k = 0; k < m->n && !c->indexed; k++) {
+        uint32_t d = m->duplicates != NULL ? m->duplicates[k] : 0;
+        *fr_map_put(&c->places, fr_item_key(n->key, m->hashes[k], d), NULL) = k;
+    }
+    c->indexed = true;
+    uint64_t *at = fr_map_find(&c->places, fr_item_key(n->key, item->args, item->duplicate));
+    *i = at != NULL ? (uint32_t)*at : 0;
+    return at != NULL;
+}
+
+// The parts of one attempt of the flow: since the latest rerun, or before it.
+static void recall_parts(fr_sched *s, node *n, map_state *m, const past *p, recall *c,
+                         bool before)
+{
     fr_reader r = fr_reader_of(p->data.data, p->data.size);
     fr_item_done item;
-    bool aligned = true;
-    while (fr_item_next(&r, &item)) {
-        uint32_t i = item.index;
-        uint32_t dup = i < m->n && m->duplicates != NULL ? m->duplicates[i] : 0;
-        if (i >= m->n || !fr_hash_eq(m->hashes[i], item.args) || dup != item.duplicate) {
-            if (aligned) {
-                aligned = false;
-                for (uint32_t k = 0; k < m->n; k++) {
-                    uint32_t d = m->duplicates != NULL ? m->duplicates[k] : 0;
-                    *fr_map_put(&places, fr_item_key(n->key, m->hashes[k], d), NULL) = k;
-                }
-            }
-            uint64_t *at = fr_map_find(&places, fr_item_key(n->key, item.args, item.duplicate));
-            if (at == NULL) {
-                continue;
-            }
-            i = (uint32_t)*at;
-        }
-        if ((item.flags & FR_ITEM_FAILED && s->env.rerun) || have(m, i)) {
+    for (uint32_t mark = 0, i; fr_item_next(&r, &item);) {
+        mark += (size_t)(r.at - p->data.data) > p->marks[mark].end;
+        uint64_t seq = p->marks[mark].seq;
+        bool dropped = item.flags & FR_ITEM_FAILED && before;
+        if ((seq < s->rerun_seq) != before || dropped || sched_outdated(s, n, seq) ||
+            !place_of(n, m, c, &item, &i) || have(m, i)) {
             continue;
         }
-        item.index = i;
+        if (item.index != i) {
+            item.index = i;
+            fr_item_put(&c->moved, &item);
+            c->n_moved++;
+        }
         set_have(m, i);
         m->done++;
         fr_item_put(&m->parts, &item);
+        n->degraded |= (item.flags & FR_ITEM_DEGRADED) != 0;
         if (item.flags & FR_ITEM_FAILED) {
             keep_failure(m, &item);
         }
     }
-    fr_map_fini(&places);
+}
+
+static void recall_items(fr_sched *s, node *n, map_state *m, const past *p)
+{
+    recall c = {0};
+    fr_map_init(&c.places);
+    fr_buf_init(&c.moved, SIZE_MAX / 2);
+    recall_parts(s, n, m, p, &c, false);
+    if (s->rerun_seq > 0) {
+        recall_parts(s, n, m, p, &c, true);
+    }
+    if (c.n_moved > 0) {               // a finished map is read by place
+        record_part(s, n, c.moved.data, c.moved.size, c.n_moved);
+    }
+    fr_map_fini(&c.places);
+    fr_buf_fini(&c.moved);
 }
 
 static void recall_objects(fr_sched *s, const node *n, map_state *m)
@@ -185,10 +227,9 @@ static void end_map(fr_sched *s, uint32_t id)
     }
     n->attempt = 1;
     if (m->failed == 0) {
-        bool degraded = n->timed_out;          // set when an item fell back
         sched_finish(s, id, FR_SUCCESS,
                      m->n == 0 ? FR_BECAUSE_EMPTY_MAP
-                     : degraded ? FR_BECAUSE_DEGRADED
+                     : n->degraded ? FR_BECAUSE_DEGRADED
                                 : FR_BECAUSE_RAN,
                      NULL, NULL);
         return;
@@ -292,17 +333,6 @@ void sched_map_start(fr_sched *s, uint32_t id)
 
 // --- replies ---
 
-static void record_part(fr_sched *s, const node *n, const void *data, size_t size, uint32_t items)
-{
-    fr_record r;
-    sched_record_of(s, n, &r);
-    r.type = FR_REC_MAP_PART;
-    r.data = data;
-    r.size = size;
-    r.items = items;
-    sched_record(s, &r);
-}
-
 // A row of its own for an item that failed for good or whose result refers to objects.
 static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
                         const fr_value *result, const fr_value *error)
@@ -396,7 +426,7 @@ static bool item_failed(fr_sched *s, uint32_t id, const run_attempt *ra, const f
             fr_item_put(kept, &degraded);
             ++*n_kept;
             item_final(s, id, &degraded);
-            n->timed_out = true;
+            n->degraded = true;
             final = false;
         }
     }
@@ -435,7 +465,7 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
         if (!failed || item_failed(s, id, ra, &item, &kept, &n_kept)) {
             if (fallback && !failed) {
                 item.flags |= FR_ITEM_DEGRADED;
-                n->timed_out = true;
+                n->degraded = true;
             }
             fr_item_put(&kept, &item);
             n_kept++;

@@ -84,6 +84,7 @@ static void drop_unhandled(fr_sched *s)
     s->n_unhandled = 0;
     s->past_cancel = 0;
     s->reruns++;
+    s->rerun_seq = s->seq;
 }
 
 uint32_t fr_sched_reruns(const fr_sched *s)
@@ -99,14 +100,29 @@ static void load_request(fr_sched *s, const fr_record *r)
         s->past_cancel_code = timeout ? FR_ETIMEOUT : FR_ECANCELLED;
         set_order(s, r->seq, CANCEL_MARK);
     } else if (strcmp(r->name, "unhandled") == 0) {
-        s->n_unhandled = (uint32_t)(r->size / 16);
-        s->unhandled = fr_realloc(s->unhandled, (s->n_unhandled + 1) * sizeof(fr_hash));
-        for (uint32_t i = 0; i < s->n_unhandled; i++) {
-            s->unhandled[i] = fr_hash_load((const uint8_t *)r->data + (size_t)i * 16);
+        uint32_t n = (uint32_t)(r->size / 16);
+        s->unhandled = fr_realloc(s->unhandled, (s->n_unhandled + n + 1) * sizeof(fr_hash));
+        for (const uint8_t *at = r->data; n > 0; n--, at += 16) {
+            s->unhandled[s->n_unhandled++] = fr_hash_load(at);
         }
     } else if (strcmp(r->name, "rerun") == 0) {
         drop_unhandled(s);
     }
+}
+
+static void load_part(const fr_sched *s, past *p, const fr_record *r)
+{
+    p->parts = true;
+    p->row = r->row;
+    p->queued = r->queued;
+    fr_buf_put(&p->data, r->data, r->size);
+    part_mark *last = p->n_marks > 0 ? &p->marks[p->n_marks - 1] : NULL;
+    if (last == NULL || last->seq < s->rerun_seq) {
+        p->marks = fr_realloc(p->marks, (p->n_marks + 1) * sizeof *p->marks);
+        last = &p->marks[p->n_marks++];
+        last->seq = r->seq;
+    }
+    last->end = p->data.size;
 }
 
 int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
@@ -153,10 +169,7 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         }
         break;
     case FR_REC_MAP_PART:
-        p->parts = true;
-        p->row = r->row;
-        p->queued = r->queued;
-        fr_buf_put(&p->data, r->data, r->size);
+        load_part(s, p, r);
         break;
     case FR_REC_START:
     case FR_REC_REQUEST:
@@ -168,9 +181,9 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
 
 void fr_sched_drop_unhandled(fr_sched *s)
 {
-    drop_unhandled(s);
     fr_record r = {.type = FR_REC_REQUEST, .name = "rerun", .data = "", .ended = s->wall};
     sched_record(s, &r);
+    drop_unhandled(s);
 }
 
 void sched_diverge(fr_sched *s, const char *format, ...)
@@ -192,13 +205,29 @@ void sched_diverge(fr_sched *s, const char *format, ...)
     }
 }
 
+// Something that the call needs was made after place `seq` of the log, in a rerun: what
+// happened there is not the result of this call any more.
+bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq)
+{
+    if (seq > s->rerun_seq) {
+        return false;
+    }
+    for (uint32_t i = 0; i <= n->n_deps + n->n_after; i++) {
+        uint32_t dep = i < n->n_deps + n->n_after ? n->deps[i].node : n->list_dep.node;
+        if (dep != FR_NO_NODE && (!node_final(node_at(s, dep)) || node_at(s, dep)->seq > seq)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool same_call(fr_sched *s, const node *n, const past *p)
 {
     if (p->name == n->task && fr_hash_eq(p->args, n->args) && p->kind == n->kind) {
         return true;
     }
-    if (s->env.rerun) {
-        return false;                          // recompute
+    if (p->seq < s->rerun_seq) {
+        return false;                          // made anew
     }
     char now[FR_HASH_TEXT], then[FR_HASH_TEXT];
     fr_hash_text(n->args, now);
@@ -223,12 +252,14 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
         n->due = p->due;
         return FR_OK;
     }
-    if (!same_call(s, n, p)) {
+    if (!same_call(s, n, p) || sched_outdated(s, n, p->seq)) {
         if (s->divergence != NULL) {
             return fr_fail(err, FR_EDIVERGED, "%s", s->divergence);
         }
+        n->row = p->row;
         p->seq = 0;
-        p->parts = false;
+        p->attempt = 0;
+        p->due = 0;
         return FR_OK;
     }
     n->row = p->row;
@@ -254,24 +285,12 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
         sched_degraded(s, n);
     }
     if (p->state == FR_FAILED || p->state == FR_STOPPED) {
-        if (s->n_failures == s->cap_failures) {
-            s->cap_failures = s->cap_failures == 0 ? 16 : s->cap_failures * 2;
-            s->failures = fr_realloc(s->failures, s->cap_failures * sizeof *s->failures);
-        }
-        s->failures[s->n_failures++] = id;
+        sched_note_failure(s, id);
     }
     if (n->kind == FR_CALL_MAP) {
         sched_map_adopt(s, n, p);
     }
-    if (p->state != FR_SUCCESS) {
-        for (uint32_t i = 0; i < n->n_deps + n->n_after; i++) {   // whose failure it carries on
-            if (node_final(node_at(s, n->deps[i].node)) &&
-                node_at(s, n->deps[i].node)->state != FR_SUCCESS) {
-                n->cause = n->deps[i].node;
-                break;
-            }
-        }
-    } else if (!s->env.keep_args) {
+    if (p->state == FR_SUCCESS && !s->env.keep_args) {
         sched_free_args(n);
     }
     n->seen = p->seq <= s->cursor || SEEDED(BUG_UNORDERED);
@@ -283,8 +302,8 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
 // Records of calls inside a finished subflow have no node: its body is not run again.
 static bool inside_finished(const fr_sched *s, const past *p)
 {
-    if (s->env.rerun) {
-        return true;
+    if (p->seq < s->rerun_seq) {
+        return true;                           // of an earlier attempt of the flow
     }
     for (uint32_t row = p->parent; row != 0;) {
         uint64_t *flow = fr_map_find(&s->past_flows, (fr_hash){.lo = row, .hi = 1});
@@ -308,7 +327,9 @@ bool sched_advance(fr_sched *s)
         }
         if (entry == CANCEL_MARK) {
             if (s->past_cancel == s->cursor) {
-                fr_sched_cancel(s, s->past_cancel_code, "recorded");
+                s->cancel_code = s->past_cancel_code;
+                sched_stop_all(s);
+                sched_see_cancel(s);
                 return true;
             }
             continue;
@@ -343,6 +364,7 @@ void sched_past_free(fr_sched *s)
         fr_value_unref(s->pasts[i].result);
         fr_value_unref(s->pasts[i].error);
         fr_buf_fini(&s->pasts[i].data);
+        fr_free(s->pasts[i].marks);
     }
     fr_free(s->pasts);
     fr_free(s->order);

@@ -2,26 +2,40 @@
 --- below runs the tree on the shipped handle, key and replay code.
 local core = require "flowrun.core.flow"
 require "flowrun.core.error"
+local world = ...                                -- now(): the clock; saw(v): flow code has v
 
 local sim = {}
 
--- Kinds of tasks; the world (sim.c) knows them by name and decides how their bodies end.
+-- Kinds of tasks; the world (world.c) knows them by name and decides how their bodies end.
 local kinds = {
-  plain   = {},
-  retried = {retries = 2, base = 3, backoff = "exponential", jitter = 0.5},
-  timed   = {retries = 1, base = 1, timeout = 20},
-  effect  = {effect = true, retries = 1, base = 1},
-  failing = {},
-  backed  = {has_fallback = true, fallback = "fallback"},
-  helped  = {fallback_fn = true, retries = 1, base = 2},
-  item    = {retries = 1, base = 2},
+  plain     = {},
+  retried   = {retries = 2, base = 3, backoff = "exponential", jitter = 0.5},
+  timed     = {retries = 1, base = 1, timeout = 20},
+  effect    = {effect = true, retries = 1, base = 1},
+  mailer    = {retries = 1, base = 1},             -- its effect is inside the body
+  failing   = {},
+  backed    = {has_fallback = true, fallback = "fallback"},
+  helped    = {fallback_fn = true, retries = 1, base = 2},
+  pair      = {outputs = 2},
+  lister    = {},                                  -- returns a list
+  poison    = {},                                  -- may take its process down
+  item      = {retries = 1, base = 2},
   slow_item = {timeout = 30, retries = 1, base = 1},
-  inner   = {},
+  backed_item = {has_fallback = true, fallback = "fallback"},
+  helped_item = {fallback_fn = true, retries = 1, base = 2},
+  poison_item = {},
+  inner     = {},
 }
 local class = {__call = core.call}
 local tasks = {}
 for name, o in pairs(kinds) do
   tasks[name] = setmetatable({"sim:" .. name, core.options(o), function() end}, class)
+end
+
+--- The task with a key of the user's and handles to wait for.
+local function with(name, key, after)
+  local t = tasks[name]
+  return setmetatable({t[1], t[2], t[3], key, after}, class)
 end
 
 -- --- making a tree ---
@@ -34,38 +48,53 @@ local function below(n)                          -- xorshift64*: 0 .. n - 1
   return (state * 0x2545F4914F6CDD1D >> 33) % n
 end
 
-local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "backed", "helped"}
-local budget
+-- Kinds whose end does not depend on time, and all.
+local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped"}
+local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
+                "helped", "poison"}
+local steady_items = {"item", "item", "backed_item", "helped_item"}
+local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item"}
+local budget, whole, pure
 
 local make_ops
+
+local function any_of(list) return list[below(#list) + 1] end
 
 local function make_op(depth)
   local r = below(100)
   budget = budget - 1
-  if r < 40 then
-    return {op = "task", kind = simple[below(#simple) + 1], wait = below(2) == 0,
-            uses = below(3), after = below(5) == 0}
-  elseif r < 48 then
-    return {op = "fail", how = below(3)}
-  elseif r < 58 then
+  if r < 38 then
+    return {op = "task", kind = any_of(pure and steady or simple), wait = below(2) == 0,
+            uses = below(pure and 2 or 3), after = below(5) == 0 and 1 + below(3),
+            key = below(12) == 0}
+  elseif r < 44 then
+    return {op = "fail", how = below(5)}
+  elseif r < 45 and depth < 2 and whole - budget > 7 then
+    return {op = "die"}
+  elseif r < 50 then
+    return {op = "pair", wait = below(2) == 0}
+  elseif r < 61 then
     budget = budget - 3
-    return {op = "map", n = 1 + below(6), kind = below(4) == 0 and "slow_item" or "item",
-            dup = below(3) == 0, wait = below(2) == 0}
-  elseif r < 70 and depth < 3 then
+    return {op = "map", n = below(7), kind = any_of(pure and steady_items or items),
+            dup = below(3) == 0, wait = below(2) == 0, from = below(4), constant = below(4) == 0,
+            after = below(6) == 0 and 1}
+  elseif r < 72 and depth < 3 then
     local branches = {}
     for i = 1, 2 + below(2) do branches[i] = make_ops(depth + 1, 1 + below(3)) end
     return {op = "spawn", branches = branches}
-  elseif r < 78 then
+  elseif r < 78 and not pure then
     budget = budget - 2
     return {op = "race", n = 2 + below(2)}
-  elseif r < 84 then
+  elseif r < 83 then
     return {op = "sleep", s = 1 + below(50)}
-  elseif r < 90 then
-    return {op = "value", what = below(2)}
-  elseif r < 95 and depth < 2 then
-    return {op = "flow", ops = make_ops(depth + 1, 1 + below(3))}
+  elseif r < 88 then
+    return {op = "value", what = pure and 1 or below(2)}
+  elseif r < 95 and depth < 3 then
+    return {op = "flow", ops = make_ops(depth + 1, 1 + below(3)), wait = below(3) > 0}
+  elseif not pure then
+    return {op = "state"}
   end
-  return {op = "state"}
+  return {op = "all"}
 end
 
 function make_ops(depth, n)
@@ -77,14 +106,32 @@ function make_ops(depth, n)
   return ops
 end
 
---- The flow of a seed.
-function sim.make(seed)
+local function start(seed)
   state = seed * 0x9E3779B97F4A7C15 ~ 0x1234567
   if state == 0 then state = 1 end
   for _ = 1, 4 do below(2) end
-  budget = 5 + below(50)
+end
+
+--- The flow of a seed. is_pure: what it returns depends on nothing but its tasks' results.
+--- change: 0, or the number of an edit of its code.
+local function make(seed, is_pure, change)
+  start(seed)
+  pure = is_pure
+  budget = 7 + below(40)
+  whole = budget
   local ops = {}
   while budget > 0 do ops[#ops + 1] = make_op(0) end
+  if change > 0 then
+    start(seed + change)
+    local at, how = 1 + below(#ops), below(3)
+    if how == 0 then
+      table.remove(ops, at)
+    elseif how == 1 then
+      table.insert(ops, at, make_op(0))
+    else
+      ops[at] = make_op(0)
+    end
+  end
   return ops
 end
 
@@ -94,51 +141,92 @@ local run_ops
 
 local function take(h, out)
   local ok, v = h:try()
+  world.saw(v)                                    -- what a flow sees is on record
   if ok and type(v) == "table" then v = "[" .. table.concat(v, " ") .. "]" end
   out[#out + 1] = ok and tostring(v) or "!" .. tostring(v.code)
   return ok and v or 0
 end
 
+local function opened(s, h)
+  s.last, s.open[#s.open + 1], s.handles[#s.handles + 1] = h, h, h
+end
+
+local function some(s, n)                        -- the latest handles
+  local list = {}
+  for i = #s.handles, math.max(1, #s.handles - n + 1), -1 do list[#list + 1] = s.handles[i] end
+  return #list > 0 and list or nil
+end
+
+local function next_n(s)
+  s.n = s.n + 1
+  return s.n
+end
+
 local act = {}
 
 function act.task(o, s)
-  local args = {s.n}
-  s.n = s.n + 1
-  if o.uses >= 1 then args[2] = s.last end       -- a handle or a value
-  if o.uses == 2 then args[3] = {seen = #s.shared, order = table.concat(s.shared, ",")} end
+  local n, second, third = next_n(s), nil, nil
+  if o.uses >= 1 then second = s.last end        -- a handle or a value
+  if o.uses == 2 then third = {seen = #s.shared, order = table.concat(s.shared, ","), h = s.last} end
   local t = tasks[o.kind]
-  if o.after and s.handle then
-    t = setmetatable({t[1], t[2], t[3], nil, {s.handle}}, class)
+  if o.key or o.after then
+    t = with(o.kind, o.key and ("%s/%s/%d"):format(s.name, o.kind, n) or nil,
+      o.after and some(s, o.after))
   end
-  local h = t(args[1], args[2], args[3])
-  s.handle = h
-  if o.wait then s.last = take(h, s.out) else s.last = h; s.open[#s.open + 1] = h end
+  local h = t(n, second, third)
+  opened(s, h)
+  if o.wait then s.last = take(h, s.out) end
+end
+
+function act.pair(o, s)
+  local a, b = tasks.pair(next_n(s))
+  opened(s, a)
+  opened(s, b)
+  if o.wait then
+    take(a, s.out)
+    take(tasks.effect(b, s.n), s.out)
+  end
 end
 
 function act.fail(o, s)
-  local h = tasks.failing(s.n)
-  s.n = s.n + 1
+  local h = tasks.failing(next_n(s))
   if o.how == 0 then
     local ok = pcall(h.get, h)
     s.out[#s.out + 1] = tostring(ok)
   elseif o.how == 1 then
     take(h, s.out)
-  else
+  elseif o.how == 2 then
     take(tasks.plain(h), s.out)                  -- fails upstream
     h:try()
+  elseif o.how == 3 then
+    take(with("plain", nil, {h})(s.n), s.out)
+  else
+    s.handles[#s.handles + 1] = h                -- nobody looks at it, unless as a dependency
   end
 end
 
-function act.map(o, s)
+function act.die(_, s)
+  s.out[#s.out + 1] = tostring(tasks.failing(next_n(s)):get())   -- nobody catches it
+end
+
+local function list_of(o, s)
   local list = {}
+  if o.from == 0 then return tasks.lister(next_n(s)) end
   for i = 1, o.n do list[i] = o.dup and i % 2 or i * 10 + s.n end
-  s.n = s.n + 1
-  local h = core.map(tasks[o.kind], list, s.n)
+  if o.from == 1 and s.handles[1] and o.n > 0 and not o.constant then
+    list[o.n] = s.handles[#s.handles]            -- an item that is a handle
+  end
+  return list
+end
+
+function act.map(o, s)
+  local list, constant = list_of(o, s), o.constant and s.last or next_n(s)
+  local t = o.after and with(o.kind, nil, some(s, o.after)) or tasks[o.kind]
+  local h = core.map(t, list, constant)
+  opened(s, h)
   if o.wait then
-    local ok, v = h:try()
-    s.out[#s.out + 1] = ok and "map" .. #v .. ":" .. tostring(v[1]) or "!map"
-  else
-    s.open[#s.open + 1] = h
+    s.last = 7
+    take(h, s.out)
   end
 end
 
@@ -146,19 +234,19 @@ function act.spawn(o, s)
   local hs = {}
   for i, ops in ipairs(o.branches) do
     hs[i] = core.spawn(function(name)
-      local out = run_ops(ops, s.shared)
-      s.shared[#s.shared + 1] = name             -- who came first is an observation
+      local out = run_ops(ops, s.shared, s.name .. "/" .. name .. next_n(s), 1)
+      if not s.pure then s.shared[#s.shared + 1] = name end   -- who came first is an observation
       return out
     end, "b" .. i)
   end
   for _, h in ipairs(hs) do take(h, s.out) end
-  tasks.effect(table.concat(s.shared, ",")):try()
+  if not s.pure then take(tasks.effect(table.concat(s.shared, ",")), s.out) end
 end
 
 function act.race(o, s)
   local hs = {}
-  for i = 1, o.n do hs[i] = tasks.plain("race", i, s.n) end
-  s.n = s.n + 1
+  for i = 1, o.n do hs[i] = tasks.plain("race", i, next_n(s)) end
+  hs[#hs + 1] = s.handles[#s.handles]
   core.wait(hs, true)
   for i, h in ipairs(hs) do
     if core.peek(h) ~= nil then
@@ -176,7 +264,7 @@ end
 
 function act.value(o, s)
   if o.what == 0 then
-    local t = core.record("now", simnow())
+    local t = core.record("now", world.now())
     s.out[#s.out + 1] = tostring(t)
     tasks.effect("at", t):try()
   else
@@ -186,25 +274,41 @@ end
 
 function act.flow(o, s)
   local self = setmetatable({"sim:inner", tasks.inner[2], act.flow}, class)
-  local h = core.subflow(self, function(p) return run_ops(o.ops, {}, p) end, s.n)
-  s.n = s.n + 1
-  take(h, s.out)
+  local name, from = s.name .. "/f" .. next_n(s), s.n
+  local h = core.subflow(self, function(p) return run_ops(o.ops, {}, name, p) end, from)
+  if o.wait then take(h, s.out) else opened(s, h) end
 end
 
 function act.state(_, s)
-  if s.handle then s.out[#s.out + 1] = s.handle:state() end
+  local h = s.handles[#s.handles]
+  if h then s.out[#s.out + 1] = h:state() end
 end
 
-function run_ops(ops, shared, n)
-  local s = {out = {}, open = {}, shared = shared, last = 7, n = n or 1}
+function act.all(_, s)
+  local hs = some(s, 3)
+  if hs then core.wait(hs, false) end
+end
+
+function run_ops(ops, shared, name, n)
+  local s = {out = {}, open = {}, handles = {}, shared = shared, last = 7, n = n, name = name,
+             pure = sim.pure}
   for _, o in ipairs(ops) do act[o.op](o, s) end
   for _, h in ipairs(s.open) do take(h, s.out) end
   return table.concat(s.out, " ")
 end
 
---- The flow body of a tree.
-function sim.body(ops)
-  return function() return run_ops(ops, {}) end
+-- The tree of the seed that is simulated now is kept: it boots several times.
+local kept, ops_of = nil, nil
+
+--- The flow body of a seed.
+function sim.body(seed, is_pure, change)
+  local what = ("%d %s %d"):format(seed, is_pure, change)
+  if kept ~= what then
+    kept, ops_of = what, make(seed, is_pure, change)
+  end
+  sim.pure = is_pure
+  local ops = ops_of
+  return function() return run_ops(ops, {}, "", 1) end
 end
 
 return sim

@@ -1,0 +1,420 @@
+// The fake fr_io: the log, the executions and how they end.
+#include "tests/sim/world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+world W;
+
+void sim_fail(const char *format, ...)
+{
+    if (W.problem[0] == '\0') {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(W.problem, sizeof W.problem, format, args);
+        va_end(args);
+        sim_note("FAILED: %s", W.problem);
+    }
+}
+
+void sim_note(const char *format, ...)
+{
+    if (W.trace) {
+        va_list args;
+        va_start(args, format);
+        (void)printf("%10.1f  ", (double)W.now / 1e9);
+        (void)vprintf(format, args);
+        (void)printf("\n");
+        va_end(args);
+    }
+}
+
+uint64_t sim_pick(uint64_t n) { return fr_rand_below(&W.rand, n); }
+
+// --- the log ---
+
+static void count_record(const fr_record *r)
+{
+    static const int ends[] = {[FR_CALL_TASK] = EV_rec_task,
+                               [FR_CALL_MAP] = EV_rec_map,
+                               [FR_CALL_SLEEP] = EV_rec_sleep,
+                               [FR_CALL_FLOW] = EV_rec_flow,
+                               [FR_CALL_ITEM] = EV_rec_item};
+    static const int types[] = {[FR_REC_START] = EV_rec_start,
+                                [FR_REC_RETRY] = EV_rec_retry,
+                                [FR_REC_VALUE] = EV_rec_value,
+                                [FR_REC_TIMER] = EV_rec_timer,
+                                [FR_REC_MAP_PART] = EV_rec_map_part};
+    int event = EV_rec_cancel;
+    if (r->type == FR_REC_TASK) {
+        event = ends[r->kind];
+    } else if (r->type != FR_REC_REQUEST) {
+        event = types[r->type];
+    } else if (strcmp(r->name, "unhandled") == 0) {
+        event = EV_rec_unhandled;
+    } else if (strcmp(r->name, "rerun") == 0) {
+        event = EV_rec_rerun;
+    }
+    W.totals.events[event]++;
+    W.totals.events[EV_io_append]++;
+    W.totals.events[EV_degraded] += r->reason == FR_BECAUSE_DEGRADED;
+    W.totals.events[EV_upstream] += r->reason == FR_BECAUSE_UPSTREAM;
+    W.totals.events[EV_empty_map] += r->reason == FR_BECAUSE_EMPTY_MAP;
+    W.totals.events[EV_outputs] += r->n_outputs > 1;
+}
+
+static void note_unhandled(const fr_record *r)
+{
+    for (size_t at = 0; W.trace && at + 16 <= r->size; at += 16) {
+        const facts *f = oracle_facts(fr_hash_load((const uint8_t *)r->data + at));
+        if (f->last != 0) {
+            sim_note("    %s row %u", W.log[f->last - 1].r.name,
+                     W.log[f->last - 1].r.row);
+        }
+    }
+}
+
+static void io_append(void *ctx, const fr_record *r)
+{
+    (void)ctx;
+    count_record(r);
+    sim_note("record %" PRIu64 " type %d %s row %u %s", r->seq, (int)r->type,
+             r->name != NULL ? r->name : "", r->row, fr_state_name(r->state));
+    if (r->type == FR_REC_START) {
+        return;
+    }
+    if (r->type == FR_REC_REQUEST && strcmp(r->name, "unhandled") == 0) {
+        note_unhandled(r);
+    }
+    oracle_append(r);
+    if (W.n_log == W.cap_log) {
+        W.cap_log = W.cap_log == 0 ? 256 : W.cap_log * 2;
+        W.log = fr_realloc(W.log, W.cap_log * sizeof *W.log);
+    }
+    rec *to = &W.log[W.n_log];
+    *to = (rec){.r = *r, .name = fr_strdup(r->name != NULL ? r->name : "")};
+    to->r.name = to->name;
+    to->r.label = NULL;
+    to->r.outputs = NULL;
+    to->r.result = r->result != NULL ? fr_value_ref(r->result) : NULL;
+    to->r.error = r->error != NULL ? fr_value_ref(r->error) : NULL;
+    to->data = fr_alloc(r->size + 1);
+    if (r->size > 0) {
+        memcpy(to->data, r->data, r->size);
+    }
+    to->r.data = to->data;
+    oracle_learn(W.n_log++);
+}
+
+static void free_rec(rec *r)
+{
+    fr_value_unref(r->r.result);
+    fr_value_unref(r->r.error);
+    fr_free(r->name);
+    fr_free(r->data);
+    fr_free(r->args);
+}
+
+static void cut_log(size_t keep)
+{
+    while (W.n_log > keep) {
+        free_rec(&W.log[--W.n_log]);
+    }
+    W.synced = FR_MIN(W.synced, keep);
+}
+
+void world_commit(void)
+{
+    W.synced += 1 + sim_pick(W.n_log - W.synced);
+    sim_count(commit);
+    W.committing = true;
+    fr_sched_durable(W.s, W.synced);
+    W.committing = false;
+}
+
+// The process dies: what was not on disk is lost from some place on.
+void world_crash(void)
+{
+    size_t keep = W.synced + sim_pick(W.n_log - W.synced + 1);
+    sim_note("crash, %zu records lost", W.n_log - keep);
+    W.crashes++;
+    sim_count(crash);
+    if (W.n_log > keep) {
+        W.totals.events[EV_lost_records] += W.n_log - keep;
+        cut_log(keep);
+        oracle_relearn();
+    }
+}
+
+void world_forget(void)
+{
+    cut_log(0);
+    fr_map_fini(&W.keys);
+    fr_map_init(&W.keys);
+    fr_map_fini(&W.nonces);
+    fr_map_init(&W.nonces);
+    W.n_facts = 0;
+    W.rerun_seq = W.nonce = W.executions = 0;
+    W.boots = W.crashes = W.reruns = W.change = 0;
+    W.cancelled = W.committing = false;
+    W.now = 1000000000000;
+    W.skew = 1600000000000000000;
+}
+
+// --- what the scheduler wants ---
+
+bool world_is(const fr_attempt *a, const char *kind)
+{
+    return strcmp(a->task + 4, kind) == 0; // behind "sim:"
+}
+
+uint32_t world_retries(const fr_attempt *a)
+{
+    static const char *const once[] = {"timed", "effect",    "mailer",     "helped",
+                                       "item",  "slow_item", "helped_item"};
+    for (size_t i = 0; i < FR_COUNT(once); i++) {
+        if (world_is(a, once[i])) {
+            return 1;
+        }
+    }
+    return world_is(a, "retried") ? 2 : 0;
+}
+
+static void io_start(void *ctx, fr_attempt *a)
+{
+    (void)ctx;
+    W.totals.events[a->option != NULL ? EV_io_start_fallback
+                    : a->list != NULL ? EV_io_start_map
+                                      : EV_io_start]++;
+    W.executions++;
+    sim_note("start %s row %u attempt %u%s", a->task, a->row, a->attempt,
+             a->option != NULL ? " (fallback)" : "");
+    W.totals.events[EV_barrier_held] += a->effect && W.committing;
+    oracle_start(a);
+    if (a->effect) {
+        oracle_goes_out(a);
+    }
+    if (W.n_fly == MAX_FLYING) {
+        sim_fail("too many executions at once");
+        return;
+    }
+    W.fly[W.n_fly++] = (flying){.a = a, .at = a->first};
+}
+
+static flying *flying_of(const fr_attempt *a)
+{
+    for (uint32_t i = 0; i < W.n_fly; i++) {
+        if (W.fly[i].a == a) {
+            return &W.fly[i];
+        }
+    }
+    return NULL;
+}
+
+static void io_cancel(void *ctx, fr_attempt *a, int code)
+{
+    (void)ctx;
+    sim_note("cancel %s row %u code %d", a->task, a->row, code);
+    W.totals.events[code == FR_ETIMEOUT && !W.cancelled ? EV_io_timeout : EV_io_cancel]++;
+    flying *f = flying_of(a);
+    oracle_cancel(a, f, code);
+    if (f != NULL) {
+        f->stop = code;
+    }
+}
+
+static void io_timer(void *ctx, int64_t due)
+{
+    (void)ctx;
+    sim_count(io_timer);
+    W.due = due;
+}
+
+static fr_ran io_resume(void *ctx, uint32_t branch)
+{
+    (void)ctx;
+    sim_count(io_resume);
+    fr_flow_host ops = flow_host_ops(W.host);
+    return ops.resume(ops.ctx, branch);
+}
+
+const fr_io world_io = {.append = io_append,
+                        .start = io_start,
+                        .cancel = io_cancel,
+                        .timer = io_timer,
+                        .resume = io_resume};
+
+// --- executions end ---
+
+enum { FAILED, TIMED_OUT, CANCELLED };
+
+static fr_value *error_of(int which) // borrowed
+{
+    static const struct {
+        const char *code, *text;
+    } all[] = {
+        {"error", "the body failed"}, {"timeout", "stopped"}, {"cancelled", "stopped"}};
+    if (W.errors[which] == NULL) {
+        fr_err err = FR_ERR_INIT;
+        (void)fr_fail(&err, fr_err_from_name(all[which].code), "%s", all[which].text);
+        bind_push_error(W.L, err.code, err.text, NULL);
+        W.errors[which] = bind_error_pack(W.L, -1, NULL, NULL);
+        lua_pop(W.L, 1);
+    }
+    return W.errors[which];
+}
+
+static fr_value *stop_error(int code)
+{
+    return error_of(code == FR_ETIMEOUT ? TIMED_OUT : CANCELLED);
+}
+
+// One of n, at random; of a pure flow always the same for the same attempt.
+static bool one_of(uint64_t n, fr_hash key, uint32_t attempt)
+{
+    return W.pure ? fr_hash_mix(key, attempt).lo % n == 0 : sim_pick(n) == 0;
+}
+
+static int64_t fresh(fr_hash key, uint32_t i)
+{
+    return W.pure ? (int64_t)(fr_hash_mix(key, i).lo % NONCE_BASE)
+                  : NONCE_BASE + (int64_t)++W.nonce;
+}
+
+static bool body_fails(const fr_attempt *a)
+{
+    if (a->option != NULL || world_is(a, "plain") || world_is(a, "pair")) {
+        return false;
+    }
+    if (world_is(a, "failing")) {
+        return W.reruns == 0 || sim_pick(3) == 0;
+    }
+    bool often = world_is(a, "backed") || world_is(a, "helped");
+    return one_of(often ? 2 : 4, a->key, a->attempt);
+}
+
+static fr_value *result_of(const fr_attempt *a)
+{
+    bool list = world_is(a, "lister");
+    if (!list && a->n_outputs == 1) {
+        return fr_value_int(fresh(a->key, 0));
+    }
+    uint32_t n = !list ? a->n_outputs : W.pure ? 3 : (uint32_t)sim_pick(5);
+    fr_buf b;
+    fr_buf_init(&b, 1 << 20);
+    fr_buf_put_u8(&b, FR_TABLE);
+    fr_buf_put_varint(&b, n);
+    for (uint32_t i = 0; i < n; i++) {
+        fr_value_put_int(&b, fresh(a->key, i));
+    }
+    fr_buf_put_varint(&b, 0);
+    fr_value *v = fr_value_new(b.data, b.size, NULL, 0);
+    fr_buf_fini(&b);
+    return v;
+}
+
+static void remove_flying(uint32_t i) { W.fly[i] = W.fly[--W.n_fly]; }
+
+static void end_single(uint32_t i)
+{
+    flying f = W.fly[i];
+    int64_t wall = world_wall();
+    fr_done d = {.started = wall - 1000, .ended = wall, .last = true};
+    fr_value *v = NULL;
+    bool stopped = f.stop != FR_OK && sim_pick(3) > 0;
+    if (!stopped && world_is(f.a, "mailer")) { // the effect inside it goes out now
+        if (W.synced < f.a->need) {
+            W.totals.events[EV_barrier_held_inside] += !W.fly[i].held;
+            W.fly[i].held = true;
+            return;
+        }
+        oracle_goes_out(f.a);
+    }
+    remove_flying(i);
+    if (stopped) {
+        d.code = f.stop;
+        d.error = stop_error(f.stop);
+        d.started = f.started ? d.started : 0;
+        sim_count(done_stopped);
+    } else if (body_fails(f.a)) {
+        d.code = FR_ETASK;
+        d.error = error_of(FAILED);
+        sim_count(done_failed);
+    } else {
+        d.result = v = result_of(f.a);
+        sim_count(done_ok);
+    }
+    sim_note("done %s row %u code %d", f.a->task, f.a->row, d.code);
+    fr_sched_done(W.s, f.a, &d);
+    fr_value_unref(v);
+}
+
+static void put_item(fr_buf *b, const fr_attempt *a, uint32_t i, int stop)
+{
+    uint32_t dup = a->duplicates != NULL ? a->duplicates[i] : 0;
+    fr_item_done item = {
+        .index = i, .attempt = a->attempt, .args = a->item_args[i], .duplicate = dup};
+    fr_hash key = fr_item_key(a->key, item.args, dup);
+    fr_value *v;
+    if (stop != FR_OK) {
+        item.flags = FR_ITEM_FAILED | (stop == FR_ECANCELLED ? FR_ITEM_CANCELLED : 0);
+        v = fr_value_ref(stop_error(stop));
+    } else if (a->option == NULL && !world_is(a, "poison_item") &&
+               one_of(6, key, a->attempt)) {
+        item.flags = FR_ITEM_FAILED;
+        v = fr_value_ref(error_of(FAILED));
+        sim_count(items_failed);
+    } else {
+        v = fr_value_int(fresh(key, 0));
+    }
+    item.value = v->bytes;
+    item.size = v->size;
+    fr_item_put(b, &item);
+    fr_value_unref(v);
+}
+
+static void end_chunk(uint32_t i)
+{
+    flying *f = &W.fly[i];
+    fr_attempt *a = f->a;
+    uint32_t end = a->first + a->count, n = 1 + (uint32_t)sim_pick(end - f->at);
+    fr_buf b;
+    fr_buf_init(&b, 1 << 20);
+    if (f->stop != FR_OK) {
+        n = end - f->at;
+    }
+    for (uint32_t k = 0; k < n; k++, f->at++) {
+        put_item(&b, a, a->indexes != NULL ? a->indexes[f->at] : f->at, f->stop);
+    }
+    int64_t wall = world_wall();
+    fr_done d = {.started = wall - 1000,
+                 .ended = wall,
+                 .items = b.data,
+                 .size = b.size,
+                 .n_items = n,
+                 .last = f->at == end};
+    W.totals.events[EV_items] += n;
+    if (d.last) {
+        remove_flying(i);
+    }
+    sim_note("items of %s row %u: %u", a->task, a->row, n);
+    fr_sched_done(W.s, a, &d);
+    fr_buf_fini(&b);
+}
+
+void world_step(void)
+{
+    uint32_t i = (uint32_t)sim_pick(W.n_fly);
+    flying *f = &W.fly[i];
+    if (f->a->report_start && !f->started && f->stop == FR_OK) {
+        f->started = true;
+        f->since = W.now;
+        sim_count(started);
+        fr_sched_started(W.s, f->a, world_wall());
+    } else if (f->a->list != NULL) {
+        end_chunk(i);
+    } else {
+        end_single(i);
+    }
+}

@@ -1,0 +1,138 @@
+#pragma once
+// world -- what surrounds the scheduler in the simulation: a log whose tail can be lost,
+// executions that end in any order, a clock that jumps, processes that die.
+//
+// One simulation at a time, one thread; `W` is it. world.c is the fake fr_io, oracle.c
+// knows what must hold (DESIGN.md section 7) and calls sim_fail when it does not, sim.c
+// lives through the seeds.
+
+#include "core/base/map.h"
+#include "core/base/mem.h"
+#include "core/base/rand.h"
+#include "core/engine/item.h"
+#include "lua/bind/error_value.h"
+#include "lua/bind/flow_host.h"
+
+#include <inttypes.h>
+
+enum { MAX_FLYING = 4096, PROBLEM_SIZE = 400 };
+
+// What can happen: inputs of the scheduler, commands of the scheduler, records, ends.
+#define SIM_EVENTS(X)                                                                    \
+    X(boot)                                                                              \
+    X(boot_strict) X(boot_rerun) X(boot_changed) X(crash) X(lost_records) X(clock_jump)  \
+        X(commit) X(started) X(done_ok) X(done_failed) X(done_stopped) X(items)          \
+            X(items_failed) X(timer) X(user_cancel) X(flow_timeout) X(io_append)         \
+                X(io_start) X(io_start_map) X(io_start_fallback) X(io_cancel)            \
+                    X(io_timeout) X(io_timer) X(io_resume) X(barrier_held)               \
+                        X(barrier_held_inside) X(rec_task) X(rec_map) X(rec_sleep)       \
+                            X(rec_flow) X(rec_item) X(rec_start) X(rec_retry)            \
+                                X(rec_value) X(rec_timer) X(rec_map_part) X(rec_cancel)  \
+                                    X(rec_unhandled) X(rec_rerun) X(again_dropped)       \
+                                        X(again_changed) X(degraded) X(upstream)         \
+                                            X(outputs) X(empty_map) X(ended_success)     \
+                                                X(ended_failed) X(ended_stopped)         \
+                                                    X(replayed_all) X(same_result)       \
+                                                        X(divergence)
+
+enum {
+#define X(name) EV_##name,
+    SIM_EVENTS(X)
+#undef X
+        EV_COUNT
+};
+
+typedef struct rec { // a record in the log of the world
+    fr_record r;
+    char *name;
+    void *data;
+    fr_hash *args; // values of the arguments it was made from, per item
+} rec;
+
+typedef struct facts { // what the world knows of one call or item, by key
+    // what was seen outside: survives crashes
+    fr_hash args; // values of the last execution's arguments
+    uint32_t runs;
+    bool went_out; // its effect
+    fr_hash out_args;
+    uint32_t out_epoch; // reruns before that
+    // what the log says
+    uint32_t last;     // 1 + place of its terminal record; 0 = none
+    uint32_t retries;  // retry records since
+    fr_hash made_from; // arguments of the execution that record is of
+    bool item_failed;
+    uint64_t dropped; // seq of the rerun that drops its failure; 0 = none
+    // of the process that lives
+    int64_t not_before; // monotonic; its next start or end
+    uint32_t boot;      // to which not_before belongs
+} facts;
+
+typedef struct flying { // an execution under way
+    fr_attempt *a;
+    bool started, held;
+    int64_t since;
+    uint32_t at; // mapped: next position
+    int stop;
+} flying;
+
+typedef struct sim_totals { // over all seeds; crosses a pipe
+    uint64_t events[EV_COUNT];
+    uint64_t moves[FR_STOPPED + 1][FR_STOPPED + 1];
+    uint64_t seeds, calls, usual; // usual: seeds with 5 to 60 calls
+} sim_totals;
+
+typedef struct world {
+    fr_rand rand;
+    uint64_t seed;
+    bool trace;
+    lua_State *L;
+    fr_host *host;
+    fr_sched *s;
+    fr_code code;
+    rec *log;
+    size_t n_log, cap_log, synced;
+    flying fly[MAX_FLYING];
+    uint32_t n_fly;
+    int64_t now, skew, due; // monotonic; wall = now + skew
+    fr_map keys;            // key -> index of facts
+    facts *facts;
+    uint32_t n_facts, cap_facts;
+    fr_map nonces; // result -> seq of its record
+    fr_map rows;   // row -> node, of the process that lives
+    uint32_t rows_known;
+    uint64_t nonce, executions, rerun_seq;
+    uint32_t boots, crashes, reruns, change, calls;
+    bool pure, strict, cancelled, committing;
+    fr_value *errors[3];
+    char problem[PROBLEM_SIZE];
+    sim_totals totals;
+} world;
+
+extern world W;
+
+void sim_fail(const char *format, ...) FR_PRINTF(1, 2); // the first one counts
+void sim_note(const char *format, ...) FR_PRINTF(1, 2); // with --seed only
+uint64_t sim_pick(uint64_t n);                          // 0 .. n - 1
+#define sim_count(name) (W.totals.events[EV_##name]++)
+
+// world.c
+extern const fr_io world_io;
+void world_commit(void);
+void world_step(void); // one execution goes on
+void world_crash(void);
+void world_forget(void); // before a seed
+static inline int64_t world_wall(void) { return W.now + W.skew; }
+bool world_is(const fr_attempt *a, const char *kind);
+uint32_t world_retries(const fr_attempt *a);
+
+// oracle.c
+facts *oracle_facts(fr_hash key);       // valid until the next call
+void oracle_append(const fr_record *r); // before it is in the log
+void oracle_learn(size_t place);        // from what the log holds
+void oracle_relearn(void);              // the log lost its tail
+void oracle_start(const fr_attempt *a);
+void oracle_goes_out(const fr_attempt *a); // an effect happens
+void oracle_cancel(const fr_attempt *a, const flying *f, int code);
+void oracle_saw(int64_t v);    // flow code holds this value
+void oracle_end(void);         // the run ended and is durable
+enum { NONCE_BASE = 1 << 30 }; // results; other integers are smaller
