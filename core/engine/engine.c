@@ -219,7 +219,7 @@ static void end_run(fr_run *r)
         r->code.log = NULL;
     }
     close_handles(r);
-    fr_mailbox_expect(r->engine->wake, -1);
+    fr_mailbox_keep(r->engine->wake, -1);
     r->ended = true;
     r->spec.host.ended(r->spec.host.ctx, &o, retry_ns);
 }
@@ -400,7 +400,7 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
 void fr_run_start(fr_run *r)
 {
     r->started = true;
-    fr_mailbox_expect(r->engine->wake, 1);         // keeps the loop alive until the end
+    fr_mailbox_keep(r->engine->wake, 1);         // keeps the loop alive until the end
     fr_sched_begin(r->sched);
     (void)uv_idle_start(&r->idle, on_idle);
 }
@@ -490,7 +490,7 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
             goto fail;
         }
     }
-    fr_exec_env exec = {.loop = env->loop, .bodies = env->bodies,
+    fr_exec_env exec = {.loop = env->loop, .mailbox = e->wake, .bodies = env->bodies,
                         .bodies_config = env->bodies_config, .workers = env->workers,
                         .started = on_started, .done = on_done, .batch_end = on_batch_end,
                         .stuck = on_stuck, .ctx = e};

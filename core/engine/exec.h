@@ -77,6 +77,7 @@ typedef struct fr_done {
 
 typedef struct fr_exec_env {
     struct uv_loop_s *loop;      // the engine's
+    struct fr_mailbox *mailbox;  // the one of that loop; NULL: the executor opens its own
     const struct fr_body_ops *bodies;   // what Lua implements; core contains no Lua
     const void *bodies_config;   // handed to each fr_body; lives as long as the executor
     uint32_t workers;            // 0 = one per core

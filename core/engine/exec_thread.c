@@ -292,6 +292,16 @@ static void on_timer_closed(uv_handle_t *h) { fr_free(h); }
 
 // --- operations ---
 
+static int open_box(thread_exec *x, fr_err *err)
+{
+    if (x->env.mailbox == NULL) {
+        return fr_mailbox_open(x->env.loop, drain, x, &x->box, err);
+    }
+    x->box = x->env.mailbox;
+    fr_mailbox_listen(x->box, drain, x);
+    return FR_OK;
+}
+
 static int thread_open(fr_exec **out, const fr_exec_env *env, fr_err *err)
 {
     *out = NULL;
@@ -305,7 +315,7 @@ static int thread_open(fr_exec **out, const fr_exec_env *env, fr_err *err)
     fr_buf_init(&x->items, SIZE_MAX);
     int rc = fr_exec_stop_open(x, err);
     if (rc == FR_OK) {
-        rc = fr_mailbox_open(env->loop, drain, x, &x->box, err);
+        rc = open_box(x, err);
         if (rc == FR_OK) {
             x->rescue = new_timer(x);
             x->rearm = new_timer(x);
@@ -526,6 +536,16 @@ static bool join_all(thread_exec *x)
     return all;
 }
 
+static void close_box(thread_exec *x)
+{
+    if (x->env.mailbox == NULL) {
+        fr_mailbox_close(x->box);
+        return;
+    }
+    fr_mailbox_unlisten(x->box, x);
+    fr_mailbox_expect(x->box, -(int)x->in_flight);
+}
+
 static void thread_close(fr_exec *exec)
 {
     thread_exec *x = of(exec);
@@ -539,7 +559,7 @@ static void thread_close(fr_exec *exec)
     if (!all) {
         return; // a stuck thread still uses x and its mailbox
     }
-    fr_mailbox_close(x->box);
+    close_box(x);
     for (uint32_t i = 0; i < x->workers; i++) {
         drop_results(x->worker[i]);
         fr_exec_worker_free(x->worker[i]);

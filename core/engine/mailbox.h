@@ -26,11 +26,18 @@ typedef struct fr_mail {         // first member of a message; owned by the queu
 FR_NODISCARD int fr_mailbox_open(struct uv_loop_s *loop, fr_mailbox_fn fn, void *ctx,
                                  fr_mailbox **out, fr_err *err);
 void fr_mailbox_close(fr_mailbox *m);
+// Another function that every wake runs, so that one mailbox serves a whole loop: two would
+// not see each other's messages while they spin. At most 8.
+void fr_mailbox_listen(fr_mailbox *m, fr_mailbox_fn fn, void *ctx);
+void fr_mailbox_unlisten(fr_mailbox *m, void *ctx);
+// One that belongs to no loop and lets wakes pass: for threads that outlive their consumer.
+fr_mailbox *fr_mailbox_deaf(void);
 void fr_mailbox_post(fr_mailbox *m, fr_mail *mail);   // queues and wakes
 fr_mail *fr_mailbox_take(fr_mailbox *m);              // everything queued, oldest first
 void fr_mailbox_wake(fr_mailbox *m);                  // fn will run
 // Consumer: `change` more (or fewer) answers are awaited. While the sum is positive the
 // mailbox keeps its loop alive and may spin; at zero it does neither.
 void fr_mailbox_expect(fr_mailbox *m, int change);
+void fr_mailbox_keep(fr_mailbox *m, int change);      // keeps the loop alive, without spinning
 // Consumer, outside uv_run: spins as the loop would; true when a wake came (fn has run).
 bool fr_mailbox_spin(fr_mailbox *m);
