@@ -17,6 +17,8 @@
 
 #define ENGINE "flowrun.Engine"
 
+typedef struct l_run l_run;
+
 typedef struct l_engine {
     fr_engine *engine;
     uv_loop_t loop;
@@ -27,13 +29,15 @@ typedef struct l_engine {
     fr_err trouble_text;
     lua_State *L;
     int on_tick;                      // registry reference of what a tick calls
+    l_run *runs;                      // all that are not closed
     bool open;
 } l_engine;
 
-typedef struct l_run {
+struct l_run {
     fr_host *host;                    // NULL when closed
     l_engine *engine;
-} l_run;
+    l_run *next;
+};
 
 // --- signals: the handler counts, wakes the loop and interrupts running flow code ---
 
@@ -152,10 +156,31 @@ static int engine_open(lua_State *L)
     return 1;
 }
 
+// Frees what the engine has of a run; its handles go on to say that it is closed.
+static void close_run(l_run *r)
+{
+    for (l_run **p = &r->engine->runs; *p != NULL; p = &(*p)->next) {
+        if (*p == r) {
+            *p = r->next;
+            break;
+        }
+    }
+    fr_run_free(r->host->run);
+    r->host->run = NULL;
+    r->host->sched = NULL;
+    r->host->dead = true;
+}
+
 static int engine_close(lua_State *L)
 {
     l_engine *e = luaL_checkudata(L, 1, ENGINE);
     if (e->open) {
+        for (l_run *r = e->runs, *next; r != NULL; r = next) {
+            next = r->next;
+            if (r->host->ended) {            // the others go with the process
+                close_run(r);
+            }
+        }
         e->open = false;
         fr_engine_close(e->engine);
         uv_close((uv_handle_t *)&e->tick, NULL);
@@ -377,6 +402,8 @@ static int engine_run(lua_State *L)
     if (rc != FR_OK) {
         return bind_raise(L, rc, &err);
     }
+    r->next = e->runs;
+    e->runs = r;
     r->host->sched = fr_run_sched(r->host->run);
     const fr_code *code = fr_run_code(r->host->run);
     r->host->info.id = code->run;
@@ -678,10 +705,7 @@ static int run_close(lua_State *L)
         if (!r->host->ended) {
             return bind_fail(L, FR_ESTATE, "the run has not ended; cancel it first");
         }
-        fr_run_free(r->host->run);
-        r->host->run = NULL;
-        r->host->sched = NULL;
-        r->host->dead = true;
+        close_run(r);
     }
     return 0;
 }

@@ -375,15 +375,14 @@ static int model_predict(lua_State *L)
 // A label as a column name: booleans as Lua writes them.
 static const char *push_label(lua_State *L, const fr_array *labels, int64_t i)
 {
-    fr_buf text;
-    fr_buf_init(&text, TEXT_MAX);
+    fr_buf *text = bind_buffer(L, TEXT_MAX);
     if (labels->type.kind == FR_BOOL) {
-        fr_buf_put_str(&text, fr_array_bool(labels, i) ? "true" : "false");
+        fr_buf_put_str(text, fr_array_bool(labels, i) ? "true" : "false");
     } else {
-        fr_target_print(labels, i, &text);
+        fr_target_print(labels, i, text);
     }
-    lua_pushlstring(L, fr_buf_text(&text), text.size); // only out of memory raises here
-    fr_buf_fini(&text);
+    bind_push_buffer(L, text);
+    lua_remove(L, -2);
     return lua_tostring(L, -1);
 }
 
@@ -548,17 +547,15 @@ static int ml_report(lua_State *L)
     luaL_checkstack(L, (int)c.classes + 10, "too many classes");
     const char **names = scratch(L, c.classes, sizeof *names);
     for (size_t k = 0; k < c.classes; k++) {
-        fr_buf name;
-        fr_buf_init(&name, TEXT_MAX);
-        fr_target_print(c.labels, (int64_t)k, &name);
-        names[k] = lua_pushlstring(L, fr_buf_text(&name), name.size);
-        fr_buf_fini(&name);
+        fr_buf *name = bind_buffer(L, TEXT_MAX);
+        fr_target_print(c.labels, (int64_t)k, name);
+        bind_push_buffer(L, name);
+        lua_remove(L, -2);
+        names[k] = lua_tostring(L, -1);
     }
-    fr_buf text;
-    fr_buf_init(&text, TEXT_MAX);
-    fr_metric_report(count, c.classes, names, &text);
-    lua_pushlstring(L, fr_buf_text(&text), text.size);
-    fr_buf_fini(&text);
+    fr_buf *text = bind_buffer(L, TEXT_MAX);
+    fr_metric_report(count, c.classes, names, text);
+    bind_push_buffer(L, text);
     return 1;
 }
 

@@ -4,7 +4,6 @@ local testing = require "flowrun.core.testing"
 
 local dir = setmetatable({}, {__gc = function(self) testing.remove_tree(self.path) end})
 dir.path = testing.temp_dir()
-local path = dir.path .. "/fit"
 
 return function()
   local y = {1.0, 3.0, 2.0, 5.0, 4.0, 6.5, 5.0, 8.0, 7.5, 9.0}
@@ -15,6 +14,7 @@ return function()
   assert(tostring(fit) and fit.llf and fit.params.ar1 and fit.order[1] == 1)
   local fc = fit:forecast{steps = 2, levels = {80}, exog = frame.from{{"x", {1.0, 2.0}}}}
   assert(#fc == 2 and #fit:residuals() == 10)
+  local path = dir.path .. "/fit"              -- keeps dir alive
   fit:save(path)
   assert(ts.load(path) == fit and ts.is_forecaster(fit))
   assert(ts.mape(y, y) == 0 and ts.coverage(y, y, y) == 1 and ts.mase(y, y, y, 1) == 0)
