@@ -245,6 +245,49 @@ static void quantiles_are_those_of_the_sorted_values(void)
     fr_array_unref(a);
 }
 
+static int by_integer(const void *a, const void *b)
+{
+    int64_t x, y;
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    return (x > y) - (x < y);
+}
+
+// Integers of any width of range, many equal ones, nulls: ranks against a sorted copy.
+static void quantiles_of_integers_are_exact(void)
+{
+    fr_rand r;
+    fr_rand_init(&r, 19, 1);
+    for (int bits = 0; bits < 64; bits += 7) {
+        int64_t n = 30000, count = 0;
+        int64_t *x = fr_alloc((size_t)n * sizeof *x);
+        fr_builder *b = fr_builder_new(fr_type_of(FR_INT64), n);
+        for (int64_t i = 0; i < n; i++) {
+            if (i % 11 == 3) {
+                OK(fr_builder_null(b, NULL));
+                continue;
+            }
+            x[count] =
+                bits == 0 ? 42 : (int64_t)(fr_rand_u64(&r) >> (64 - bits)) - (1 << 20);
+            OK(fr_builder_int(b, x[count++], NULL));
+        }
+        fr_array *a;
+        OK(fr_builder_finish(b, &a, NULL));
+        fr_builder_free(b);
+        qsort(x, (size_t)count, sizeof *x, by_integer);
+        double q[5], got[5];
+        for (int64_t i = 0; i < 5; i++) {
+            q[i] = (double)(i * (count - 1) / 4) / (double)(count - 1);
+        }
+        OK(fr_compute_quantiles(a, q, 5, got, NULL));
+        for (int64_t i = 0; i < 5; i++) {
+            CHECK_NEAR(got[i], (double)x[i * (count - 1) / 4], 1e-9 * fabs(got[i]));
+        }
+        fr_array_unref(a);
+        fr_free(x);
+    }
+}
+
 static void aggregates_are_the_same_on_any_threads(void)
 {
     fr_rand r;
@@ -405,6 +448,7 @@ int main(void)
     CASE(float_sums_keep_their_digits);
     CASE(missing_and_nan_follow_the_rules);
     CASE(quantiles_are_those_of_the_sorted_values);
+    CASE(quantiles_of_integers_are_exact);
     CASE(aggregates_are_the_same_on_any_threads);
     CASE(parts_go_end_to_end);
     CASE(casts_are_exact_or_errors);
