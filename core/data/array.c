@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/data/arrow.h"
 #include "core/data/bits.h"
+#include "core/data/compute.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -188,6 +189,31 @@ size_t fr_array_bytes(const fr_array *a)
            block_bytes(a->offsets) + (a->dict != NULL ? fr_array_bytes(a->dict) : 0);
 }
 
+fr_array *fr_array_compact(const fr_array *a)
+{
+    enum { NOT_WORTH_IT = 64 << 10 };
+    size_t kept = block_bytes(a->values) + block_bytes(a->offsets), used;
+    if (a->type.kind == FR_UTF8) {
+        const int64_t *o = fr_array_offsets(a);
+        used = (size_t)(o[a->length] - o[0]) + (size_t)a->length * sizeof *o;
+    } else {
+        used = (size_t)a->length * FR_MAX(fr_kind_width(a->type.kind) * 8, 1) / 8;
+    }
+    fr_array *copy;
+    if (kept < NOT_WORTH_IT || used >= kept / 4 ||
+        fr_compute_copy(a, &copy, NULL) != FR_OK) {
+        return fr_array_ref(a);
+    }
+    atomic_store(&copy->hash_hi, atomic_load(&a->hash_hi));
+    atomic_store(&copy->hash_lo, atomic_load(&a->hash_lo));
+    return copy;
+}
+
+static fr_object *array_compact(const fr_object *o)
+{
+    return &fr_array_compact((const fr_array *)o)->object;
+}
+
 static size_t array_size(const fr_object *o)
 {
     return fr_array_bytes((const fr_array *)o);
@@ -309,4 +335,5 @@ const fr_object_ops fr_array_ops = {
     .size = array_size,
     .save = array_save,
     .load = array_load,
+    .compact = array_compact,
 };

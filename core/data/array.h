@@ -71,6 +71,8 @@ FR_NODISCARD int fr_array_add_validity(fr_array *a, fr_err *err);
 void fr_array_count_nulls(fr_array *a);
 fr_hash fr_array_hash(const fr_array *a);               // FRAMES.md B4; computed once
 size_t fr_array_bytes(const fr_array *a);               // memory it keeps alive, roughly
+// A reference to a, or a copy when a is a slice under a quarter of what it keeps alive.
+fr_array *fr_array_compact(const fr_array *a);
 size_t fr_kind_width(fr_kind kind);                     // bytes per value; 0 for BOOL and UTF8
 const char *fr_type_name(const fr_type *t, char out[64]);   // "timestamp[us, UTC]"
 bool fr_type_eq(const fr_type *a, const fr_type *b);

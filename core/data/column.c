@@ -320,6 +320,12 @@ static int concat_same(const fr_array *const *parts, size_t n, fr_array **out,
     return FR_OK;
 }
 
+int fr_compute_copy(const fr_array *a, fr_array **out, fr_err *err)
+{
+    *out = NULL;
+    return concat_same(&a, 1, out, err);
+}
+
 static bool same_dictionary(const fr_array *a, const fr_array *b)
 {
     return a->dict == b->dict ||

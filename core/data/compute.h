@@ -40,6 +40,7 @@ FR_NODISCARD int fr_compute_rows(const fr_array *mask, fr_block **out, int64_t *
 // CATEGORY become UTF8. `name` is for the message.
 FR_NODISCARD int fr_compute_concat(const fr_array *const *parts, size_t n,
                                    const char *name, fr_array **out, fr_err *err);
+FR_NODISCARD int fr_compute_copy(const fr_array *a, fr_array **out, fr_err *err);
 FR_NODISCARD int fr_compute_concat_frames(const fr_frame *const *parts, size_t n,
                                           fr_frame **out, fr_err *err);
 // An array of n equal values, as the constant is (null: all null of that type).

@@ -207,6 +207,28 @@ fr_hash fr_frame_hash(const fr_frame *f)
     return h;
 }
 
+static fr_object *frame_compact(const fr_object *o)
+{
+    const fr_frame *f = (const fr_frame *)o;
+    fr_array **cols = fr_alloc((f->columns + 1) * sizeof *cols);
+    bool changed = false;
+    for (size_t i = 0; i < f->columns; i++) {
+        cols[i] = fr_array_compact(f->cols[i]);
+        changed = changed || cols[i] != f->cols[i];
+    }
+    fr_frame *copy = NULL;
+    if (changed && fr_frame_new(f->columns, (const char *const *)f->names, cols, &copy,
+                                NULL) == FR_OK) {
+        atomic_store(&copy->hash_hi, atomic_load(&f->hash_hi));
+        atomic_store(&copy->hash_lo, atomic_load(&f->hash_lo));
+    }
+    for (size_t i = 0; i < f->columns; i++) {
+        fr_array_unref(cols[i]);
+    }
+    fr_free(cols);
+    return copy != NULL ? &copy->object : fr_object_ref(o);
+}
+
 static fr_hash frame_hash(const fr_object *o)
 {
     return fr_frame_hash((const fr_frame *)o);
@@ -243,4 +265,5 @@ const fr_object_ops fr_frame_ops = {
     .size = frame_size,
     .save = frame_save,
     .load = frame_load,
+    .compact = frame_compact,
 };

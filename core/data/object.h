@@ -31,6 +31,7 @@ typedef struct fr_object_ops {
     size_t (*size)(const fr_object *o);                  // bytes of memory, roughly
     int (*save)(const fr_object *o, const char *path, fr_err *err);  // writes a new file; no fsync
     int (*load)(const char *path, fr_object **out, fr_err *err);     // one reference to the caller
+    fr_object *(*compact)(const fr_object *o);           // (optional) see fr_object_compact
 } fr_object_ops;
 
 struct fr_object {
@@ -45,6 +46,9 @@ static inline void fr_object_init(fr_object *o, const fr_object_ops *ops)   // r
 }
 fr_object *fr_object_ref(const fr_object *o);            // any thread; returns o
 void fr_object_unref(const fr_object *o);                // NULL is fine; any thread
+// A reference to o, or to an equal object that does not keep much more memory alive than it
+// needs: for what outlives the task that made it (FRAMES.md B1).
+fr_object *fr_object_compact(const fr_object *o);
 
 // The kinds a process knows, handed to whoever must load objects (NULL-terminated).
 typedef const fr_object_ops *const *fr_object_kinds;

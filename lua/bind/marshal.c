@@ -490,7 +490,7 @@ static uint32_t object_index(marshal *m, fr_object *o, fr_hash hash)
         m->object_room = m->object_room * 2 + 4;
         m->object = fr_realloc(m->object, m->object_room * sizeof *m->object);
     }
-    m->object[m->objects++] = fr_object_ref(o);
+    m->object[m->objects++] = fr_object_compact(o);
     for (uint32_t i = m->objects == FEW + 1 ? 0 : m->objects - 1;
          m->objects > FEW && i < m->objects; i++) {
         bool fresh;

@@ -98,11 +98,32 @@ static void slices_share_and_hash_by_value(void)
     fr_array_unref(b);
 }
 
+// What crosses a task boundary does not keep a much larger parent alive.
+static void small_slices_are_compacted(void)
+{
+    fr_array *a = ints(100000, 0);
+    const char *names[] = {"x"};
+    fr_frame *f, *s;
+    CHECK_INT(fr_frame_new(1, names, &a, &f, NULL), FR_OK);
+    for (int64_t n = 10000; n <= 90000; n += 40000) {
+        CHECK_INT(fr_frame_slice(f, 5000, n, &s, NULL), FR_OK);
+        fr_frame *c = (fr_frame *)fr_object_compact(&s->object);
+        CHECK((c->cols[0]->values != a->values) == (n < 25000));
+        CHECK(fr_hash_eq(fr_frame_hash(c), fr_frame_hash(s)));
+        CHECK_INT(fr_array_i64(c->cols[0])[n - 1], 5000 + n - 1);
+        fr_frame_unref(c);
+        fr_frame_unref(s);
+    }
+    fr_frame_unref(f);
+    fr_array_unref(a);
+}
+
 int main(void)
 {
     CASE(columns_are_found_by_name);
     CASE(errors_name_columns);
     CASE(slices_share_and_hash_by_value);
+    CASE(small_slices_are_compacted);
     fr_pool_shutdown();
     return check_end();
 }
