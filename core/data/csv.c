@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS_MAX = 4, SHOWN = 40, SCRATCH_MAX = 64, WIDE = 512 };
+enum { RUNS_MAX = 8, SHOWN = 40, SCRATCH_MAX = 64, WIDE = 512 };
 
 void fr_csv_defaults(fr_csv_options *o)
 {
@@ -56,7 +56,10 @@ static void survey_chunk(void *ctx, size_t i)
                     &c->survey);
 }
 
-static size_t chunk_size(const csv_file *f) { return CSV_CHUNK + f->fields * WIDE; }
+static size_t chunk_size(const csv_plan *p, const csv_file *f)
+{
+    return p->options->chunk != 0 ? p->options->chunk : CSV_CHUNK + f->fields * WIDE;
+}
 
 static bool is_blank_end(const csv_file *f, size_t at)
 {
@@ -122,13 +125,13 @@ static int plan_fast(csv_plan *p, fr_err *err)
     size_t n = 0, at = 0;
     for (size_t i = 0; i < p->n_files; i++) {
         const csv_file *f = &p->files[i];
-        n += (f->text.size - f->body) / chunk_size(f) + 1;
+        n += (f->text.size - f->body) / chunk_size(p, f) + 1;
     }
     chunk *chunks = fr_zalloc(n * sizeof *chunks);
     for (size_t i = 0; i < p->n_files; i++) {
         const csv_file *f = &p->files[i];
-        for (size_t from = f->body; from < f->text.size; from += chunk_size(f)) {
-            size_t to = FR_MIN(from + chunk_size(f), f->text.size);
+        for (size_t from = f->body; from < f->text.size; from += chunk_size(p, f)) {
+            size_t to = FR_MIN(from + chunk_size(p, f), f->text.size);
             chunks[at++] = (chunk){.file = f, .from = from, .to = to};
         }
     }
@@ -160,7 +163,7 @@ static int plan_exact(csv_plan *p, fr_err *err)
         size_t at = f->body;
         for (;;) {
             at += csv_scan_blank(s + at, f->text.size - at);
-            if (at == f->text.size || at - r.from >= chunk_size(f)) {
+            if (at == f->text.size || at - r.from >= chunk_size(p, f)) {
                 r.to = at;
                 add_region(p, r);
                 r.from = at;
@@ -212,10 +215,7 @@ static void guess_types(csv_plan *p)
             if (c == NULL || (c->saw & CSV_SAW_TEXT)) {
                 continue;
             }
-            csv_strip(&f->dialect, &cell, &n);
-            if (!csv_nulls_has(&p->nulls, cell, n)) {
-                c->saw |= csv_infer_value(cell, n);
-            }
+            c->saw |= csv_infer_cell(&f->dialect, &p->nulls, cell, n);
         }
         at += next;
     }
@@ -285,28 +285,20 @@ static void scan_exact(const csv_region *r, uint32_t *pos)
     }
 }
 
-static int check_utf8(const csv_region *r, fr_err *err)
+static int fail_utf8(const csv_region *r, size_t at, fr_err *err)
 {
-    const uint8_t *s = r->file->text.at + r->from;
-    size_t bad = csv_utf8_bad(s, r->to - r->from);
-    if (bad == SIZE_MAX) {
-        return FR_OK;
-    }
     return fr_fail(err, FR_EPARSE,
                    "%s: line %lld: byte 0x%02x is not UTF-8: try encoding = \"latin-1\" or "
                    "\"windows-1252\"",
-                   r->file->name, (long long)csv_line(r->file, r->from + bad), s[bad]);
+                   r->file->name, (long long)csv_line(r->file, r->from + at),
+                   r->file->text.at[r->from + at]);
 }
 
-static int parse_region_column(run *u, size_t region, size_t field, const uint32_t *pos,
-                               fr_err *err)
+static csv_cells cells_of(const csv_plan *p, const csv_region *r, size_t field,
+                          const uint32_t *pos)
 {
-    csv_plan *p = u->p;
-    const csv_region *r = &p->regions[region];
-    size_t column = (size_t)r->file->column_of[field];
-    const csv_column *c = &p->columns[column];
-    csv_part *part = &p->parts[region * p->n_columns + column];
-    csv_cells cells = {.text = r->file->text.at + r->from,
+    const csv_column *c = &p->columns[r->file->column_of[field]];
+    return (csv_cells){.text = r->file->text.at + r->from,
                        .pos = pos,
                        .column = field,
                        .stride = r->file->fields,
@@ -316,6 +308,24 @@ static int parse_region_column(run *u, size_t region, size_t field, const uint32
                        .kind = c->kind,
                        .type = &c->type,
                        .format = c->format};
+}
+
+// What is wrong in a region: the place nearest to its start, so that messages do not depend
+// on where regions end.
+typedef struct wrong {
+    size_t at;                    // SIZE_MAX: nothing
+    size_t field;                 // SIZE_MAX: a byte that is not UTF-8
+} wrong;
+
+static int parse_cells(run *u, size_t region, size_t field, const uint32_t *pos, wrong *w,
+                       fr_err *err)
+{
+    csv_plan *p = u->p;
+    const csv_region *r = &p->regions[region];
+    size_t column = (size_t)r->file->column_of[field];
+    const csv_column *c = &p->columns[column];
+    csv_part *part = &p->parts[region * p->n_columns + column];
+    csv_cells cells = cells_of(p, r, field, pos);
     if (c->kind == CSV_TEXT) {
         part->values = (int64_t *)(void *)c->values->data + 1 + r->first_row;
     } else if (c->values != NULL) {
@@ -323,11 +333,22 @@ static int parse_region_column(run *u, size_t region, size_t field, const uint32
     }
     int rc = csv_parse_column(&cells, part, err);
     if (rc == FR_OK && part->misfit != SIZE_MAX && (c->fixed || c->kind == CSV_TEXT)) {
-        size_t n;
-        const uint8_t *s = csv_cell(&cells, part->misfit, &n);
-        rc = csv_fail_cell(p, r, (size_t)(s - cells.text), column, s, n, err);
+        size_t n, at = (size_t)(csv_cell(&cells, part->misfit, &n) - cells.text);
+        *w = at < w->at ? (wrong){at, field} : *w;
     }
     return rc;
+}
+
+static int tell_wrong(const csv_plan *p, const csv_region *r, const uint32_t *pos,
+                      const wrong *w, const csv_part *parts, fr_err *err)
+{
+    if (w->field == SIZE_MAX) {
+        return fail_utf8(r, w->at, err);
+    }
+    size_t n, column = (size_t)r->file->column_of[w->field];
+    csv_cells cells = cells_of(p, r, w->field, pos);
+    const uint8_t *s = csv_cell(&cells, parts[column].misfit, &n);
+    return csv_fail_cell(p, r, w->at, column, s, n, err);
 }
 
 static int parse_region(run *u, size_t i, scratch *s, fr_err *err)
@@ -351,12 +372,19 @@ static int parse_region(run *u, size_t i, scratch *s, fr_err *err)
         atomic_store(&u->irregular, true);
         return FR_OK;
     }
-    int rc = r->high ? check_utf8(r, err) : FR_OK;
+    wrong w = {SIZE_MAX, SIZE_MAX};
+    if (r->high) {
+        w.at = csv_utf8_bad(r->file->text.at + r->from, r->to - r->from);
+    }
+    int rc = FR_OK;
     for (size_t f = 0; f < r->file->fields && rc == FR_OK; f++) {
         int32_t column = r->file->column_of[f];
         if (column >= 0 && p->columns[column].pending) {
-            rc = parse_region_column(u, i, f, s->pos, err);
+            rc = parse_cells(u, i, f, s->pos, &w, err);
         }
+    }
+    if (rc == FR_OK && w.at != SIZE_MAX) {
+        rc = tell_wrong(p, r, s->pos, &w, &p->parts[i * p->n_columns], err);
     }
     return rc;
 }
@@ -472,13 +500,14 @@ static int parse_all(csv_plan *p, fr_err *err)
         rc = plan_exact(p, err);
     }
     for (int runs = 0; rc == FR_OK; runs++) {
-        FR_ASSERT(runs < RUNS_MAX); // classify() saw every value: one wider run is enough
+        FR_ASSERT(runs < RUNS_MAX); // classify() saw every value: few wider runs are enough
         if (p->parts == NULL) {
             p->parts = fr_zalloc((p->n_regions * p->n_columns + 1) * sizeof *p->parts);
         }
         bool irregular;
         rc = run_regions(p, &irregular, err);
-        if (rc == FR_OK && irregular) {
+        // A damaged cell may be the trace of records that were cut wrongly: look by the book.
+        if ((rc == FR_OK && irregular) || (rc == FR_EPARSE && !p->exact)) {
             free_parts(p);
             rc = plan_exact(p, err);
         } else if (rc == FR_OK && !widen(p)) {

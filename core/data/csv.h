@@ -37,6 +37,7 @@ typedef struct fr_csv_options {
     size_t n_formats;
     const char *const *columns;   // only these, in this order; NULL = all
     size_t n_columns;
+    size_t chunk;                 // bytes per region, 0: the standard; tests make it small
 } fr_csv_options;
 
 // "", NA, N/A, NaN, nan, null, NULL. A quoted field of a text column is never null.

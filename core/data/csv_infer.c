@@ -94,10 +94,12 @@ unsigned csv_infer_value(const uint8_t *s, size_t n)
     if (!fr_when_parse((const char *)s, n, &w)) {
         return CSV_SAW_TEXT;
     }
+    int64_t nanos;
+    saw = fr_when_value(&w, FR_NANO, &nanos) ? 0 : CSV_SAW_FAR;
     if (!w.has_time) {
-        return CSV_SAW_DATE;
+        return saw | CSV_SAW_DATE;
     }
-    return (w.has_offset ? CSV_SAW_ZONE : CSV_SAW_STAMP) |
+    return saw | (w.has_offset ? CSV_SAW_ZONE : CSV_SAW_STAMP) |
            (w.digits > 6 ? CSV_SAW_NANOS : 0U);
 }
 
@@ -124,7 +126,7 @@ unsigned csv_infer_bits(csv_kind kind, const fr_type *type)
 
 static csv_kind resolve_times(unsigned saw, fr_type *type)
 {
-    if (saw == CSV_SAW_DATE) {
+    if ((saw & ~(unsigned)CSV_SAW_FAR) == CSV_SAW_DATE) {
         *type = fr_type_of(FR_DATE);
         return CSV_DATE;
     }
@@ -141,8 +143,11 @@ static csv_kind resolve_times(unsigned saw, fr_type *type)
 // The narrowest type that holds all that was seen without loss.
 csv_kind csv_infer_resolve(unsigned saw, fr_type *type)
 {
+    bool quoted = (saw & CSV_SAW_QUOTED) != 0;
+    saw &= ~(unsigned)CSV_SAW_QUOTED;
     const unsigned numbers = CSV_SAW_INT | CSV_SAW_ZEROS | CSV_SAW_BIG | CSV_SAW_FLOAT;
-    const unsigned times = CSV_SAW_DATE | CSV_SAW_STAMP | CSV_SAW_NANOS | CSV_SAW_ZONE;
+    const unsigned times =
+        CSV_SAW_DATE | CSV_SAW_STAMP | CSV_SAW_NANOS | CSV_SAW_ZONE | CSV_SAW_FAR;
     if (saw == CSV_SAW_BOOL) {
         *type = fr_type_of(FR_BOOL);
         return CSV_BOOL;
@@ -155,12 +160,13 @@ csv_kind csv_infer_resolve(unsigned saw, fr_type *type)
         *type = fr_type_of(FR_FLOAT64);
         return CSV_FLOAT;
     }
-    bool mixed = (saw & CSV_SAW_ZONE) && (saw & (CSV_SAW_DATE | CSV_SAW_STAMP));
+    bool mixed = ((saw & CSV_SAW_ZONE) && (saw & (CSV_SAW_DATE | CSV_SAW_STAMP))) ||
+                 ((saw & CSV_SAW_NANOS) && (saw & CSV_SAW_FAR));
     if ((saw & times) != 0 && (saw & ~times) == 0 && !mixed) {
         return resolve_times(saw, type);
     }
     *type = fr_type_of(FR_UTF8);
-    return saw == 0 ? CSV_EMPTY : CSV_TEXT;
+    return saw == 0 && !quoted ? CSV_EMPTY : CSV_TEXT;
 }
 
 csv_kind csv_infer_kind_of(const fr_type *type)

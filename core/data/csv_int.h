@@ -70,6 +70,8 @@ enum {                                // what was seen in a column, to be united
     CSV_SAW_BOOL = 1, CSV_SAW_INT = 2, CSV_SAW_ZEROS = 4, CSV_SAW_BIG = 8, CSV_SAW_FLOAT = 16,
     CSV_SAW_DATE = 32, CSV_SAW_STAMP = 64, CSV_SAW_NANOS = 128, CSV_SAW_ZONE = 256,
     CSV_SAW_TEXT = 512,
+    CSV_SAW_FAR = 2048,               // a time that nanoseconds do not reach
+    CSV_SAW_QUOTED = 1024,            // a null word in quotes: text if nothing else was seen
 };
 
 typedef struct csv_nulls {
@@ -135,5 +137,7 @@ static inline const uint8_t *csv_cell(const csv_cells *c, size_t r, size_t *n)
 // Takes the quotes off: s and n move to what is between them. Returns whether it was quoted;
 // *doubled: quotes inside are doubled. *good false: text behind the closing quote.
 bool csv_unquote(const uint8_t **s, size_t *n, uint8_t quote, bool *doubled, bool *good);
+// CSV_SAW_* of a cell as it stands.
+unsigned csv_infer_cell(const csv_dialect *d, const csv_nulls *nulls, const uint8_t *s, size_t n);
 // For everything that is not text, quotes and blanks around it do not matter.
 void csv_strip(const csv_dialect *d, const uint8_t **s, size_t *n);

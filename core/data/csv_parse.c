@@ -360,8 +360,12 @@ static void store_zero(const csv_cells *c, csv_part *p, size_t r)
 static cell_state slow_cell(const csv_cells *c, csv_part *p, const uint8_t *s, size_t n,
                             size_t r)
 {
+    bool quoted = c->dialect->quoting && n > 0 && *s == c->dialect->quote;
     csv_strip(c->dialect, &s, &n);
     if (csv_nulls_has(c->nulls, s, n)) {
+        if (quoted && c->kind == CSV_EMPTY) {
+            return CELL_MISFIT; // text, unless other rows say otherwise
+        }
         store_zero(c, p, r);
         part_null(p, c->rows, r);
         return CELL_NULL;
@@ -487,6 +491,16 @@ static int loop_text(const csv_cells *c, csv_part *p, size_t *misfit, fr_err *er
     return FR_OK;
 }
 
+unsigned csv_infer_cell(const csv_dialect *d, const csv_nulls *nulls, const uint8_t *s, size_t n)
+{
+    bool quoted = d->quoting && n > 0 && *s == d->quote;
+    csv_strip(d, &s, &n);
+    if (csv_nulls_has(nulls, s, n)) {
+        return quoted ? CSV_SAW_QUOTED : 0;
+    }
+    return csv_infer_value(s, n);
+}
+
 // What else is in the column, from the misfit on: decides the wider type.
 static void classify(const csv_cells *c, csv_part *p)
 {
@@ -494,10 +508,7 @@ static void classify(const csv_cells *c, csv_part *p)
     for (size_t r = p->misfit; r < c->rows && (p->saw & CSV_SAW_TEXT) == 0; r++) {
         size_t n;
         const uint8_t *s = csv_cell(c, r, &n);
-        csv_strip(c->dialect, &s, &n);
-        if (!csv_nulls_has(c->nulls, s, n)) {
-            p->saw |= csv_infer_value(s, n);
-        }
+        p->saw |= csv_infer_cell(c->dialect, c->nulls, s, n);
     }
 }
 
