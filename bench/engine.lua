@@ -97,7 +97,9 @@ local function floors()
   local pipe = io.popen("build/store_bench --floors 2>/dev/null")
   local text = pipe and pipe:read("a") or ""
   if pipe then pipe:close() end
-  for name, value in text:gmatch("([%w ]*fdatasync[%w ]*):?%s+([%d%.]+)") do line(name, "%s", value) end
+  for name, value in text:gmatch("([%w ]*fdatasync[%w ]*):?%s+([%d%.]+)") do
+    line(name, "%s", value)
+  end
 end
 
 local cases = {
@@ -105,18 +107,22 @@ local cases = {
     1e3 * m.wall, 1e3 * m.cpu) end},
   {"mapped", function(m, base)
     local n = 200000
-    line("200,000 mapped, integer argument", "%.2f us CPU/task (floor 6), %.0f tasks/s (floor 200,000), "
-      .. "%.0f B/task, %.0f MB", 1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall), m.bytes / n,
+    line("200,000 mapped, integer argument",
+      "%.2f us CPU/task (floor 6), %.0f tasks/s (floor 200,000), "
+      .. "%.0f B/task, %.0f MB", 1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall),
+        m.bytes / n,
       m.memory / 1e6)
   end},
   {"tables", function(m, base)
     local n = 200000
-    line("200,000 mapped, five-field tables", "%.2f us CPU/task, %.0f tasks/s (floor 100,000), %.0f B/task",
+    line("200,000 mapped, five-field tables",
+      "%.2f us CPU/task, %.0f tasks/s (floor 100,000), %.0f B/task",
       1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall), m.bytes / n)
   end},
   {"chain", function(m, base)
     local n = 20000
-    line("chain of 20,000", "%.1f us wall/step (floor 12), %.1f us CPU/step", 1e6 * (m.wall - base.wall) / n,
+    line("chain of 20,000", "%.1f us wall/step (floor 12), %.1f us CPU/step",
+      1e6 * (m.wall - base.wall) / n,
       1e6 * (m.cpu - base.cpu) / n)
   end},
   {"calls", function(m, base)

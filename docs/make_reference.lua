@@ -131,9 +131,7 @@ local function parse(text, names)
           and defined:gsub("^[%w_.]+", names)
           or defined:gsub("^[%a_]+", function(object) return names[object] end)
       end
-      if not body then
-        class = nil                              -- documented for us alone
-      elseif defined or class then
+      if body and (defined or class) then        -- else it is documented for us alone
         entries[#entries + 1] = {title = class or "### " .. defined, body = body}
       elseif not about and #entries == 0 then
         about = body

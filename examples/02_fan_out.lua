@@ -14,7 +14,8 @@ local total = fr.task("total", function(readings)
   return sum
 end)
 
-return fr.flow("fan_out", {params = {meters = {type = "integer", default = 8, min = 1}}}, function(p)
+return fr.flow("fan_out", {params = {meters = {type = "integer", default = 8, min = 1}}},
+  function(p)
   local meters = {}
   for i = 1, p.meters do meters[i] = i end
   local readings = read_meter:map(meters, 24)      -- a handle of the list of results

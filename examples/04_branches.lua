@@ -4,7 +4,9 @@
 local fr = require "flowrun"
 
 local measure = fr.task("measure", function(feeder) return feeder == "F2" and 131 or 84 end)
-local shed = fr.task("shed_load", function(feeder, kw) return ("%s: shed %d kW"):format(feeder, kw) end)
+local shed = fr.task("shed_load", function(feeder, kw)
+  return ("%s: shed %d kW"):format(feeder, kw)
+end)
 local ask = fr.task("ask", function(source)
   if source == "primary" then error("primary is down") end
   return source

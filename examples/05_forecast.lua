@@ -26,7 +26,8 @@ return fr.flow("forecast", function()
   local history = load_history(28)
   local scores = judge:map({"naive", "seasonal"}, history):get()
   table.sort(scores, function(a, b) return a.mape < b.mape end)
-  return ("%s wins: %.1f %% against %.1f %%"):format(scores[1].model, scores[1].mape, scores[2].mape)
+  return ("%s wins: %.1f %% against %.1f %%"):format(scores[1].model, scores[1].mape,
+    scores[2].mape)
 end)
 
 -- Output:

@@ -87,13 +87,15 @@ local expose = task("expose", function(district, weather, assets, vegetation)
   return model.exposure(weather, assets:filter("district == $d", {d = district}), vegetation)
 end)
 
-local train = task("train", {resources = {cpu = 1}}, function(threshold, history, assets, vegetation)
+local train = task("train", {resources = {cpu = 1}},
+  function(threshold, history, assets, vegetation)
   return model.fit(threshold, model.exposure(history, assets, vegetation))
 end)
 
 -- What set this circuit apart, in words: the two features furthest above the median.
 local function drivers_of(features)
-  local names = {{"gust_ms", "wind"}, {"tree_density", "trees"}, {"years_since_trim", "trimming overdue"},
+  local names = {{"gust_ms", "wind"}, {"tree_density", "trees"},
+    {"years_since_trim", "trimming overdue"},
     {"overhead_km", "long line"}, {"pole_age", "old poles"}}
   local cols, middle, spread = {}, {}, {}
   for i, n in ipairs(names) do
@@ -115,11 +117,13 @@ local rank = task("rank", function(models, exposures)
   local features = model.expect(models, frame.concat(exposures))
   features = features:with{{"score", "expected * (1 + 0.5 * critical)"}}
     :sort{{"score", desc = true}, "circuit"}
-  return features:with{{"rank", "row()"}, {"expected", "round(expected, 3)"}, {"p_any", "round(p_any, 4)"},
+  return features:with{{"rank", "row()"}, {"expected", "round(expected, 3)"},
+    {"p_any", "round(p_any, 4)"},
       {"gust_ms", "round(gust_ms, 1)"}, {"rain_mm", "round(rain_mm, 1)"},
       {"drivers", drivers_of(features)}}
     :select{"rank", "circuit", "district", "expected", "p_any", "customers", "critical", "gust_ms",
-      "rain_mm", "tree_density", "years_since_trim", "overhead_km", "pole_age", "x_km", "y_km", "drivers"}
+      "rain_mm", "tree_density", "years_since_trim", "overhead_km", "pole_age", "x_km", "y_km",
+        "drivers"}
 end)
 
 local function round1(v) return math.floor(v * 10 + 0.5) / 10 end
@@ -128,7 +132,8 @@ local function round1(v) return math.floor(v * 10 + 0.5) / 10 end
 local plan_crews = task("plan_crews", function(ranked, hours_per_outage)
   local by_center = ranked:group{"district"}:agg{{"expected", "sum(expected)"},
     {"customers", "sum(customers * p_any)"}, {"gust", "max(gust_ms)"}}
-  local centers, total = {}, {expected = 0, customers = 0, needed = 0, have = 0, request = 0, gust = 0,
+  local centers, total = {}, {expected = 0, customers = 0, needed = 0, have = 0, request = 0,
+    gust = 0,
     target_h = TARGET_H}
   for row in by_center:rows() do
     local have = 0
@@ -143,7 +148,8 @@ local plan_crews = task("plan_crews", function(ranked, hours_per_outage)
       etr_all_h = round1(hours / math.min(needed, have))}
     total.expected, total.customers = total.expected + row.expected, total.customers + row.customers
     total.needed, total.have = total.needed + needed, total.have + have
-    total.request, total.gust = total.request + math.max(0, needed - have), math.max(total.gust, row.gust)
+    total.request, total.gust = total.request + math.max(0, needed - have),
+      math.max(total.gust, row.gust)
   end
   return {centers = centers, total = total}
 end)
@@ -159,7 +165,8 @@ local judge = task("judge", function(number, models, seed, assets, vegetation)
       :join(world.outages(seed + 2, number, truth), {on = "circuit"})
   end
   local rows, shuffled = ranked(forecast), {}
-  local places, gust = random.new(seed, "shuffle " .. number):permutation(#forecast), forecast.gust_ms
+  local places, gust = random.new(seed, "shuffle " .. number):permutation(#forecast),
+    forecast.gust_ms
   for i = 1, #forecast do shuffled[i] = gust[places[i]] end
   return {capture = model.capture(rows, "expected"), auc = model.auc(rows),
     shuffled = model.capture(ranked(forecast:with{{"gust_ms", shuffled}}), "expected")}
@@ -199,7 +206,8 @@ local write_outputs = task("write_outputs", {effect = true}, function(dir, d)
   f:close()
   assert(os.rename(dir .. "/crew_staging.json.part", dir .. "/crew_staging.json"))
   local names = {"center", "expected", "crew_hours", "needed", "have", "request", "etr_h"}
-  local fields = {"id", "expected_outages", "crew_hours", "line_crews_needed", "have", "request", "etr_all_h"}
+  local fields = {"id", "expected_outages", "crew_hours", "line_crews_needed", "have", "request",
+    "etr_all_h"}
   local columns = {}
   for k, name in ipairs(names) do
     local list = {}
@@ -215,11 +223,15 @@ return flow("storm_prep", {
   description = "Ranks circuits and plans crews before a storm",
   params = {
     region = {default = "Six Rivers", description = "name of the territory, for the report"},
-    seed = {type = "integer", default = 1, min = 0, max = 1000000, description = "of the generated data"},
-    storm = {type = "integer", default = 3, min = 1, max = 1000, description = "number of the coming storm"},
-    data = {default = "", description = "folder with pge_outages_2019/: train durations on real outages"},
+    seed = {type = "integer", default = 1, min = 0, max = 1000000,
+      description = "of the generated data"},
+    storm = {type = "integer", default = 3, min = 1, max = 1000,
+      description = "number of the coming storm"},
+    data = {default = "",
+      description = "folder with pge_outages_2019/: train durations on real outages"},
     out = {default = "storm_prep_out", description = "folder for the results"},
-    inject = {default = "none", choices = {"none", "weather", "quality"}, description = "a fault, for drills"},
+    inject = {default = "none", choices = {"none", "weather", "quality"},
+      description = "a fault, for drills"},
   },
 }, function(p)
   local assets, vegetation = load_assets(p.seed), load_vegetation(p.seed)

@@ -49,7 +49,8 @@ local function draw_storms(rng, n)
 end
 
 -- One task draws everything: the order of the draws is what makes the data the same.
-local generate = fr.task("generate", {outputs = {"assets", "load", "storms"}}, function(seed, n, hours)
+local generate = fr.task("generate", {outputs = {"assets", "load", "storms"}},
+  function(seed, n, hours)
   local rng = random.numpy(seed)
   return draw_assets(rng, n), draw_load(rng, hours), draw_storms(rng, n)
 end)
@@ -98,7 +99,8 @@ local load_forecast = fr.task("load_forecasting", function(load)
   local forecast = fit:forecast(config.forecast_steps)
   local candidates, best = backtests(load)
   local advised = best.spec:fit(load, "load", {time = "when"}):forecast(config.forecast_steps)
-  local lines = {"Load Forecast (Next 24 hours):", tostring(forecast:tail(5):select{"when", "mean"}),
+  local lines = {"Load Forecast (Next 24 hours):",
+    tostring(forecast:tail(5):select{"when", "mean"}),
     "MAPE of day-ahead forecasts over 5 daily origins:"}
   for _, c in ipairs(candidates) do
     lines[#lines + 1] = ("  %-24s %4.1f %%%s"):format(c.model, 100 * c.mape,

@@ -256,7 +256,6 @@ static void read_type(flat_reader *r, size_t field, arrow_field *f)
         break;
     default:
         no_type(f, "of a type");
-        break;
     }
 }
 

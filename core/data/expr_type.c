@@ -218,7 +218,8 @@ int expr_unify(expr_compiler *c, expr_node *node, size_t from, size_t to, const 
             bool adapts = texts == 1 && fr_kind_temporal(t.kind);
             rc = adapts ? read_time(c, n, &t) : merge(c, n, &t);
             if (rc == FR_ETYPE && (c->err == NULL || c->err->code != FR_ETYPE)) {
-                return expr_fail(c, FR_ETYPE, n->at, n->end - n->at, "%s: %s and %s do not go together%s",
+                return expr_fail(c, FR_ETYPE, n->at, n->end - n->at,
+                                 "%s: %s and %s do not go together%s",
                                  what, expr_type_text(&t, a), expr_type_text(&n->type, b),
                                  fr_kind_number(t.kind) && is_const_text(n)
                                      ? ": numbers are written without quotes"

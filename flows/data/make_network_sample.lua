@@ -43,6 +43,7 @@ local make = fr.task("make", function(path)
   return #df
 end)
 
-return fr.flow("make_network_sample", {params = {path = "flows/data/network_sample.csv"}}, function(p)
+return fr.flow("make_network_sample", {params = {path = "flows/data/network_sample.csv"}},
+  function(p)
   return make(p.path):get()
 end)

@@ -9,7 +9,8 @@ local model = {}
 
 model.thresholds = {1, 2, 4, 8}
 model.weights = {1, 1, 2, 4}
-model.features = {"gust_ms", "rain_mm", "overhead_km", "tree_density", "years_since_trim", "pole_age",
+model.features = {"gust_ms", "rain_mm", "overhead_km", "tree_density", "years_since_trim",
+  "pole_age",
   "wind_on_trees"}
 
 --- The features of circuits under a weather: one row per row of `weather`.

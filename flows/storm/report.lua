@@ -33,7 +33,8 @@ local function add_degraded(page, d)
   for _, why in ipairs(d.degraded) do page:note("Degraded: " .. why, "warn") end
   page:note(d.real and "Durations, regions and crew times come from PG&E's outages of October and "
     .. "November 2019. Wind, assets and vegetation are generated."
-    or "All data on this page are generated, with a planted truth, so that the ranking can be scored.")
+    or "All data on this page are generated, with a planted truth, so that the ranking can be "
+      .. "scored.")
 end
 
 local function add_quality(page, d)
@@ -42,9 +43,10 @@ local function add_quality(page, d)
     {"capture of the first tenth", ("%.2f"):format(d.model.capture)},
     {"the same with weather shuffled", ("%.2f"):format(d.model.shuffled)},
     {"storms it was judged on", tostring(d.model.storms)}}
-  page:text("Capture: of the outages that the truly worst tenth of the circuits had, the share that "
-    .. "the first tenth of our ranking had, over storms that no model was fitted on. 1 is as good as "
-    .. "knowing; with the weather shuffled between circuits the ranking must lose its value.")
+  page:text("Capture: of the outages that the truly worst tenth of the circuits had, the share "
+    .. "that the first tenth of our ranking had, over storms that no model was fitted on. 1 is as "
+    .. "good as knowing; with the weather shuffled between circuits the ranking must lose its "
+    .. "value.")
   if d.real then
     local r = d.real
     page:heading("How long outages last (PG&E 2019)")
@@ -63,12 +65,14 @@ end
 function report.page(d)
   local plan, ranked = d.plan, d.ranked
   local page = html.page{title = "Storm preparation: " .. d.storm.region,
-    subtitle = ("Run %d · storm %d · %d circuits · weather: %s"):format(d.run, d.storm.number, #ranked,
+    subtitle = ("Run %d · storm %d · %d circuits · weather: %s"):format(d.run, d.storm.number,
+      #ranked,
       d.storm.source), footer = "Made by flowrun. Expected values, not promises: "
       .. "crews should keep a reserve for what no forecast shows."}
   page:cards{{"outages expected", ("%.0f"):format(plan.total.expected)},
     {"customers affected", thousands(plan.total.customers)},
-    {"line crews needed", tostring(plan.total.needed)}, {"crews at hand", tostring(plan.total.have)},
+    {"line crews needed", tostring(plan.total.needed)},
+      {"crews at hand", tostring(plan.total.have)},
     {"crews to request", tostring(plan.total.request)},
     {"strongest gust", ("%.0f m/s"):format(plan.total.gust)}}
   add_degraded(page, d)
@@ -77,12 +81,14 @@ function report.page(d)
   for i, c in ipairs(plan.centers) do
     names[i], needed[i], have[i] = c.id, c.line_crews_needed, c.have
   end
-  page:plots{{circuit_map(ranked), "Each dot is a circuit: colour by gust, size by expected outages"},
+  page:plots{{circuit_map(ranked),
+    "Each dot is a circuit: colour by gust, size by expected outages"},
     {svg.bars{labels = names, values = needed, second = have, unit = "line crews",
       names = {"needed", "at hand"}, title = "Crews by operating centre"},
       "Line crews needed to restore within " .. plan.total.target_h .. " hours"}}
   page:heading("First circuits")
-  page:table(ranked, {most = 20, columns = {{"rank", "#"}, {"circuit", "Circuit"}, {"district", "Centre"},
+  page:table(ranked, {most = 20, columns = {{"rank", "#"}, {"circuit", "Circuit"},
+    {"district", "Centre"},
     {"expected", "Outages", "%.1f"}, {"p_any", "P(any)", "%.2f"}, {"customers", "Customers"},
     {"gust_ms", "Gust m/s", "%.0f"}, {"tree_density", "Trees", "%.2f"},
     {"years_since_trim", "Trimmed, years ago", "%.1f"}, {"drivers", "Mostly because of"}}})
@@ -91,7 +97,8 @@ function report.page(d)
     {"crew_hours", "Crew hours", "%.0f"}, {"needed", "Needed"}, {"have", "At hand"},
     {"request", "Request"}, {"etr_h", "All restored after, h", "%.0f"}}})
   page:heading("Data quality")
-  page:table(d.gate, {columns = {{"check", "Check"}, {"value", "Found", "%.4g"}, {"limit", "Allowed", "%.4g"},
+  page:table(d.gate, {columns = {{"check", "Check"}, {"value", "Found", "%.4g"},
+    {"limit", "Allowed", "%.4g"},
     {"ok", "Result", function(v) return v and "ok" or "refused" end}}})
   add_quality(page, d)
   return page

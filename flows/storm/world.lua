@@ -43,7 +43,8 @@ function world.assets(seed)
   return columns_of({"circuit", "district", "x_km", "y_km", "overhead_km", "customers", "critical",
     "pole_age"}, world.circuits, function(i)
     local d = district_of(i)
-    return {("C%04d"):format(i), d.name, round(d.x + rng:normal(0, 9), 2), round(d.y + rng:normal(0, 8), 2),
+    return {("C%04d"):format(i), d.name, round(d.x + rng:normal(0, 9), 2),
+      round(d.y + rng:normal(0, 8), 2),
       round(math.exp(rng:normal(2.6, 0.55)), 2), rng:integers(180, 3200), rng:binomial(1, 0.12),
       round(math.max(2, rng:normal(34, 13)), 1)}
   end)

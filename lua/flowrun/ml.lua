@@ -131,7 +131,8 @@ end
 ---@field max_depth? integer greatest number of splits above a leaf: no limit
 ---@field min_samples_split? integer fewest rows of a node that is split: 2
 ---@field min_samples_leaf? integer fewest rows of a leaf: 1
----@field max_features? number|string tried per node: "sqrt", "log2", "all", a number, a share below 1
+---@field max_features? number|string tried per node: "sqrt", "log2", "all", a number,
+---  a share below 1
 ---@field bootstrap? boolean each tree draws its rows with replacement: true
 ---@field seed? integer equal seeds give equal models: 0 (random_state)
 ---@field threads? integer most threads: what the task may use (n_jobs)
@@ -352,13 +353,14 @@ local function coder(kind)
     for i, name in ipairs(names) do
       local given = columns[name]
       learns = learns or given == nil
-      categories[i] = given ~= nil and array_of(given, ("%s: the categories of `%s`"):format(what, name))
-        or false
+      local says = ("%s: the categories of `%s`"):format(what, name)
+      categories[i] = given ~= nil and array_of(given, says) or false
     end
     if #names == 0 then invalid("%s: no columns are named", what) end
     options = core.check(kind, options)
     if not learns then return core.coder(kind, options, nil, names, categories) end
-    return setmetatable({kind = kind, options = options, names = names, categories = categories}, Prep)
+    return setmetatable({kind = kind, options = options, names = names, categories = categories},
+      Prep)
   end
 end
 
@@ -384,7 +386,8 @@ local split_names = {test = "test", test_size = "test", stratify = "stratify", s
 --- Parts rows at random into training and test rows, as `frame:split`. Given {X, y}, returns
 --- train and test of X, then of y.
 ---@param what flowrun.Frame|{[1]: flowrun.Frame, [2]: fr.column}
----@param options? {test: number, stratify: string|fr.column, seed: integer} `test_size`, `random_state` too
+---@param options? {test: number, stratify: string|fr.column, seed: integer} `test_size`,
+---`random_state` too
 function ml.split(what, options)
   options = check_names("ml.split", options, split_names)
   local o = {}

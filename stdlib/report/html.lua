@@ -13,7 +13,8 @@ local escape = svg.escape
 local style = [[
 :root{--ink:#1d2733;--soft:#5a6b7d;--line:#dde3ea;--paper:#fff;--panel:#f5f7fa;--one:#1f6feb;
 --two:#f59f00;--bad:#c92a2a;--good:#2b8a3e;--warn:#e67700}
-@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa7b4;--line:#30363d;--paper:#0d1117;
+@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa7b4;--line:#30363d;
+--paper:#0d1117;
 --panel:#161b22;--one:#58a6ff;--two:#f2cc60;--bad:#ff7b72;--good:#56d364;--warn:#f0883e}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -22,20 +23,29 @@ h2{font-size:19px;margin:36px 0 10px;border-bottom:1px solid var(--line);padding
 .sub{color:var(--soft);margin:4px 0 20px}.cards{display:grid;gap:12px;
 grid-template-columns:repeat(auto-fit,minmax(150px,1fr));margin:18px 0}
 .card{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
-.card b{display:block;font-size:24px;font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:13px}
-.note{border-left:4px solid var(--one);background:var(--panel);padding:10px 14px;border-radius:0 8px 8px 0;margin:14px 0}
+.card b{display:block;font-size:24px;font-variant-numeric:tabular-nums}.card span{color:var(--soft);
+font-size:13px}
+.note{border-left:4px solid var(--one);background:var(--panel);padding:10px 14px;
+border-radius:0 8px 8px 0;margin:14px 0}
 .note.warn{border-color:var(--warn)}.note.bad{border-color:var(--bad)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}
 caption{text-align:left;color:var(--soft);padding:4px 0}
 th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}
 th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-tbody tr:hover{background:var(--panel)}.two{display:grid;gap:20px;grid-template-columns:repeat(auto-fit,minmax(420px,1fr))}
-figure{margin:0}figcaption{color:var(--soft);font-size:13px;margin-top:2px}svg.plot{width:100%;height:auto}
-.grid{stroke:var(--line)}.tick{fill:var(--soft);font-size:12px}.s1{fill:var(--one)}.s2{fill:var(--two);opacity:.75}
-.band{fill:var(--one);opacity:.16}.l1,.l2,.l3{fill:none;stroke:var(--one);stroke-width:2}.l2{stroke:var(--two)}
-.l3{stroke:var(--soft);stroke-dasharray:4 3}.t1{fill:var(--one);font-size:12px}.t2{fill:var(--two);font-size:12px}
-.t3{fill:var(--soft);font-size:12px}footer{margin-top:48px;color:var(--soft);font-size:13px;border-top:1px solid var(--line);padding-top:10px}
-@media print{body{font-size:11px}.card b{font-size:17px}main{padding:0;max-width:none}h2{break-after:avoid}tr,figure{break-inside:avoid}}
+tbody tr:hover{background:var(--panel)}.two{display:grid;gap:20px;
+grid-template-columns:repeat(auto-fit,minmax(420px,1fr))}
+figure{margin:0}figcaption{color:var(--soft);font-size:13px;margin-top:2px}svg.plot{width:100%;
+height:auto}
+.grid{stroke:var(--line)}.tick{fill:var(--soft);font-size:12px}.s1{fill:var(--one)}
+.s2{fill:var(--two);opacity:.75}
+.band{fill:var(--one);opacity:.16}.l1,.l2,.l3{fill:none;stroke:var(--one);stroke-width:2}
+.l2{stroke:var(--two)}
+.l3{stroke:var(--soft);stroke-dasharray:4 3}.t1{fill:var(--one);font-size:12px}.t2{fill:var(--two);
+font-size:12px}
+.t3{fill:var(--soft);font-size:12px}footer{margin-top:48px;color:var(--soft);font-size:13px;
+border-top:1px solid var(--line);padding-top:10px}
+@media print{body{font-size:11px}.card b{font-size:17px}main{padding:0;max-width:none}
+h2{break-after:avoid}tr,figure{break-inside:avoid}}
 ]]
 
 ---@class flowrun.Page
@@ -125,8 +135,10 @@ function Page:text_of()
   local o = self.o
   return table.concat{"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">",
     '<meta name="viewport" content="width=device-width,initial-scale=1"><title>', escape(o.title),
-    "</title><style>", style, "</style></head><body><main><h1>", escape(o.title), "</h1><p class=\"sub\">",
-    escape(o.subtitle or ""), "</p>", table.concat(self.out, "\n"), "<footer>", escape(o.footer or ""),
+    "</title><style>", style, "</style></head><body><main><h1>", escape(o.title),
+      "</h1><p class=\"sub\">",
+    escape(o.subtitle or ""), "</p>", table.concat(self.out, "\n"), "<footer>",
+      escape(o.footer or ""),
     "</footer></main></body></html>\n"}
 end
 

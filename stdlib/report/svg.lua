@@ -11,7 +11,8 @@ local WIDTH, HEIGHT = 640, 300
 local MARGIN = {left = 56, right = 16, top = 12, bottom = 40}
 
 local function escape(s)
-  return (tostring(s):gsub("[&<>\"]", {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;"}))
+  return (tostring(s):gsub("[&<>\"]", {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;",
+    ['"'] = "&quot;"}))
 end
 svg.escape = escape
 
@@ -65,8 +66,8 @@ function Canvas:axes(o)
       number(v))
   end
   if o.unit then
-    self:add('<text class="tick" transform="translate(14 %.1f) rotate(-90)" text-anchor="middle">%s</text>',
-      (self.y0 + self.y1) / 2, escape(o.unit))
+    self:add('<text class="tick" transform="translate(14 %.1f) rotate(-90)" '
+      .. 'text-anchor="middle">%s</text>', (self.y0 + self.y1) / 2, escape(o.unit))
   end
   if o.x_unit then
     self:add('<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>',
@@ -75,8 +76,8 @@ function Canvas:axes(o)
 end
 
 function Canvas:finish(title)
-  return ('<svg class="plot" viewBox="0 0 %d %d" role="img" aria-label="%s">%s</svg>'):format(self.w,
-    self.h, escape(title or "plot"), table.concat(self.out))
+  local tag = '<svg class="plot" viewBox="0 0 %d %d" role="img" aria-label="%s">%s</svg>'
+  return tag:format(self.w, self.h, escape(title or "plot"), table.concat(self.out))
 end
 
 local function need(o, what, names)
@@ -101,7 +102,8 @@ local function range(lists)
 end
 
 --- Vertical bars, one per label; `second` draws a second, lighter one beside each.
----@param o {labels: string[], values: number[], second: number[]?, unit: string?, names: string[]?, title: string?}
+---@param o {labels: string[], values: number[], second: number[]?, unit: string?, names: string[]?,
+---title: string?}
 ---@return string svg
 function svg.bars(o)
   need(o, "bars", {"labels", "values"})
@@ -114,19 +116,23 @@ function svg.bars(o)
   for i = 1, n do
     local x = c.x0 + slot * (i - 1) + slot * 0.18
     local y = c:y(o.values[i])
-    c:add('<rect class="s1" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s</title></rect>',
+    c:add('<rect class="s1" x="%.1f" y="%.1f" width="%.1f" height="%.1f">'
+      .. '<title>%s: %s</title></rect>',
       x, y, width, c.y0 - y, escape(o.labels[i]), number(o.values[i]))
     if o.second then
       y = c:y(o.second[i])
-      c:add('<rect class="s2" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s</title></rect>',
+      c:add('<rect class="s2" x="%.1f" y="%.1f" width="%.1f" height="%.1f">'
+        .. '<title>%s: %s</title></rect>',
         x + width, y, width, c.y0 - y, escape(o.labels[i]), number(o.second[i]))
     end
-    c:add('<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>', c.x0 + slot * (i - 0.5),
+    c:add('<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>',
+      c.x0 + slot * (i - 0.5),
       c.y0 + 16, escape(o.labels[i]))
   end
   if o.names then
     for k, name in ipairs(o.names) do
-      c:add('<text class="t%d" x="%.1f" y="%.1f" text-anchor="end">■ %s</text>', k, c.x1, c.y1 + 14 * k - 4,
+      c:add('<text class="t%d" x="%.1f" y="%.1f" text-anchor="end">■ %s</text>', k, c.x1,
+        c.y1 + 14 * k - 4,
         escape(name))
     end
   end
@@ -147,7 +153,8 @@ local function path(c, xs, ys, x_of)
 end
 
 --- Lines over x (or over 1, 2, 3 …), with an optional band between `lo` and `hi`.
----@param o {x: number[]?, lines: number[][], lo: number[]?, hi: number[]?, names: string[]?, unit: string?, x_unit: string?, title: string?}
+---@param o {x: number[]?, lines: number[][], lo: number[]?, hi: number[]?, names: string[]?, unit:
+---string?, x_unit: string?, title: string?}
 ---@return string svg
 function svg.lines(o)
   need(o, "lines", {"lines"})
@@ -174,7 +181,8 @@ function svg.lines(o)
   end
   for _, v in ipairs(ticks(x_lo, x_hi, 6)) do
     if v >= x_lo and v <= x_hi then
-      c:add('<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>', x_of(v), c.y0 + 16,
+      c:add('<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>', x_of(v),
+        c.y0 + 16,
         number(v))
     end
   end
@@ -182,19 +190,22 @@ function svg.lines(o)
 end
 
 --- Dots at (x, y), their size and colour by `size` and `shade` (0 … 1) if given: a simple map.
----@param o {x: number[], y: number[], size: number[]?, shade: number[]?, labels: string[]?, title: string?}
+---@param o {x: number[], y: number[], size: number[]?, shade: number[]?, labels: string[]?, title:
+---string?}
 ---@return string svg
 function svg.map(o)
   need(o, "map", {"x", "y"})
   local w, h = o.width or WIDTH, o.height or 380
   local x_lo, x_hi = range{o.x}
   local y_lo, y_hi = range{o.y}
-  local scale = math.min((w - 40) / math.max(x_hi - x_lo, 1e-9), (h - 40) / math.max(y_hi - y_lo, 1e-9))
+  local scale = math.min((w - 40) / math.max(x_hi - x_lo, 1e-9),
+    (h - 40) / math.max(y_hi - y_lo, 1e-9))
   local c = setmetatable({w = w, h = h, out = {}}, Canvas)
   for i = 1, #o.x do
     local shade = o.shade and math.max(0, math.min(1, o.shade[i])) or 0.5
     c:add('<circle cx="%.1f" cy="%.1f" r="%.1f" fill="hsl(%d 85%% %d%%)" fill-opacity="0.85">'
-      .. "<title>%s</title></circle>", 20 + (o.x[i] - x_lo) * scale, h - 20 - (o.y[i] - y_lo) * scale,
+      .. "<title>%s</title></circle>", 20 + (o.x[i] - x_lo) * scale,
+        h - 20 - (o.y[i] - y_lo) * scale,
       o.size and o.size[i] or 4, math.floor(210 - 205 * shade), math.floor(72 - 27 * shade),
       escape(o.labels and o.labels[i] or ""))
   end

@@ -28,6 +28,5 @@ return function()
   assert(ml.mape(df.a, df.b) > 0 and #ml.kinds() > 2)
   local ok = pcall(ml.random_forest, {trees = 0})
   assert(not ok and not pcall(ml.random_forest, {tree = 1}))
-  model, again, boosted = nil, nil, nil
   collectgarbage()
 end
