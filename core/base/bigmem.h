@@ -1,5 +1,5 @@
 #pragma once
-// bigmem -- buffers for columns (FRAMES.md B2).
+// bigmem -- buffers for columns (frames.md B2).
 //
 // From 4 MiB up: 2 MiB-aligned, MADV_HUGEPAGE, kept for reuse (capped; trimmed when idle),
 // because page faults of fresh memory are most of a frame operation's cost. Smaller ones
@@ -23,7 +23,7 @@ FR_NODISCARD int fr_block_new(size_t size, fr_block **out, fr_err *err);   // FR
 FR_NODISCARD int fr_block_new_zero(size_t size, fr_block **out, fr_err *err);
 // Makes an unshared block smaller; gives memory back when much would be wasted.
 FR_NODISCARD int fr_block_shrink(fr_block *b, size_t size, fr_err *err);
-// A read-only private mapping of our own content-addressed file (FRAMES.md B3).
+// A read-only private mapping of our own content-addressed file (frames.md B3).
 FR_NODISCARD int fr_block_map_file(const char *path, fr_block **out, fr_err *err);
 // Part of another block, which it keeps alive; offset + size must lie inside. Readable up to
 // the next multiple of 64 only if the parent is.

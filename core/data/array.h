@@ -4,7 +4,7 @@
 // Lifetime: an fr_object; fr_array_new/-builders return one reference the caller owns,
 // every fr_array_ref needs one fr_array_unref, from any thread.
 // Mutation: only between fr_array_new and publishing it, by the thread that made it.
-// Missing is the validity bitmap (bit set = present), never NaN (FRAMES.md A1).
+// Missing is the validity bitmap (bit set = present), never NaN (frames.md A1).
 
 #include "core/base/bigmem.h"
 #include "core/data/object.h"
@@ -69,7 +69,7 @@ fr_array *fr_array_slice(const fr_array *a, int64_t start, int64_t length);
 FR_NODISCARD int fr_array_add_validity(fr_array *a, fr_err *err);
 // Counts the nulls of an array in the making and drops a bitmap without any.
 void fr_array_count_nulls(fr_array *a);
-fr_hash fr_array_hash(const fr_array *a);               // FRAMES.md B4; computed once
+fr_hash fr_array_hash(const fr_array *a);               // frames.md B4; computed once
 size_t fr_array_bytes(const fr_array *a);               // memory it keeps alive, roughly
 // A reference to a, or a copy when a is a slice under a quarter of what it keeps alive.
 fr_array *fr_array_compact(const fr_array *a);

@@ -1,4 +1,4 @@
-// The content hash of an array (FRAMES.md B4): of logical values, so that a slice,
+// The content hash of an array (frames.md B4): of logical values, so that a slice,
 // another numbering of a dictionary or garbage under nulls make no difference. Chunks
 // have a fixed number of rows and are hashed in parallel, then folded in order.
 

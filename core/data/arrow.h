@@ -20,7 +20,7 @@ FR_NODISCARD int fr_arrow_read_bytes(const char *name, const void *bytes, size_t
 FR_NODISCARD int fr_arrow_write(const fr_frame *f, const char *path, fr_err *err);
 
 // fr_object_ops of frames and arrays: a new file at `path`, without fsync; and mapping it
-// again (FRAMES.md B3: only for files that nobody changes). An array is a frame of one
+// again (frames.md B3: only for files that nobody changes). An array is a frame of one
 // column.
 FR_NODISCARD int fr_arrow_save(const fr_frame *f, const char *path, fr_err *err);
 FR_NODISCARD int fr_arrow_load(const char *path, fr_frame **out, fr_err *err);

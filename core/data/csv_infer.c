@@ -62,7 +62,7 @@ static unsigned infer_integer(const uint8_t *s, size_t n)
         return 0;
     }
     if (s[sign] == '0' && n > sign + 1) {
-        return CSV_SAW_ZEROS; // an identifier (FRAMES.md A4)
+        return CSV_SAW_ZEROS; // an identifier (frames.md A4)
     }
     int64_t v;
     return fr_decimal_parse_int((const char *)s, n, &v) ? CSV_SAW_INT : CSV_SAW_BIG;

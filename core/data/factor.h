@@ -1,7 +1,7 @@
 #pragma once
 // factor -- rows with equal keys get equal small numbers: what group, join, unique,
 // nunique and partition are made of. Keys are one or several columns; floats are equal as
-// FRAMES.md A6 sorts them (one zero, one NaN), text by bytes. Any thread; owned by its
+// frames.md A6 sorts them (one zero, one NaN), text by bytes. Any thread; owned by its
 // maker.
 
 #include "core/data/frame.h"

@@ -1,6 +1,6 @@
 #pragma once
 // frame -- named columns of one length. Immutable; verbs make new frames that share columns.
-// Lifetime: an fr_object, any thread. No row index (FRAMES.md A6).
+// Lifetime: an fr_object, any thread. No row index (frames.md A6).
 
 #include "core/data/array.h"
 

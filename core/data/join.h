@@ -1,5 +1,5 @@
 #pragma once
-// join -- rows of two frames with equal keys (FRAMES.md A1, A6).
+// join -- rows of two frames with equal keys (frames.md A1, A6).
 //
 // Rows come in left order, for one left row in right order; rows of the right alone
 // follow in right order. Null keys match nothing. The result has the left columns, then

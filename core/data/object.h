@@ -47,7 +47,7 @@ static inline void fr_object_init(fr_object *o, const fr_object_ops *ops)   // r
 fr_object *fr_object_ref(const fr_object *o);            // any thread; returns o
 void fr_object_unref(const fr_object *o);                // NULL is fine; any thread
 // A reference to o, or to an equal object that does not keep much more memory alive than it
-// needs: for what outlives the task that made it (FRAMES.md B1).
+// needs: for what outlives the task that made it (frames.md B1).
 fr_object *fr_object_compact(const fr_object *o);
 
 // The kinds a process knows, handed to whoever must load objects (NULL-terminated).

@@ -1,5 +1,5 @@
 #pragma once
-// sort -- stable order of rows by one or several columns (FRAMES.md A1, A6).
+// sort -- stable order of rows by one or several columns (frames.md A1, A6).
 //
 // Nulls come last, or first when asked. NaN comes after all numbers, also when
 // descending. Text by bytes; categories by text, ordered ones by their order. Any thread.

@@ -1,5 +1,5 @@
 #pragma once
-// sortkey -- values as uint64 whose unsigned order is the order of FRAMES.md A6.
+// sortkey -- values as uint64 whose unsigned order is the order of frames.md A6.
 // Of doubles: -0.0 is 0.0, all NaN are one and above everything. No state, any thread.
 
 #include "core/data/array.h"

@@ -1,5 +1,5 @@
 #pragma once
-// child -- processes that the run's reaper starts, served by a uv loop (ENGINE.md A3).
+// child -- processes that the run's reaper starts, served by a uv loop (engine.md A3).
 //
 // A fr_children is one channel to the reaper; it belongs to the thread of its loop, and so
 // do its children. Output is read as it comes; `ended` is called once per started child,

@@ -1,5 +1,5 @@
 #pragma once
-// engine -- wires the scheduler, the store and the executor to a libuv loop (DESIGN.md 4).
+// engine -- wires the scheduler, the store and the executor to a libuv loop (ARCHITECTURE.md).
 //
 // An engine holds R >= 1 runs; the command line uses one per process. Everything here belongs
 // to the thread of the loop. Flow bodies are run by a host (lua/bind/l_flow.c) through
@@ -22,7 +22,7 @@ typedef struct fr_engine_env {
     // The store or a worker is in trouble that a run cannot survive (fatal), or the disk is
     // full (code FR_EFULL) or free again (FR_OK).
     void (*trouble)(void *ctx, int code, const fr_err *err);
-    // What does not stop by itself: execute the program anew as `resume` (ENGINE.md D3).
+    // What does not stop by itself: execute the program anew as `resume` (engine.md D3).
     void (*stuck)(void *ctx, fr_run *run);
     void *ctx;
 } fr_engine_env;

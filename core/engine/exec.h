@@ -42,7 +42,7 @@ typedef struct fr_attempt {
     uint32_t n_args, n_outputs;  // n_outputs: 1, or the number of named outputs
     fr_value *const *deps;       // values for handle slots
     uint32_t n_deps;
-    uint64_t need;               // effects wait until code->durable >= need (ENGINE.md D5)
+    uint64_t need;               // effects wait until code->durable >= need (engine.md D5)
     uint32_t cpu;                // resources.cpu, >= 1
     bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)
     // a mapped task: items of one list; args are the constants that follow the item

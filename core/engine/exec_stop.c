@@ -1,4 +1,4 @@
-// Hard cancel (ENGINE.md D3) and the marker file (D4): the part of exec_thread that lives
+// Hard cancel (engine.md D3) and the marker file (D4): the part of exec_thread that lives
 // in signal handlers.
 #include "core/base/mem.h"
 #include "core/base/sys.h"

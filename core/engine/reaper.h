@@ -1,5 +1,5 @@
 #pragma once
-// reaper -- the small process that starts the children of a run and ends them (ENGINE.md A3).
+// reaper -- the small process that starts the children of a run and ends them (engine.md A3).
 //
 // It is this very program, started by posix_spawn at the first child, in a session of its
 // own, with no descriptor but its control socket and its lock file; a subreaper, so that

@@ -2,7 +2,7 @@
 // record -- what the scheduler tells the store, and what a resume reads back.
 //
 // The log of a run is the sequence of its records with seq 1, 2, 3 …; commit order is log
-// order (ENGINE.md B3). START is advice for people and has no place in the log (seq 0).
+// order (engine.md B3). START is advice for people and has no place in the log (seq 0).
 // Pure data; a record borrows everything it points to.
 
 #include "core/data/value.h"

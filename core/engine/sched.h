@@ -1,5 +1,5 @@
 #pragma once
-// sched -- the pure state machine of one run (DESIGN.md section 4, ENGINE.md B).
+// sched -- the pure state machine of one run (ARCHITECTURE.md, engine.md B).
 //
 // Naming: a *call* is a task, map, sleep or subflow that a flow body asked for; inside it is
 // a *node*, named by its number. A *branch* is one coroutine of flow code (the body itself,

@@ -1,5 +1,5 @@
 #pragma once
-// state -- the twelve states of a task or run and the one table of legal moves (ENGINE.md F).
+// state -- the twelve states of a task or run and the one table of legal moves (engine.md F).
 // Pure; any thread. The reason is for people; orchestration reads only the state.
 
 #include "core/base/err.h"

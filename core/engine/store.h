@@ -1,5 +1,5 @@
 #pragma once
-// store -- what is durable: runs, records, results, logs, requests (ENGINE.md A2, E).
+// store -- what is durable: runs, records, results, logs, requests (engine.md A2, E).
 //
 // One fr_store per process. Its thread owns the one writing connection and commits in
 // natural groups: take all that is queued, commit, publish the durable sequence number,

@@ -1,4 +1,4 @@
-// Lock files of the store (ENGINE.md A2, E1, E2).
+// Lock files of the store (engine.md A2, E1, E2).
 //
 // A plain lock starves: the holder takes it again before a sleeper wakes. So everybody takes
 // turn.lock first, then store.lock, and lets go of turn.lock: whoever waits for store.lock

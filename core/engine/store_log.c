@@ -1,4 +1,4 @@
-// The log of a run: append-only segment files runs/<id>/log-<start offset> (ENGINE.md E5).
+// The log of a run: append-only segment files runs/<id>/log-<start offset> (engine.md E5).
 //
 // One line per record, so that a file can be read (and followed, and searched with grep)
 // while it grows; a line is there when its newline is:

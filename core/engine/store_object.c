@@ -1,4 +1,4 @@
-// Content-addressed files of large values and of objects (frames, models …), ENGINE.md E6.
+// Content-addressed files of large values and of objects (frames, models …), engine.md E6.
 //
 // A file is written under a temporary name, synced, renamed and its folder synced before the
 // row that names it is committed: helpers do that while the engine goes on, and the entry in

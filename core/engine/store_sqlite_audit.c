@@ -1,4 +1,4 @@
-// The audit chain (ENGINE.md E5): what is hashed, and the check that nothing was changed.
+// The audit chain (engine.md E5): what is hashed, and the check that nothing was changed.
 
 #include "core/engine/store_sqlite.h"
 

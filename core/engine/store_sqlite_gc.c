@@ -1,4 +1,4 @@
-// Collecting files that no row names any more, and counting rows (ENGINE.md E6).
+// Collecting files that no row names any more, and counting rows (engine.md E6).
 //
 // What rows name is read from snapshots, without the store's lock; only removing needs it.
 // That is sound because the committer touches each file that its rows name while it holds

@@ -1,4 +1,4 @@
-// Look-ups through a second, read-only connection (ENGINE.md E2). A snapshot is held for a
+// Look-ups through a second, read-only connection (engine.md E2). A snapshot is held for a
 // quarter of a second at most: logs only grow, so a long scan goes on from where it was.
 
 #include "core/base/clock.h"

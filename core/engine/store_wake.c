@@ -1,4 +1,4 @@
-// Wake-up sockets: an empty datagram that says "look" (ENGINE.md A2). Paths of unix sockets
+// Wake-up sockets: an empty datagram that says "look" (engine.md A2). Paths of unix sockets
 // end at 107 bytes, so they are bound and reached through /proc/self/fd/<folder>.
 
 #include "core/base/sys.h"

@@ -1,5 +1,5 @@
 #pragma once
-// http_client -- HTTP requests on a uv loop, by libcurl (opened at first use, ENGINE.md A4).
+// http_client -- HTTP requests on a uv loop, by libcurl (opened at first use, engine.md A4).
 //
 // A client keeps connections for reuse; it belongs to the thread of its loop, and so do its
 // calls. Certificates are always verified.

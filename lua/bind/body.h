@@ -37,7 +37,7 @@ typedef bool (*body_cancel_fn)(void *ctx, bool now);
 int body_suspend(lua_State *L, body_run *r, body_cancel_fn cancel, lua_KFunction k, void *ctx);
 // The wait is over. From a callback of the loop; the body runs before this returns.
 void body_wake(body_run *r);
-// ENGINE.md D5: k runs when all that the flow has consumed is durable; at once if it is.
+// engine.md D5: k runs when all that the flow has consumed is durable; at once if it is.
 int body_barrier(lua_State *L, body_run *r, lua_KFunction k, void *ctx);
 // A line of the attempt's log.
 void body_log(body_run *r, int level, const char *text, size_t n);

@@ -142,7 +142,7 @@ static int body_run_info(lua_State *L)
     return 1;
 }
 
-// effect_key() -> idempotency key of the next effect of this call (ENGINE.md D5): 32 hex
+// effect_key() -> idempotency key of the next effect of this call (engine.md D5): 32 hex
 // digits, and the number of the effect within the call. The same in every attempt.
 static int body_effect_key(lua_State *L)
 {

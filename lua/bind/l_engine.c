@@ -93,7 +93,7 @@ static void on_trouble(void *ctx, int code, const fr_err *err)
     e->trouble_text = *err;
 }
 
-// What does not stop makes the run execute itself anew, as resume (ENGINE.md D3).
+// What does not stop makes the run execute itself anew, as resume (engine.md D3).
 static void on_stuck(void *ctx, fr_run *run)
 {
     l_engine *e = ctx;

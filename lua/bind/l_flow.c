@@ -86,7 +86,7 @@ static int plain_k(lua_State *L, int status, lua_KContext ctx)
     return lua_gettop(L);
 }
 
-// Outside a flow branch a call just runs the function (ENGINE.md C5).
+// Outside a flow branch a call just runs the function (engine.md C5).
 static int plain_call(lua_State *L)
 {
     lua_rawgeti(L, 1, FIELD_FN);
@@ -661,7 +661,7 @@ static int flow_run_info(lua_State *L)
     return 1;
 }
 
-// log(level, text): a line of the flow body; nothing while replaying (ENGINE.md B4).
+// log(level, text): a line of the flow body; nothing while replaying (engine.md B4).
 static int flow_log(lua_State *L)
 {
     lua_Integer level = luaL_checkinteger(L, 1);

@@ -1,5 +1,5 @@
 // flowrun.core.sandbox -- the deterministic pairs, next, sort and tostring of scripts,
-// and gates around what a flow body must not call (ENGINE.md B8).
+// and gates around what a flow body must not call (engine.md B8).
 //
 // A gatekeeper (class flowrun.Gate) holds the mode of one environment: "load" while the
 // script's top level runs, "flow" in flow bodies, "task" in task bodies, "free" at the

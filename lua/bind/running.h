@@ -1,5 +1,5 @@
 #pragma once
-// running -- which coroutine of a Lua state runs now, so that a signal can stop it (ENGINE.md
+// running -- which coroutine of a Lua state runs now, so that a signal can stop it (engine.md
 // D3). coroutine.resume, wrap and close are replaced by versions that keep a bind_running.
 //
 // A bind_running belongs to one Lua state and its thread; bind_running_interrupt is for a

@@ -1,5 +1,5 @@
 --- Finds handles used as conditions: `if quality_ok then` is always true, because a handle is
---- a table, not the value it stands for (ENGINE.md C8). Works on the tokens of a flow body: a
+--- a table, not the value it stands for (engine.md C8). Works on the tokens of a flow body: a
 --- name is a handle from where a task call is assigned to it until it is assigned again.
 ---
 ---     local line, name = bare_handles.find(texts, lines, is_task, makes_handle)

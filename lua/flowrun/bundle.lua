@@ -1,5 +1,5 @@
 --- Loading scripts. A bundle is what a run is pinned to: the script, the modules that it
---- required and the files that it read through fr.config (ENGINE.md C1), packed, and named by
+--- required and the files that it read through fr.config (engine.md C1), packed, and named by
 --- the hash of their contents. Workers, resumed runs and each flow attempt open the bundle and
 --- never look at the disk.
 ---
@@ -537,7 +537,7 @@ function Script:module_identity(name, seen)
   return table.concat(parts, " ")
 end
 
---- The source hash of a task, flow or function (ENGINE.md C3).
+--- The source hash of a task, flow or function (engine.md C3).
 ---@param object flowrun.Task|flowrun.Flow|function
 ---@return string
 function Script:source_hash(object)

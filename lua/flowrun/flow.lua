@@ -66,7 +66,7 @@ function Flow:__call(p)
   return self:run(p):get()
 end
 
--- Options of `flowrun` that a parameter must not be called (ENGINE.md G).
+-- Options of `flowrun` that a parameter must not be called (engine.md G).
 local reserved = {"home", "workers", "run-seed", "flow", "params", "plain", "quiet", "json",
   "relaxed", "help"}
 

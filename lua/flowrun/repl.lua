@@ -1,5 +1,5 @@
 --- The read-eval-print loop. Input is Lua in an environment of its own; definitions of tasks
---- and flows that are typed form the session's script (ENGINE.md C6), from which workers load
+--- and flows that are typed form the session's script (engine.md C6), from which workers load
 --- them like any other.
 local bundle = require "flowrun.bundle"
 local core = require "flowrun.core.engine"

@@ -1,4 +1,4 @@
---- The source hash of a function (ENGINE.md C3): its tokens without comments and layout, and
+--- The source hash of a function (engine.md C3): its tokens without comments and layout, and
 --- recursively all that it reaches through upvalues, fields of table upvalues and globals it
 --- names: functions by their tokens, constants packed, modules by the hash of their file. So a
 --- cached result is found again after reformatting, and not after a helper has changed.

@@ -16,6 +16,7 @@ static tls_server plain, secure, wrong;
 static char ca[128], wrong_ca[128];
 
 // Runs Lua on the main state, where fr.http blocks, and returns its result as text.
+static const char *lua(const char *format, ...) FR_PRINTF(1, 2);
 static const char *lua(const char *format, ...)
 {
     static char text[2048], result[4096];

@@ -1,4 +1,4 @@
-// What must hold (DESIGN.md section 7), judged from outside: by the log, the executions
+// What must hold (engine.md, Invariants), judged from outside: by the log, the executions
 // and what flow code saw. Every result is a number that occurs once (a nonce), so that
 // wherever one turns up -- in arguments, in dependencies, in flow code -- it can be asked
 // whether it is on record and on disk.
@@ -325,7 +325,7 @@ void oracle_start(const fr_attempt *a)
     }
 }
 
-// Invariant 8 and ENGINE.md D5: the world never sees an effect of a past that can be
+// Invariant 8 and engine.md D5: the world never sees an effect of a past that can be
 // lost.
 void oracle_goes_out(const fr_attempt *a)
 {

@@ -3,7 +3,7 @@
 // executions that end in any order, a clock that jumps, processes that die.
 //
 // One simulation at a time, one thread; `W` is it. world.c is the fake fr_io, oracle.c
-// knows what must hold (DESIGN.md section 7) and calls sim_fail when it does not, sim.c
+// knows what must hold (engine.md, Invariants) and calls sim_fail when it does not, sim.c
 // lives through the seeds.
 
 #include "core/base/map.h"
