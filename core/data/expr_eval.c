@@ -363,6 +363,18 @@ static int eval_masked(expr_eval *e, const expr_node *node, const uint64_t *acti
     return rc;
 }
 
+// Rows that do not count hold values all the same: kernels further up look at every row.
+static void clear_values(expr_phys p, uint8_t *to, size_t n)
+{
+    if (p != EXPR_P_TEXT) {
+        memset(to, 0, n * expr_phys_size(p));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        ((expr_str *)(void *)to)[i] = (expr_str){"", 0};
+    }
+}
+
 // Kernels whose result is null where any argument is.
 static int eval_strict(expr_eval *e, const expr_node *node, size_t depth, size_t n,
                        expr_vec *out)
@@ -387,6 +399,9 @@ static int eval_strict(expr_eval *e, const expr_node *node, size_t depth, size_t
             }
         }
         out->valid = words;
+    }
+    if (expr_phys_of(&node->type) == EXPR_P_TEXT && (nulls || e->active != NULL)) {
+        clear_values(EXPR_P_TEXT, out->data, n); // text kernels leave such rows alone
     }
     return node->kernel(e, node, args, out, n);
 }
@@ -595,7 +610,7 @@ static int eval_if(expr_eval *e, const expr_node *node, size_t depth, size_t n, 
     }
     need_slot(e, depth);
     uint8_t *to = slot_data(e, depth);
-    memset(to, 0, n * expr_phys_size(p));
+    clear_values(p, to, n);
     for (uint32_t i = 0; i < 2; i++) {
         if (none(chosen[i], n)) {
             continue;
@@ -621,7 +636,7 @@ static int eval_coalesce(expr_eval *e, const expr_node *node, size_t depth, size
     expr_phys p = expr_phys_of(&node->type);
     need_slot(e, depth);
     uint8_t *to = slot_data(e, depth);
-    memset(to, 0, n * expr_phys_size(p));
+    clear_values(p, to, n);
     for (size_t w = 0; w < words_of(n); w++) {
         open[w] = word_of(e->active, w) & tail_word(n, w);
     }
@@ -792,7 +807,8 @@ static size_t max_slots(const expr_node *n)
     size_t most = 4;
     for (uint32_t i = 0; i < n->n_args; i++) {
         size_t at = n->op == EXPR_IN ? FR_MIN(i + 1, 2U) : i + 1;
-        most = FR_MAX(most, at + max_slots(n->args[i]));
+        size_t need = at + max_slots(n->args[i]); // the macro would walk the tree twice
+        most = FR_MAX(most, need);
     }
     return most;
 }
@@ -990,7 +1006,8 @@ static size_t last_source(const expr_node *n)
 {
     size_t last = n->op == EXPR_COLUMN ? n->source + 1 : 0;
     for (uint32_t i = 0; i < n->n_args; i++) {
-        last = FR_MAX(last, last_source(n->args[i]));
+        size_t inner = last_source(n->args[i]);
+        last = FR_MAX(last, inner);
     }
     return last;
 }

@@ -431,6 +431,17 @@ static void deep_and_long_texts_are_refused(void)
     }
     CHECK_INT(fr_expr_compile((char *)b.data, b.size, f, NULL, 0, &e, &err), FR_EPARSE);
     fr_buf_clear(&b);
+    for (int i = 0; i < 150; i++) {
+        fr_buf_put_str(&b, "- ");
+    }
+    fr_buf_put_str(&b, "a");
+    fr_array *many = NULL; // linear in the depth
+    CHECK_INT(fr_expr_compile((char *)b.data, b.size, f, NULL, 0, &e, &err), FR_OK);
+    CHECK_INT(fr_expr_eval(e, &many, &err), FR_OK);
+    CHECK(many != NULL && fr_array_i64(many)[0] == 1);
+    fr_array_unref(many);
+    fr_expr_free(e);
+    fr_buf_clear(&b);
     fr_buf_put_str(&b, "a in (0");
     for (int i = 0; i < 9000; i++) {
         fr_buf_printf(&b, ",%d", i);
