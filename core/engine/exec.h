@@ -82,6 +82,8 @@ typedef struct fr_exec_env {
     const void *bodies_config;   // handed to each fr_body; lives as long as the executor
     uint32_t workers;            // 0 = one per core
     const char *marker;          // shared-memory marker file for D4; NULL = none
+    // Of a hard cancel: when it turns sticky, when the attempt counts as stuck. 0: 2 s, 5 s.
+    uint32_t sticky_ms, stuck_ms;
     void (*started)(void *ctx, fr_attempt *a, int64_t wall_ns);   // only when report_start
     void (*done)(void *ctx, fr_attempt *a, const fr_done *d);     // borrows d's pointers
     void (*batch_end)(void *ctx);                // after a group of done/started calls
@@ -143,6 +145,8 @@ typedef struct fr_body_ops {
     // with the error, those at the barrier whose need is durable go on.
     void (*look)(fr_body *b);
     uint32_t (*waiting)(fr_body *b);                         // suspended bodies
+    // Calls fn for each suspended body. For abandon, while the worker is stuck in C code.
+    void (*each)(fr_body *b, void (*fn)(void *ctx, fr_attempt *a, uint32_t item), void *ctx);
     // From a signal handler on the worker's thread between enter and leave (in TSan builds
     // from another thread): raise FR_ECANCELLED or FR_ETIMEOUT in what runs now.
     void (*interrupt)(fr_body *b, int how);

@@ -154,6 +154,8 @@ static void take_singles(thread_exec *x, exec_worker *w, exec_span *s, uint32_t 
         w->several = n > 0;
         dequeue(x, s);
         s->batch = w;
+        s->u->blocked = atomic_load(&w->blocked);
+        atomic_store(&s->u->worker, w);
         fr_exec_list_push(&w->batch, s);
         s = next;
     }
@@ -324,13 +326,27 @@ void fr_exec_queue_put_back(exec_worker *w)
     }
 }
 
+void fr_exec_queue_forget(exec_worker *w)
+{
+    thread_exec *x = w->x;
+    (void)pthread_mutex_lock(&x->lock);
+    remove_idle(x, w);
+    x->load -= w->load;
+    w->load = 0;
+    exec_worker *other = requeue(x, w);
+    (void)pthread_mutex_unlock(&x->lock);
+    if (other != NULL) {
+        fr_mailbox_wake(other->box);
+    }
+}
+
 bool fr_exec_queue_rescue(thread_exec *x, int64_t now, bool *more)
 {
     bool several = false;
     *more = false;
     (void)pthread_mutex_lock(&x->lock);
     for (uint32_t i = 0; i < x->workers; i++) {
-        exec_worker *w = x->worker[i];
+        exec_worker *w = x->worker[i]; // lost ones have been replaced
         int64_t since = atomic_load(&w->multi_since);
         several = several || since != 0;
         if (since == 0 || now - since < EXEC_BATCH_NS) {

@@ -2,7 +2,6 @@
 // in signal handlers.
 #include "core/base/mem.h"
 #include "core/base/sys.h"
-#include "core/base/sys.h"
 #include "core/engine/exec_thread.h"
 
 #include <errno.h>
@@ -131,10 +130,10 @@ int fr_exec_stop_open(thread_exec *x, fr_err *err)
     return rc;
 }
 
-void fr_exec_stop_close(thread_exec *x)
+void fr_exec_stop_close(thread_exec *x, bool stuck)
 {
     uninstall(x->markers != NULL);
-    if (x->markers != NULL) {
+    if (x->markers != NULL && !stuck) {
         (void)munmap(x->markers, x->most * sizeof(fr_marker));
         (void)unlink(x->env.marker); // a clean end leaves no suspects
         x->markers = NULL;
@@ -144,7 +143,8 @@ void fr_exec_stop_close(thread_exec *x)
 void fr_exec_stop_enroll(exec_worker *w)
 {
     self = w;
-    // Signals of the process are the main thread's. SIGPIPE too: children may close pipes.
+    // Signals of the process are the main thread's. SIGPIPE too: children may close
+    // pipes.
     sigset_t mask;
     (void)sigfillset(&mask);
     (void)sigdelset(&mask, STOP_SIGNAL);
@@ -195,7 +195,7 @@ bool fr_exec_stop_kick(thread_exec *x, const fr_attempt *a, int how)
     bool any = false;
     for (uint32_t i = 0; i < x->workers; i++) {
         exec_worker *w = x->worker[i];
-        if (w->lost || atomic_load(&w->current) != a) {
+        if (atomic_load(&w->current) != a) {
             continue;
         }
         if (STOP_DIRECTLY) {

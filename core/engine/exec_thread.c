@@ -16,6 +16,7 @@
 enum {
     CHUNK_ITEMS = 4096, // of one env->done call, at most
     CHUNK_BYTES = 1 << 20,
+    EXEC_LATER_MS = 10,
     JOIN_TRIES = 50, // of EXEC_REARM_MS, at close
 };
 
@@ -54,6 +55,17 @@ fr_item_done fr_exec_item_cancelled(const fr_attempt *a, uint32_t at)
 
 // --- results ---
 
+static void forget_late(thread_exec *x, exec_unit *u)
+{
+    for (exec_unit **p = &x->lates; u->late && *p != NULL; p = &(*p)->next_late) {
+        if (*p == u) {
+            *p = u->next_late;
+            u->late = false;
+            break;
+        }
+    }
+}
+
 static void forget_stop(thread_exec *x, exec_unit *u)
 {
     for (exec_unit **p = &x->stops; u->stopping && *p != NULL; p = &(*p)->next_stop) {
@@ -67,6 +79,7 @@ static void forget_stop(thread_exec *x, exec_unit *u)
 static void end_unit(thread_exec *x, exec_unit *u)
 {
     forget_stop(x, u);
+    forget_late(x, u);
     u->a->slot = NULL;
     x->in_flight--;
     fr_mailbox_expect(x->box, -1);
@@ -256,17 +269,22 @@ static void arm_rescue(thread_exec *x, bool needed)
     }
 }
 
+static int64_t or_default(uint32_t ms, uint32_t otherwise)
+{
+    return (int64_t)(ms != 0 ? ms : otherwise) * 1000000;
+}
+
 static void on_rearm(uv_timer_t *timer)
 {
     thread_exec *x = timer->data;
     int64_t now = fr_clock_mono_ns();
     for (exec_unit *u = x->stops; u != NULL;) {
         exec_unit *next = u->next_stop; // stuck() may end it
-        bool late = now - u->cancel_ns > EXEC_STICKY_NS;
+        int64_t past = now - u->cancel_ns;
+        bool late = past > or_default(x->env.sticky_ms, EXEC_STICKY_MS);
         bool runs =
             fr_exec_stop_kick(x, u->a, late ? FR_INTERRUPT_STICKY : FR_INTERRUPT_ONCE);
-        if (runs && !u->stuck &&
-            now - u->cancel_ns > (int64_t)EXEC_STUCK_S * 1000000000) {
+        if (runs && !u->stuck && past > or_default(x->env.stuck_ms, EXEC_STUCK_MS)) {
             u->stuck = true;
             if (x->env.stuck != NULL) {
                 x->env.stuck(x->env.ctx, u->a);
@@ -276,6 +294,26 @@ static void on_rearm(uv_timer_t *timer)
     }
     if (x->stops == NULL) {
         (void)uv_timer_stop(x->rearm);
+    }
+}
+
+static void cancel_unit(thread_exec *x, exec_unit *u, int code);
+
+// Timeouts that were put off: the time that their worker was blocked has been added.
+static void on_later(uv_timer_t *timer)
+{
+    thread_exec *x = timer->data;
+    int64_t now = fr_clock_mono_ns();
+    for (exec_unit *u = x->lates; u != NULL;) {
+        exec_unit *next = u->next_late;
+        if (u->cancel_ns <= now) {
+            forget_late(x, u);
+            cancel_unit(x, u, FR_ETIMEOUT);
+        }
+        u = next;
+    }
+    if (x->lates == NULL) {
+        (void)uv_timer_stop(x->later);
     }
 }
 
@@ -319,6 +357,7 @@ static int thread_open(fr_exec **out, const fr_exec_env *env, fr_err *err)
         if (rc == FR_OK) {
             x->rescue = new_timer(x);
             x->rearm = new_timer(x);
+            x->later = new_timer(x);
             // The first worker makes its Lua state while the engine reads the script.
             rc = fr_exec_worker_start(x, 0, err);
             *out = (fr_exec *)(void *)x;
@@ -405,11 +444,33 @@ static void look_all(thread_exec *x)
     }
 }
 
-static void thread_cancel(fr_exec *exec, fr_attempt *a, int code)
+// D2: a body's timeout does not count the time in which its worker could not resume it.
+static bool put_off(thread_exec *x, exec_unit *u)
 {
-    thread_exec *x = of(exec);
-    exec_unit *u = a->slot;
-    if (u == NULL || u->cancelled) {
+    const exec_worker *w = atomic_load(&u->worker);
+    if (w == NULL || atomic_load(&w->current) == u->a) {
+        return false;
+    }
+    int64_t blocked = atomic_load(&w->blocked);
+    int64_t lost = blocked - u->blocked;
+    u->blocked = blocked;
+    if (lost <= 0) {
+        return false;
+    }
+    u->late = true;
+    u->cancel_ns = fr_clock_mono_ns() + lost;
+    u->next_late = x->lates;
+    x->lates = u;
+    if (!uv_is_active((uv_handle_t *)x->later)) {
+        (void)uv_timer_start(x->later, on_later, EXEC_LATER_MS, EXEC_LATER_MS);
+    }
+    return true;
+}
+
+static void cancel_unit(thread_exec *x, exec_unit *u, int code)
+{
+    fr_attempt *a = u->a;
+    if (code == FR_ETIMEOUT && put_off(x, u)) {
         return;
     }
     u->cancelled = true;
@@ -438,6 +499,17 @@ static void thread_cancel(fr_exec *exec, fr_attempt *a, int code)
     }
 }
 
+static void thread_cancel(fr_exec *exec, fr_attempt *a, int code)
+{
+    thread_exec *x = of(exec);
+    exec_unit *u = a->slot;
+    if (u == NULL || u->cancelled || (u->late && code == FR_ETIMEOUT)) {
+        return;
+    }
+    forget_late(x, u);
+    cancel_unit(x, u, code);
+}
+
 static void thread_durable(fr_exec *exec)
 {
     thread_exec *x = of(exec);
@@ -452,6 +524,61 @@ static void thread_durable(fr_exec *exec)
     }
     if (atomic_load(&x->barriers) > 0) {
         look_all(x);
+    }
+}
+
+// --- giving a stuck thread up ---
+
+// What was on the lost worker ends as FR_ELOST.
+static void lose(thread_exec *x, fr_attempt *a, uint32_t item)
+{
+    exec_unit *u = a->slot;
+    fr_value *error =
+        fr_exec_error(FR_ELOST, "given up together with a task that did not stop");
+    u->left--;
+    deliver(x, a,
+            &(fr_done){.code = FR_ELOST,
+                       .error = error,
+                       .index = item,
+                       .n_items = a->list != NULL ? 1 : 0});
+    fr_value_unref(error);
+}
+
+static void lose_suspended(void *ctx, fr_attempt *a, uint32_t item)
+{
+    lose(ctx, a, item);
+}
+
+static void thread_abandon(fr_exec *exec, fr_attempt *a)
+{
+    thread_exec *x = of(exec);
+    uint32_t i = 0;
+    while (i < x->workers && atomic_load(&x->worker[i]->current) != a) {
+        i++;
+    }
+    if (i == x->workers) {
+        return; // it has just ended after all
+    }
+    exec_worker *w = x->worker[i];
+    atomic_store(&w->lost, true);
+    (void)drain(x); // what it had finished
+    fr_exec_queue_forget(w);
+    if (w->chunk != NULL) {
+        (void)atomic_fetch_sub(&w->chunk->chunks, 1);
+    }
+    lose(x, a, atomic_load(&w->item));
+    x->env.bodies->each(w->body, lose_suspended, x);
+    (void)pthread_detach(w->thread);
+    fr_err err = FR_ERR_INIT;
+    if (fr_exec_worker_start(x, i, &err) != FR_OK) {
+        (void)pthread_mutex_lock(&x->lock); // one worker less
+        x->worker[i] = x->worker[--x->workers];
+        x->worker[x->workers] = NULL;
+        (void)pthread_mutex_unlock(&x->lock);
+    }
+    if (x->env.batch_end != NULL) {
+        x->delivered = false;
+        x->env.batch_end(x->env.ctx);
     }
 }
 
@@ -536,14 +663,14 @@ static bool join_all(thread_exec *x)
     return all;
 }
 
-static void close_box(thread_exec *x)
+static void close_box(thread_exec *x, fr_mailbox *box)
 {
     if (x->env.mailbox == NULL) {
-        fr_mailbox_close(x->box);
+        fr_mailbox_close(box);
         return;
     }
-    fr_mailbox_unlisten(x->box, x);
-    fr_mailbox_expect(x->box, -(int)x->in_flight);
+    fr_mailbox_unlisten(box, x);
+    fr_mailbox_expect(box, -(int)x->in_flight);
 }
 
 static void thread_close(fr_exec *exec)
@@ -553,13 +680,16 @@ static void thread_close(fr_exec *exec)
         return;
     }
     bool all = join_all(x);
-    fr_exec_stop_close(x);
+    fr_exec_stop_close(x, !all);
+    uv_close((uv_handle_t *)x->later, on_timer_closed);
     uv_close((uv_handle_t *)x->rescue, on_timer_closed);
     uv_close((uv_handle_t *)x->rearm, on_timer_closed);
+    fr_mailbox *box = x->box;
+    x->box = all ? NULL : fr_mailbox_deaf();
+    close_box(x, box);
     if (!all) {
-        return; // a stuck thread still uses x and its mailbox
+        return; // a stuck thread still uses x
     }
-    close_box(x);
     for (uint32_t i = 0; i < x->workers; i++) {
         drop_results(x->worker[i]);
         fr_exec_worker_free(x->worker[i]);
@@ -585,5 +715,6 @@ const fr_exec_ops fr_exec_thread = {
     .cancel = thread_cancel,
     .durable = thread_durable,
     .running = thread_running,
+    .abandon = thread_abandon,
     .close = thread_close,
 };

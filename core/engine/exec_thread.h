@@ -24,8 +24,8 @@ enum {
     EXEC_RESCUE_MS = 2,                  // then a batch's results and unstarted items are taken
     EXEC_BLOCKING_NS = 20000000,         // without a wait: the task prefers a free worker (D2)
     EXEC_REARM_MS = 100,                 // hard cancel (D3)
-    EXEC_STICKY_NS = 2000000000,
-    EXEC_STUCK_S = 5,                    // until a cancelled attempt counts as stuck
+    EXEC_STICKY_MS = 2000,
+    EXEC_STUCK_MS = 5000,                // until a cancelled attempt counts as stuck
 };
 
 // What is known of a task: estimates shared by all workers.
@@ -56,9 +56,12 @@ struct exec_unit {                       // an attempt in the executor (a->slot)
     atomic_bool announced;               // report_start was sent
     _Atomic(uint32_t) chunks;            // taken by workers and not yet ended
     uint32_t left;                       // M: items not yet delivered
-    bool held, cancelled, stopping, stuck;   // M
-    int64_t cancel_ns;                   // M: when its cancel began
+    _Atomic(exec_worker *) worker;       // of a single call: that took it
+    int64_t blocked;                     // w->blocked when its time began to count
+    bool held, cancelled, stopping, stuck, late;   // M
+    int64_t cancel_ns;                   // M: when its cancel began; late: when it is to
     exec_unit *next_stop;                // M: list of attempts being stopped
+    exec_unit *next_late;                // M: list of timeouts that are put off
     exec_unit *prev, *next;              // M: all that are in the executor; or spare
 };
 
@@ -78,6 +81,8 @@ struct exec_worker {
     atomic_int interrupt;                // how the next signal interrupts
     atomic_bool look;                    // suspended bodies are to be looked at
     _Atomic(uint32_t) suspended;
+    _Atomic(int64_t) blocked;            // ns in which suspended bodies could not go on (D2)
+    _Atomic(uint32_t) item;              // of the chunk, executing now
     _Atomic(int64_t) multi_since;        // when a batch of several began; 0 = none
     fr_stream out;                       // results to the engine
     fr_mailbox *box;                     // on the worker's loop; valid while it runs
@@ -89,7 +94,7 @@ struct exec_worker {
     uint32_t load;                       // x->lock: cores it holds
     bool several;                        // x->lock: its batch has more than one body
     bool idle;                           // x->lock
-    bool lost;                           // M: given up with its stuck body
+    atomic_bool lost;                    // given up with its stuck body
     exec_worker *idle_next;              // x->lock
     fr_marker *marker;                   // NULL = none
 };
@@ -128,12 +133,13 @@ typedef struct thread_exec {
     exec_list local;                     // ended without a worker
     exec_unit *units;                    // all
     exec_unit *stops;                    // those being cancelled on a worker
+    exec_unit *lates;                    // those whose timeout is put off
     exec_unit *spare;
     fr_buf items;                        // of the chunk being delivered
     fr_attempt *chunk;                   // and whose they are
     uint32_t n_items;
     bool delivered;                      // something since the last batch_end
-    struct uv_timer_s *rescue, *rearm;
+    struct uv_timer_s *rescue, *rearm, *later;
     uint32_t in_flight;
     fr_marker *markers;                  // mapped file, NULL = none
 } thread_exec;
@@ -151,7 +157,8 @@ uint32_t fr_exec_queue_push(thread_exec *x, exec_span *s, bool front);
 void fr_exec_queue_remove(thread_exec *x, exec_unit *u, exec_list *out);
 bool fr_exec_queue_take(exec_worker *w);                // false: w is now on the idle list
 exec_unit *fr_exec_queue_next(exec_worker *w);          // of the batch of single calls
-void fr_exec_queue_put_back(exec_worker *w);            // what is left of the chunk
+void fr_exec_queue_put_back(exec_worker *w);            // what it has not started
+void fr_exec_queue_forget(exec_worker *w);              // as put_back; it will take nothing more
 // Takes unstarted parts of slow batches back while a worker is idle. True while any worker
 // has a batch of several. *more: another thread would be of use.
 bool fr_exec_queue_rescue(thread_exec *x, int64_t now, bool *more);
@@ -163,7 +170,7 @@ void fr_exec_worker_free(exec_worker *w);               // its thread has been j
 
 // exec_stop.c
 FR_NODISCARD int fr_exec_stop_open(thread_exec *x, fr_err *err);
-void fr_exec_stop_close(thread_exec *x);
+void fr_exec_stop_close(thread_exec *x, bool stuck);    // stuck: a thread is left behind
 void fr_exec_stop_enroll(exec_worker *w);               // this thread is that worker
 void fr_exec_stop_leave(void);
 void fr_exec_stop_clear(exec_worker *w);                // it executes nothing now

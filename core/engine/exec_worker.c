@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include <string.h>
+#include <unistd.h>
 
 enum {
     ITEM_HEADER = 80,  // bytes of a packed item besides its value
@@ -16,8 +17,17 @@ enum {
 
 // --- to the engine ---
 
+// A worker that was given up must not act when it comes back to life after all.
+static void check_lost(const exec_worker *w)
+{
+    while (FR_UNLIKELY(atomic_load_explicit(&w->lost, memory_order_relaxed))) {
+        (void)pause();
+    }
+}
+
 static exec_record *record_new(exec_worker *w, exec_kind kind, fr_attempt *a, size_t size)
 {
+    check_lost(w);
     exec_record *r = fr_stream_reserve(&w->out, size);
     r->kind = kind;
     r->a = a;
@@ -114,6 +124,7 @@ static void stop_executing(exec_worker *w)
 static bool on_enter(void *ctx, fr_attempt *a, uint32_t item)
 {
     exec_worker *w = ctx;
+    check_lost(w);
     mark(w, a, item);
     w->outer = fr_cancel_enter(&a->cancel);
     (void)fr_pool_limit(a->cpu);
@@ -137,12 +148,16 @@ static void learn(exec_stat *stat, int64_t ns, uint32_t n)
 static void on_leave(void *ctx, fr_attempt *a, int64_t ns, uint32_t n)
 {
     exec_worker *w = ctx;
+    check_lost(w);
     exec_unit *u = a->slot;
     if (ns > 0) {
         learn(u->stat, ns, FR_MAX(n, 1));
     }
     if (ns > (int64_t)EXEC_BLOCKING_NS * FR_MAX(n, 1)) {
         atomic_store(&u->stat->blocking, true);
+    }
+    if (ns > EXEC_BLOCKING_NS && w->x->env.bodies->waiting(w->body) > 0) {
+        (void)atomic_fetch_add(&w->blocked, ns);
     }
     stop_executing(w);
 }
@@ -155,6 +170,7 @@ static bool is_full(const exec_worker *w)
 static bool on_claim(void *ctx, fr_attempt *a, int64_t now, uint32_t *index)
 {
     exec_worker *w = ctx;
+    check_lost(w);
     wake_engine_sometimes(w, now);
     if (is_full(w)) {
         return false;
@@ -175,6 +191,7 @@ static bool on_claim(void *ctx, fr_attempt *a, int64_t now, uint32_t *index)
         return false;
     }
     *index = a->indexes != NULL ? a->indexes[at] : at;
+    atomic_store_explicit(&w->item, *index, memory_order_relaxed);
     if (w->marker != NULL) {
         w->marker->item = *index;
     }
@@ -346,7 +363,7 @@ static void *worker_main(void *arg)
         w->x->env.bodies->close(w->body);
     }
     fr_exec_stop_leave();
-    return NULL;                             // others may still wake it: the joiner frees it
+    return NULL; // others may still wake it: the joiner frees it
 }
 
 void fr_exec_worker_look(exec_worker *w)
@@ -375,8 +392,10 @@ int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err)
     }
     fr_mailbox_expect(w->box, 1); // the loop lives until the mailbox is closed
     (void)pthread_mutex_lock(&x->lock);
+    uint32_t workers = x->workers;
+    exec_worker *before = x->worker[number]; // one that was given up, or NULL
     x->worker[number] = w;
-    x->workers = FR_MAX(x->workers, number + 1);
+    x->workers = FR_MAX(workers, number + 1);
     x->booting++;
     (void)pthread_mutex_unlock(&x->lock);
     pthread_attr_t attr;
@@ -388,7 +407,8 @@ int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err)
         return FR_OK;
     }
     (void)pthread_mutex_lock(&x->lock);
-    x->workers--; // it was the latest
+    x->worker[number] = before;
+    x->workers = workers;
     x->booting--;
     (void)pthread_mutex_unlock(&x->lock);
     rc = fr_fail(err, FR_EIO, "no thread for worker %u: error %d", number, failed);
@@ -407,7 +427,7 @@ void fr_exec_worker_free(exec_worker *w)
         fr_mailbox_close(w->box);
         (void)uv_run(w->loop, UV_RUN_DEFAULT);
         int rc = uv_loop_close(w->loop);
-        FR_ASSERT(rc == 0);                  // a body left a handle open
+        FR_ASSERT(rc == 0); // a body left a handle open
     }
     fr_stream_fini(&w->out);
     (void)pthread_mutex_destroy(&w->lock);

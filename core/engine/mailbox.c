@@ -21,8 +21,9 @@ enum {
 };
 
 struct fr_mailbox {
-    // An eventfd of our own, not uv_async: when a wake preempts its sender, libuv 1.44 spins
-    // in the woken thread until the sender has returned (measured: 60 % of a chain's time).
+    // An eventfd of our own, not uv_async: when a wake preempts its sender, libuv 1.44
+    // spins in the woken thread until the sender has returned (measured: 60 % of a
+    // chain's time).
     uv_poll_t poll;
     int fd;
     uv_prepare_t prepare;
@@ -67,8 +68,8 @@ static answer run_pending(fr_mailbox *m)
     return stay ? STAY : TURN;
 }
 
-// No sched_yield here: on a busy machine it gives the core away for milliseconds (a chained
-// step cost 23 us with it, 2 us without).
+// No sched_yield here: on a busy machine it gives the core away for milliseconds (a
+// chained step cost 23 us with it, 2 us without).
 static bool wait_pending(fr_mailbox *m, int64_t limit_ns)
 {
     int64_t start = fr_clock_mono_ns();
@@ -163,7 +164,8 @@ static void on_closed(uv_handle_t *h)
     }
 }
 
-int fr_mailbox_open(uv_loop_t *loop, fr_mailbox_fn fn, void *ctx, fr_mailbox **out, fr_err *err)
+int fr_mailbox_open(uv_loop_t *loop, fr_mailbox_fn fn, void *ctx, fr_mailbox **out,
+                    fr_err *err)
 {
     *out = NULL;
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -246,10 +248,7 @@ void fr_mailbox_expect(fr_mailbox *m, int change)
     change_ref(m, &m->expected, change);
 }
 
-void fr_mailbox_keep(fr_mailbox *m, int change)
-{
-    change_ref(m, &m->kept, change);
-}
+void fr_mailbox_keep(fr_mailbox *m, int change) { change_ref(m, &m->kept, change); }
 
 void fr_mailbox_listen(fr_mailbox *m, fr_mailbox_fn fn, void *ctx)
 {

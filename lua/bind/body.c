@@ -572,6 +572,14 @@ static void body_start(fr_body *b, fr_attempt *a)
 
 static uint32_t body_waiting(fr_body *b) { return b->n_waiting; }
 
+static void body_each(fr_body *b, void (*fn)(void *ctx, fr_attempt *a, uint32_t item),
+                      void *ctx)
+{
+    for (const body_run *r = b->waiting; r != NULL; r = r->next) {
+        fn(ctx, r->a, r->item);
+    }
+}
+
 static void body_interrupt(fr_body *b, int how)
 {
     bind_running_interrupt(&b->running, how);
@@ -663,6 +671,7 @@ const fr_body_ops bind_body_ops = {
     .start = body_start,
     .look = body_look,
     .waiting = body_waiting,
+    .each = body_each,
     .interrupt = body_interrupt,
     .close = body_close,
 };

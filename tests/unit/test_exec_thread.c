@@ -9,13 +9,18 @@
 
 #include <uv.h>
 
+#include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 // --- bodies: the task's name says what it does ---
 
-enum { WAITS = 64 };
+enum { WAITS = 64, BLOCKED_NS = 30000000 };
 
 static struct { // what bodies and the test tell each other
     atomic_int inside, most_inside, wide_with_others, waiting, most_waiting;
@@ -42,6 +47,14 @@ static int open_body(fr_body **out, const fr_body_env *env, fr_err *err)
 static void close_body(fr_body *b) { fr_free(b); }
 
 static uint32_t waiting(fr_body *b) { return b->waits; }
+
+static void each(fr_body *b, void (*fn)(void *ctx, fr_attempt *a, uint32_t item),
+                 void *ctx)
+{
+    for (uint32_t i = 0; i < b->waits; i++) {
+        fn(ctx, b->wait[i], b->item[i]);
+    }
+}
 
 static void interrupt(fr_body *b, int how) { atomic_store(&b->interrupted, how); }
 
@@ -80,6 +93,8 @@ static int run(fr_body *b, const fr_attempt *a, uint32_t item)
         code = fr_cancel_code();
     } else if (is(a, "wait")) {
         code = -1;
+    } else if (is(a, "crash")) {
+        (void)raise((int)a->row);
     } else if (is(a, "gate") || (is(a, "gate7") && item == 7)) {
         while (atomic_load(&shared.gate) != 0) {
             sched_yield();
@@ -162,7 +177,7 @@ static void start(fr_body *b, fr_attempt *a)
     atomic_store(&b->interrupted, 0);
     if (a->list == NULL) {
         int code = run(b, a, 0);
-        b->env.leave(b->env.ctx, a, 1000, 1);
+        b->env.leave(b->env.ctx, a, is(a, "blocks") ? BLOCKED_NS : 1000, 1);
         if (code >= 0) {
             end(b, a, 0, code);
         } else if (suspend(b, a, 0)) {
@@ -187,6 +202,7 @@ static const fr_body_ops bodies = {
     .start = start,
     .look = look,
     .waiting = waiting,
+    .each = each,
     .interrupt = interrupt,
     .close = close_body,
 };
@@ -240,6 +256,10 @@ static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
     }
 }
 
+static uint32_t sticky_ms, stuck_ms;
+static const char *marker;
+static void (*on_stuck)(void *ctx, fr_attempt *a);
+
 static void begin_with(uint32_t workers, const fr_body_ops *ops)
 {
     memset(&shared, 0, sizeof shared);
@@ -251,6 +271,10 @@ static void begin_with(uint32_t workers, const fr_body_ops *ops)
     atomic_store(&code.durable, 0);
     (void)uv_loop_init(&loop);
     fr_exec_env env = {.loop = &loop, .bodies = ops, .workers = workers, .done = on_done};
+    env.sticky_ms = sticky_ms;
+    env.stuck_ms = stuck_ms;
+    env.marker = marker;
+    env.stuck = on_stuck;
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_exec_thread.open(&exec, &env, &err), FR_OK);
 }
@@ -469,7 +493,175 @@ static void a_loop_is_interrupted(void)
 
 static void a_stubborn_loop_is_interrupted_for_good(void)
 {
+    sticky_ms = 50;
     cancel_one("stubborn", true, FR_ECANCELLED);
+    sticky_ms = 0;
+}
+
+static int stuck_calls;
+static void give_up(void *ctx, fr_attempt *a)
+{
+    (void)ctx;
+    stuck_calls++;
+    fr_exec_thread.abandon(exec, a);
+}
+
+// The body ignores everything; what waits on the same worker is lost with it, what had
+// not started runs on the new worker.
+static void a_stuck_worker_is_replaced(void)
+{
+    sticky_ms = stuck_ms = 1;
+    on_stuck = give_up;
+    stuck_calls = 0;
+    begin(1);
+    static fr_attempt stone, later[3], waits; // its thread may look at it for ever
+    stone = waits = (fr_attempt){.need = 1};
+    submit(&waits, "wait");
+    while (atomic_load(&shared.waiting) == 0) {
+        sched_yield();
+    }
+    atomic_store(&shared.gate, 1);
+    submit(&stone, "gate");
+    while (atomic_load(&shared.inside) == 0) {
+        sched_yield();
+    }
+    for (int i = 0; i < 3; i++) {
+        later[i] = (fr_attempt){.row = 9};
+        submit(&later[i], "noop");
+    }
+    fr_exec_thread.cancel(exec, &stone, FR_ECANCELLED);
+    run_until_idle();
+    CHECK_INT(stuck_calls, 1);
+    CHECK_INT(codes[FR_ELOST], 2);
+    CHECK_INT(codes[FR_OK], 3);
+    atomic_store(&shared.gate, 0);
+    fr_attempt more = {.row = 10};
+    submit(&more, "noop");
+    run_until_idle();
+    CHECK_INT(codes[FR_OK], 4);
+    finish();
+    sticky_ms = stuck_ms = 0;
+    on_stuck = NULL;
+}
+
+static void a_blocked_worker_does_not_use_up_timeouts(void)
+{
+    begin(1);
+    fr_attempt waits = {.need = 1}, blocks = {.row = 2}, other = {.need = 1};
+    submit(&waits, "wait");
+    while (atomic_load(&shared.waiting) == 0) {
+        sched_yield();
+    }
+    submit(&blocks, "blocks"); // says that it ran for 30 ms
+    while (done_calls == 0) {
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    }
+    submit(&other, "wait");
+    while (atomic_load(&shared.waiting) < 2) {
+        sched_yield();
+    }
+    fr_exec_thread.cancel(exec, &waits, FR_ETIMEOUT);
+    fr_exec_thread.cancel(exec, &other, FR_ETIMEOUT);
+    CHECK_INT(atomic_load(&waits.cancel.flag), 0);           // put off
+    CHECK_INT(atomic_load(&other.cancel.flag), FR_ETIMEOUT); // began afterwards
+    run_until_idle();
+    CHECK_INT(codes[FR_ETIMEOUT], 2);
+    finish();
+}
+
+static int before_small;
+static void note_small(fr_attempt *a, const fr_done *d)
+{
+    if (a->row == 2 && d->last) {
+        before_small = items;
+    }
+}
+
+// While item 7 of a large map holds the only worker a small one comes: they alternate.
+static void maps_take_turns(void)
+{
+    begin(1);
+    on_event = note_small;
+    fr_value *list = fr_value_nil();
+    fr_attempt large = {.row = 1}, small = {.row = 2, .first = MOST - 10};
+    atomic_store(&shared.gate, 1);
+    submit_map(&large, "gate7", list, MOST - 10);
+    while (atomic_load(&shared.ran) < 7) {
+        sched_yield();
+    }
+    submit_map(&small, "noop", list, 10);
+    atomic_store(&shared.gate, 0);
+    run_until_idle();
+    CHECK_INT(items, MOST);
+    CHECK(before_small < MOST);
+    finish();
+    fr_value_unref(list);
+}
+
+// --- markers of a process that dies ---
+
+static int be_crasher(const char *path, int signal)
+{
+    marker = path;
+    code.run = 77;
+    begin(1);
+    fr_attempt a = {.row = (uint32_t)signal, .attempt = 3};
+    submit(&a, "crash");
+    run_until_idle();
+    return 0;
+}
+
+static fr_marker marker_after(int signal)
+{
+    char path[] = "/tmp/flowrun-marker-XXXXXX", number[16];
+    int fd = mkstemp(path);
+    (void)close(fd);
+    (void)snprintf(number, sizeof number, "%d", signal);
+    char *argv[] = {(char *)(uintptr_t) "/proc/self/exe", (char *)(uintptr_t) "--crash",
+                    path, number, NULL};
+    pid_t pid;
+    int status = 0;
+    posix_spawn_file_actions_t quiet;            // sanitizers describe the crash at length
+    (void)posix_spawn_file_actions_init(&quiet);
+    (void)posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
+    CHECK_INT(posix_spawn(&pid, argv[0], &quiet, NULL, argv, environ), 0);
+    (void)posix_spawn_file_actions_destroy(&quiet);
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+    fr_marker m[4] = {{0}};
+    CHECK_INT(fr_marker_read(path, m, 4), 1);
+    (void)unlink(path);
+    return m[0];
+}
+
+static void a_marker_tells_what_ran_when_the_process_died(void)
+{
+    fr_marker m = marker_after(SIGSEGV);
+    CHECK_INT(m.run, 77);
+    CHECK_INT(m.row, SIGSEGV);
+    CHECK_INT(m.attempt, 3);
+    CHECK_INT(m.signal, SIGSEGV);
+    m = marker_after(SIGKILL);
+    CHECK_INT(m.row, SIGKILL);
+    CHECK_INT(m.signal, 0);
+    m = marker_after(SIGABRT);
+    CHECK_INT(m.signal, SIGABRT);
+}
+
+static void a_clean_end_leaves_no_marker(void)
+{
+    char path[] = "/tmp/flowrun-marker-XXXXXX";
+    (void)close(mkstemp(path));
+    marker = path;
+    begin(2);
+    fr_attempt a = {.row = 1};
+    submit(&a, "noop");
+    run_until_idle();
+    fr_marker m[4];
+    CHECK_INT(fr_marker_read(path, m, 4), 0);
+    finish();
+    CHECK(access(path, F_OK) != 0);
+    marker = NULL;
 }
 
 static void a_waiting_body_can_be_cancelled(void)
@@ -604,8 +796,11 @@ static void a_chain_hands_over_and_back(void)
     finish();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "--crash") == 0) {
+        return be_crasher(argv[2], (int)strtol(argv[3], NULL, 10));
+    }
     CASE(single_calls_end_once_each);
     CASE(every_item_of_a_map_comes_back_once);
     CASE(a_map_may_name_its_items);
@@ -624,5 +819,10 @@ int main(void)
     CASE(close_ends_what_is_left);
     CASE(a_chain_hands_over_and_back);
     CASE(a_stubborn_loop_is_interrupted_for_good);
+    CASE(a_stuck_worker_is_replaced);
+    CASE(a_blocked_worker_does_not_use_up_timeouts);
+    CASE(maps_take_turns);
+    CASE(a_marker_tells_what_ran_when_the_process_died);
+    CASE(a_clean_end_leaves_no_marker);
     return check_end();
 }
