@@ -36,6 +36,7 @@ void fr_sched_free(fr_sched *s)
     if (s == NULL) {
         return;
     }
+    s->freeing = true;
     for (uint32_t i = 0; i < s->n_nodes; i++) {
         free_node(node_at(s, i));
     }
@@ -57,6 +58,9 @@ void fr_sched_free(fr_sched *s)
     sched_past_free(s);
     fr_map_fini(&s->task_index);
     fr_map_fini(&s->used_keys);
+    fr_map_fini(&s->suspect_index);
+    fr_free(s->suspects);
+    fr_free(s->held.data);
     fr_free(s->ready.data);
     fr_free(s->seen_queue.data);
     fr_free(s->free_slots.data);
@@ -577,12 +581,20 @@ void sched_attempt_free(fr_sched *s, run_attempt *ra)
     fr_value_unref(ra->own_error);
     s->slots[ra->slot] = NULL;
     queue32_push(&s->free_slots, ra->slot);
+    if (!s->freeing) {
+        sched_returned(s, ra);
+    }
     fr_free(ra);
 }
 
 void sched_dispatch(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
+    fr_value *poison = sched_quarantine(s, n->key, FR_NO_NODE);
+    if (poison != NULL) {
+        sched_finish(s, id, FR_FAILED, FR_BECAUSE_QUARANTINED, NULL, poison);
+        return;
+    }
     sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
     if (n->kind == FR_CALL_MAP) {
         sched_map_start(s, id);
@@ -591,5 +603,5 @@ void sched_dispatch(fr_sched *s, uint32_t id)
     run_attempt *ra = sched_attempt_new(s, id);
     n->slot = ra->slot;
     n->delayed = false;
-    s->io.start(s->io.ctx, &ra->a);
+    sched_send(s, ra);
 }

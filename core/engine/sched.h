@@ -94,6 +94,11 @@ uint32_t fr_sched_reruns(const fr_sched *s);
 // call of before is made anew, not divergence. Recorded: a resume of the rerun knows it.
 void fr_sched_drop_unhandled(fr_sched *s);
 
+// This call (item: of a map, else FR_NO_NODE) was on a CPU when the process before died, by
+// `signal` (0 = none was seen). Recorded; it now runs with nothing beside it, and after three
+// deaths that count it fails as quarantined (ENGINE.md D4).
+void fr_sched_suspect(fr_sched *s, fr_hash call, uint32_t item, int signal);
+
 // --- flow code (on the engine thread, from inside io->resume) ---
 uint32_t fr_sched_task(fr_sched *s, const char *name);    // same number for the same name
 FR_NODISCARD int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *node, fr_err *err);

@@ -86,7 +86,7 @@ static void start_fallback(fr_sched *s, uint32_t id, const fr_done *d)
         ra->a.error = ra->own_error = d->error != NULL ? fr_value_ref(d->error) : NULL;
         ra->a.attempt = n->attempt;
         n->slot = ra->slot;
-        s->io.start(s->io.ctx, &ra->a);
+        sched_send(s, ra);
         return;
     }
     sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, fr_value_ref(n->opts->fallback), NULL);
@@ -138,7 +138,9 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
     run_attempt *ra = a->owner;
     uint32_t id = ra->node;
     node *n = node_at(s, id);
-    learn_cost(s, n, d, d->n_items);
+    if (d->started != 0 || d->n_items > 0) {
+        learn_cost(s, n, d, d->n_items);
+    }
     if (n->kind == FR_CALL_MAP) {
         sched_map_done(s, ra, d);
         return;
@@ -177,6 +179,7 @@ void fr_sched_durable(fr_sched *s, uint64_t seq)
         return;
     }
     s->durable = seq;
+    sched_release(s);
     while (s->barrier_head < s->n_barriers && s->barriers[s->barrier_head].need <= seq) {
         barrier b = s->barriers[s->barrier_head++];
         node *n = node_at(s, b.node);
@@ -202,7 +205,7 @@ static void time_out(fr_sched *s, const timer_entry *e)
         sched_move(s, n, FR_CANCELLING, FR_BECAUSE_TIMEOUT);
         n->timed_out = true;
     }
-    s->io.cancel(s->io.ctx, &ra->a, FR_ETIMEOUT);
+    sched_cancel_attempt(s, ra, FR_ETIMEOUT);
 }
 
 static void retry_due(fr_sched *s, const timer_entry *e)

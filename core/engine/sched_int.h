@@ -32,6 +32,7 @@ typedef struct part_mark {
 typedef struct past {                 // what the log says of one key
     fr_hash key, args;
     uint64_t seq;                     // place of the terminal record; 0 = none
+    uint64_t retry_seq;               // of the latest failed attempt
     uint32_t row, parent, attempt, name;   // name: task number
     uint8_t kind, state, reason;
     bool value_only, parts;           // VALUE record; a map has parts
@@ -49,6 +50,7 @@ typedef struct run_attempt {
     uint32_t node, slot;
     uint32_t item;                    // a single item's attempt: its index
     bool single_item;
+    bool alone, held;                 // alone: nothing beside it; held: not yet started for that
     uint32_t *own_indexes;
     fr_value **own_deps;
     fr_value *own_error;
@@ -129,6 +131,13 @@ typedef struct barrier {              // waits until the log is durable up to ne
     uint32_t node, item;              // item: FR_NO_NODE for a whole node
 } barrier;
 
+typedef struct suspect {              // what was on a CPU when a process died
+    fr_hash call;
+    uint32_t item;                    // of a map; FR_NO_NODE for a whole call
+    uint32_t deaths;                  // that count
+    int signal;                       // of the last death, 0 = none seen
+} suspect;
+
 typedef struct task_name {
     char *name;
     fr_hash hash;
@@ -174,9 +183,16 @@ struct fr_sched {
     fr_hash *unhandled;
     uint32_t n_unhandled, reruns;
     uint64_t rerun_seq;               // records before it are those of an earlier attempt
+    // suspects (sched_alone.c)
+    suspect *suspects;
+    uint32_t n_suspects, n_out;       // n_out: attempts the executor has
+    fr_map suspect_index;
+    uint64_t deaths_seq;              // of the latest record of a death
+    bool alone;                       // a suspect runs
+    queue32 held;                     // slots of attempts that wait for their turn
     // how it ends
     int cancel_code;
-    bool cancel_seen, begun, log_closed, degraded;
+    bool cancel_seen, begun, log_closed, degraded, freeing;
     fr_value *root_result, *root_error;
     uint32_t root_cause;
     uint32_t *failures;
@@ -255,6 +271,17 @@ bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
 void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);
+
+// sched_alone.c
+void sched_load_death(fr_sched *s, const fr_record *r);
+void sched_forgive(fr_sched *s);                          // a rerun was asked for
+enum { FR_ANY_ITEM = INT32_MAX };
+bool sched_is_suspect(const fr_sched *s, fr_hash call, uint32_t item);
+fr_value *sched_quarantine(const fr_sched *s, fr_hash call, uint32_t item);   // or NULL
+void sched_send(fr_sched *s, run_attempt *ra);            // to the executor, when it may
+void sched_release(fr_sched *s);                          // what may go now
+void sched_returned(fr_sched *s, const run_attempt *ra);
+void sched_cancel_attempt(fr_sched *s, run_attempt *ra, int code);
 
 // sched_map.c
 void sched_map_start(fr_sched *s, uint32_t id);

@@ -18,7 +18,7 @@ static void stop_node(fr_sched *s, uint32_t id)
         return;
     }
     if (SEEDED(BUG_EARLY_CANCEL) && n->state == FR_RUNNING && n->slot != FR_NO_NODE) {
-        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, sched_stop_code(s));
+        sched_cancel_attempt(s, sched_slot(s, n->slot), sched_stop_code(s));
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "the run was cancelled"));
         return;
@@ -27,7 +27,7 @@ static void stop_node(fr_sched *s, uint32_t id)
         if (n->state == FR_RUNNING) {
             sched_move(s, n, FR_CANCELLING, FR_BECAUSE_USER);
         }
-        s->io.cancel(s->io.ctx, &sched_slot(s, n->slot)->a, sched_stop_code(s));
+        sched_cancel_attempt(s, sched_slot(s, n->slot), sched_stop_code(s));
         return;
     }
     if (n->body != FR_NO_BRANCH) {

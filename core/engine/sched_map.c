@@ -205,7 +205,7 @@ static void recall_objects(fr_sched *s, const node *n, map_state *m)
             m->objects[i] = fr_value_ref(p->result);
             set_have(m, i);
             m->done++;
-        } else if (p->attempt > 0 && p->seq == 0) {
+        } else if (p->attempt > 0 && p->seq == 0 && p->retry_seq > s->rerun_seq) {
             fr_hash key = fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, i);
             *fr_map_put(&m->attempts, key, NULL) = p->attempt;
         }
@@ -263,12 +263,76 @@ static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint3
     ra->single_item = count == 1;
     ra->item = count == 1 ? (indexes != NULL ? indexes[first] : first) : 0;
     m->out++;
-    s->io.start(s->io.ctx, &ra->a);
+    sched_send(s, ra);
 }
 
 static uint64_t *attempts_of(map_state *m, uint32_t item)
 {
     return fr_map_put(&m->attempts, fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, item), NULL);
+}
+
+// A row of its own for an item that failed for good or whose result refers to objects.
+static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
+                        const fr_value *result, const fr_value *error)
+{
+    fr_record r;
+    sched_record_of(s, n, &r);
+    r.type = FR_REC_TASK;
+    r.kind = FR_CALL_ITEM;
+    r.parent = n->row;
+    r.row = s->next_row++;
+    r.key = fr_item_key(n->key, item->args, item->duplicate);
+    r.args = item->args;
+    r.label = NULL;
+    r.state = error != NULL ? FR_FAILED : FR_SUCCESS;
+    bool poison = error != NULL && sched_error_code(error) == FR_EPOISON;
+    r.reason = poison ? FR_BECAUSE_QUARANTINED
+               : error != NULL ? FR_BECAUSE_ERROR
+                               : FR_BECAUSE_RAN;
+    r.attempt = item->attempt;
+    r.items = item->index + 1;
+    r.started = n->queued + (int64_t)item->start_us * 1000;
+    r.ended = r.started + (int64_t)item->duration_us * 1000;
+    r.result = result;
+    r.error = error;
+    sched_record(s, &r);
+}
+
+static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item)
+{
+    map_state *m = node_at(s, id)->map;
+    set_have(m, item->index);
+    m->done++;
+    s->stats.items_done++;
+    s->tasks[node_at(s, id)->task].stats.items_done++;
+    if (item->flags & FR_ITEM_FAILED) {
+        s->stats.items_failed++;
+        keep_failure(m, item);
+    }
+}
+
+// What took its process down too often fails without being run.
+static bool quarantined(fr_sched *s, uint32_t id, uint32_t index, uint32_t attempt)
+{
+    node *n = node_at(s, id);
+    fr_value *error = sched_quarantine(s, n->key, index);
+    if (error == NULL) {
+        return false;
+    }
+    fr_item_done item = {.index = index, .flags = FR_ITEM_FAILED, .attempt = attempt,
+                         .args = n->map->hashes[index],
+                         .duplicate = n->map->duplicates != NULL ? n->map->duplicates[index] : 0,
+                         .value = error->bytes, .size = error->size};
+    fr_buf b;
+    fr_buf_init(&b, SIZE_MAX / 2);
+    fr_item_put(&b, &item);
+    fr_buf_put(&n->map->parts, b.data, b.size);
+    record_part(s, n, b.data, b.size, 1);
+    record_item(s, n, &item, NULL, error);
+    item_final(s, id, &item);
+    fr_buf_fini(&b);
+    fr_value_unref(error);
+    return true;
 }
 
 static void fill_window(fr_sched *s, uint32_t id)
@@ -279,7 +343,10 @@ static void fill_window(fr_sched *s, uint32_t id)
         uint32_t i = m->todo != NULL ? m->todo[m->next] : m->next;
         m->next++;
         uint64_t *made = m->attempts.count > 0 ? attempts_of(m, i) : NULL;
-        start_items(s, id, NULL, i, 1, NULL, (uint32_t)(made != NULL ? *made : 0) + 1);
+        uint32_t attempt = (uint32_t)(made != NULL ? *made : 0) + 1;
+        if (!quarantined(s, id, i, attempt)) {
+            start_items(s, id, NULL, i, 1, NULL, attempt);
+        }
     }
 }
 
@@ -323,39 +390,19 @@ void sched_map_start(fr_sched *s, uint32_t id)
             }
         }
     }
-    m->windowed = n->opts->timeout_ns > 0 || m->attempts.count > 0;
+    m->windowed = n->opts->timeout_ns > 0 || m->attempts.count > 0 ||
+                  sched_is_suspect(s, n->key, FR_ANY_ITEM);
     if (m->windowed) {
         fill_window(s, id);
+        if (m->done == m->n) {
+            end_map(s, id);                    // all that was left is quarantined
+        }
     } else {
         start_items(s, id, m->todo, 0, m->todo != NULL ? m->n_todo : m->n, NULL, 1);
     }
 }
 
 // --- replies ---
-
-// A row of its own for an item that failed for good or whose result refers to objects.
-static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
-                        const fr_value *result, const fr_value *error)
-{
-    fr_record r;
-    sched_record_of(s, n, &r);
-    r.type = FR_REC_TASK;
-    r.kind = FR_CALL_ITEM;
-    r.parent = n->row;
-    r.row = s->next_row++;
-    r.key = fr_item_key(n->key, item->args, item->duplicate);
-    r.args = item->args;
-    r.label = NULL;
-    r.state = error != NULL ? FR_FAILED : FR_SUCCESS;
-    r.reason = error != NULL ? FR_BECAUSE_ERROR : FR_BECAUSE_RAN;
-    r.attempt = item->attempt;
-    r.items = item->index + 1;
-    r.started = n->queued + (int64_t)item->start_us * 1000;
-    r.ended = r.started + (int64_t)item->duration_us * 1000;
-    r.result = result;
-    r.error = error;
-    sched_record(s, &r);
-}
 
 static void retry_item(fr_sched *s, uint32_t id, const fr_item_done *item, const fr_value *error)
 {
@@ -386,19 +433,6 @@ void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item)
         return;
     }
     start_items(s, id, NULL, item, 1, NULL, (uint32_t)*attempts_of(n->map, item) + 1);
-}
-
-static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item)
-{
-    map_state *m = node_at(s, id)->map;
-    set_have(m, item->index);
-    m->done++;
-    s->stats.items_done++;
-    s->tasks[node_at(s, id)->task].stats.items_done++;
-    if (item->flags & FR_ITEM_FAILED) {
-        s->stats.items_failed++;
-        keep_failure(m, item);
-    }
 }
 
 // A failed item: tried again, replaced by its fallback, or final. true = final as it stands.
@@ -548,7 +582,7 @@ void sched_map_stop(fr_sched *s, uint32_t id)
     for (uint32_t i = 0; i < s->n_slots; i++) {
         run_attempt *ra = s->slots[i];
         if (ra != NULL && ra->node == id) {
-            s->io.cancel(s->io.ctx, &ra->a, sched_stop_code(s));
+            sched_cancel_attempt(s, ra, sched_stop_code(s));
         }
     }
 }

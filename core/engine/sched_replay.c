@@ -85,6 +85,7 @@ static void drop_unhandled(fr_sched *s)
     s->past_cancel = 0;
     s->reruns++;
     s->rerun_seq = s->seq;
+    sched_forgive(s);
 }
 
 uint32_t fr_sched_reruns(const fr_sched *s)
@@ -107,6 +108,8 @@ static void load_request(fr_sched *s, const fr_record *r)
         }
     } else if (strcmp(r->name, "rerun") == 0) {
         drop_unhandled(s);
+    } else if (strcmp(r->name, "death") == 0) {
+        sched_load_death(s, r);
     }
 }
 
@@ -150,6 +153,7 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         break;
     case FR_REC_RETRY:
         p->attempt = r->attempt;
+        p->retry_seq = r->seq;
         p->due = r->due;
         p->row = r->row;
         p->seq = 0;

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { MOST_DEATHS = 3 };
+
 facts *oracle_facts(fr_hash key)
 {
     bool first;
@@ -130,6 +132,9 @@ static void learn_rerun(size_t place)
 {
     uint64_t before = W.rerun_seq;
     W.rerun_seq = W.log[place].r.seq;
+    for (uint32_t i = 0; i < W.n_facts; i++) {
+        W.facts[i].retries = 0;                        // attempts are counted anew
+    }
     for (size_t i = (size_t)before; i < place; i++) {
         const fr_record *r = &W.log[i].r;
         if (r->type != FR_REC_REQUEST || strcmp(r->name, "unhandled") != 0) {
@@ -139,6 +144,28 @@ static void learn_rerun(size_t place)
             oracle_facts(fr_hash_load((const uint8_t *)r->data + at))->dropped =
                 W.rerun_seq;
         }
+    }
+}
+
+static uint64_t *suspect_of(fr_hash call, uint32_t item)
+{
+    return fr_map_find(&W.suspects, fr_hash_mix(call, (uint64_t)item + 2));
+}
+
+// The first death without a signal only makes it suspect; later it ran alone.
+static void learn_death(const fr_record *r)
+{
+    fr_reader at = fr_reader_of(r->data, r->size);
+    uint32_t item = fr_read_u32(&at), signal = fr_read_u32(&at);
+    bool fresh;
+    uint64_t *n = fr_map_put(&W.suspects, fr_hash_mix(r->key, (uint64_t)item + 2), &fresh);
+    *n += fresh ? 1 + (uint64_t)(signal != 0) : 1;
+}
+
+static void forgive(void)
+{
+    for (size_t i = 0; i < W.suspects.capacity; i++) {
+        W.suspects.slots[i].value = 1;
     }
 }
 
@@ -159,6 +186,9 @@ void oracle_learn(size_t place)
     case FR_REC_REQUEST:
         if (strcmp(r->name, "rerun") == 0) {
             learn_rerun(place);
+            forgive();
+        } else if (strcmp(r->name, "death") == 0) {
+            learn_death(r);
         }
         break;
     case FR_REC_START:
@@ -177,6 +207,8 @@ void oracle_relearn(void)
     }
     fr_map_fini(&W.nonces);
     fr_map_init(&W.nonces);
+    fr_map_fini(&W.suspects);
+    fr_map_init(&W.suspects);
     W.rerun_seq = 0;
     for (size_t i = 0; i < W.n_log; i++) {
         oracle_learn(i);
@@ -303,9 +335,44 @@ static void check_attempt(const fr_attempt *a, facts *f, fr_hash args, bool drop
     f->args = args;
 }
 
+// Whether it may have taken a process down (ENGINE.md D4); 1 + deaths that count, 0 = no.
+static uint64_t suspicion(const fr_attempt *a)
+{
+    uint64_t most = 0;
+    for (uint32_t k = a->first; a->list != NULL && k < a->first + a->count; k++) {
+        uint64_t *n = suspect_of(a->key, a->indexes != NULL ? a->indexes[k] : k);
+        most = n != NULL ? FR_MAX(most, *n) : most;
+    }
+    uint64_t *n = a->list == NULL ? suspect_of(a->key, FR_NO_NODE) : NULL;
+    return n != NULL ? *n : most;
+}
+
+static void check_alone(const fr_attempt *a)
+{
+    if (W.suspects.count == 0) {
+        return;
+    }
+    uint64_t suspect = suspicion(a);
+    W.totals.events[EV_io_start_alone] += suspect > 0;
+    if (suspect > 0 && (W.n_fly > 0 || (a->list != NULL && a->count > 1))) {
+        sim_fail("%s (row %u) may have taken a process down and does not run alone", a->task,
+                 a->row);
+    }
+    if (suspect > MOST_DEATHS) {
+        sim_fail("%s (row %u) starts though it took the process down %" PRIu64 " times", a->task,
+                 a->row, suspect - 1);
+    }
+    for (uint32_t i = 0; i < W.n_fly; i++) {
+        if (suspicion(W.fly[i].a) > 0) {
+            sim_fail("%s (row %u) starts beside one that may take the process down", a->task, a->row);
+        }
+    }
+}
+
 void oracle_start(const fr_attempt *a)
 {
     check_needs(a);
+    check_alone(a);
     fr_hash args = args_hash(a);
     facts *map = oracle_facts(a->key);
     uint64_t dropped = map->dropped;
@@ -392,6 +459,12 @@ static void check_end(const fr_record *r, const facts *f)
     if (r->state == FR_STOPPED && r->kind <= FR_CALL_MAP && in_flight(r->key)) {
         sim_fail("%s (row %u) is recorded as stopped while it still runs", r->name,
                  r->row);
+    }
+    if (r->reason == FR_BECAUSE_QUARANTINED && r->kind == FR_CALL_TASK) {
+        const uint64_t *deaths = suspect_of(r->key, FR_NO_NODE);
+        if (deaths == NULL || *deaths <= MOST_DEATHS) {
+            sim_fail("%s (row %u) is quarantined without cause", r->name, r->row);
+        }
     }
     if (!fr_state_is_final(r->state)) {
         sim_fail("%s ends in state %s", r->name, fr_state_name(r->state));

@@ -92,6 +92,10 @@ static void boot(bool rerun)
             return;
         }
     }
+    for (; W.n_marks > 0; W.n_marks--) {
+        const on_cpu *m = &W.marks[W.n_marks - 1];
+        fr_sched_suspect(W.s, m->key, m->item, m->signal);
+    }
     if (rerun) {
         fr_sched_drop_unhandled(W.s);
     }
@@ -203,6 +207,10 @@ static bool live(bool may_crash, bool may_cancel)
         }
         if (!happen()) {
             sim_fail("nothing can happen, yet the run has not ended");
+        }
+        if (W.dead) {
+            world_crash();
+            return false;
         }
     }
     sim_fail("no end after %d steps", MAX_STEPS);
@@ -340,6 +348,7 @@ static bool simulate(uint64_t seed, bool trace)
     uint32_t crashes = 1 + (uint32_t)sim_pick(MAX_CRASHES);
     W.pure = sim_pick(8) == 0;
     W.strict = sim_pick(6) == 0;
+    W.deadly = sim_pick(6) == 0;
     bool may_cancel = !W.pure && sim_pick(8) == 0,
          may_rerun = !W.pure && sim_pick(2) == 0;
     bool may_change = !W.pure && sim_pick(25) == 0;
@@ -551,6 +560,7 @@ int main(int argc, char **argv)
     fr_map_init(&W.keys);
     fr_map_init(&W.nonces);
     fr_map_init(&W.rows);
+    fr_map_init(&W.suspects);
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 28); // each boot frees what the next one takes
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 28);
     if (one != 0) {

@@ -55,12 +55,15 @@ static void count_record(const fr_record *r)
         event = EV_rec_unhandled;
     } else if (strcmp(r->name, "rerun") == 0) {
         event = EV_rec_rerun;
+    } else if (strcmp(r->name, "death") == 0) {
+        event = EV_rec_death;
     }
     W.totals.events[event]++;
     W.totals.events[EV_io_append]++;
     W.totals.events[EV_degraded] += r->reason == FR_BECAUSE_DEGRADED;
     W.totals.events[EV_upstream] += r->reason == FR_BECAUSE_UPSTREAM;
     W.totals.events[EV_empty_map] += r->reason == FR_BECAUSE_EMPTY_MAP;
+    W.totals.events[EV_quarantined] += r->reason == FR_BECAUSE_QUARANTINED;
     W.totals.events[EV_outputs] += r->n_outputs > 1;
 }
 
@@ -133,9 +136,49 @@ void world_commit(void)
     W.committing = false;
 }
 
+static uint32_t item_on_cpu(const flying *f)
+{
+    const fr_attempt *a = f->a;
+    uint32_t i = a->indexes != NULL && a->list != NULL ? a->indexes[f->at] : f->at;
+    return a->list != NULL ? i : FR_NO_NODE;
+}
+
+static void leave_mark(const flying *f, int signal)
+{
+    if (W.n_marks < MAX_SUSPECTS) {
+        W.marks[W.n_marks++] = (on_cpu){f->a->key, item_on_cpu(f), signal};
+        sim_count(suspect);
+    }
+}
+
+// A body takes its process down, with a signal that its thread sees or without.
+static void body_kills(const flying *f)
+{
+    bool seen = sim_pick(2) == 0;
+    sim_note("%s row %u takes the process down", f->a->task, f->a->row);
+    W.totals.events[seen ? EV_killed_by_signal : EV_killed_unseen]++;
+    W.dead = true;
+    W.n_marks = 0;
+    leave_mark(f, seen ? 11 : 0);
+    for (uint32_t i = 0; !seen && i < W.n_fly; i++) {
+        if (&W.fly[i] != f && W.fly[i].started && sim_pick(2) == 0) {
+            leave_mark(&W.fly[i], 0);
+        }
+    }
+}
+
 // The process dies: what was not on disk is lost from some place on.
 void world_crash(void)
 {
+    if (!W.dead) {                                 // some of what ran was on a CPU
+        W.n_marks = 0;
+        for (uint32_t i = 0; i < W.n_fly; i++) {
+            if (W.fly[i].started && sim_pick(8) == 0) {
+                leave_mark(&W.fly[i], 0);
+            }
+        }
+    }
+    W.dead = false;
     size_t keep = W.synced + sim_pick(W.n_log - W.synced + 1);
     sim_note("crash, %zu records lost", W.n_log - keep);
     W.crashes++;
@@ -154,6 +197,9 @@ void world_forget(void)
     fr_map_init(&W.keys);
     fr_map_fini(&W.nonces);
     fr_map_init(&W.nonces);
+    fr_map_fini(&W.suspects);
+    fr_map_init(&W.suspects);
+    W.n_marks = 0;
     W.n_facts = 0;
     W.rerun_seq = W.nonce = W.executions = 0;
     W.boots = W.crashes = W.reruns = W.change = 0;
@@ -403,6 +449,18 @@ static void end_chunk(uint32_t i)
     fr_buf_fini(&b);
 }
 
+// Of the deadly bodies a third always kills, a third only the first time.
+static bool kills(const flying *f)
+{
+    bool item = world_is(f->a, "poison_item");
+    if (!W.deadly || f->stop != FR_OK || (!item && !world_is(f->a, "poison"))) {
+        return false;
+    }
+    fr_hash key = fr_hash_mix(f->a->key, item ? item_on_cpu(f) : 0);
+    facts *k = oracle_facts(key);
+    return key.lo % 3 == 0 || (key.lo % 3 == 1 && k->runs++ == 0);
+}
+
 void world_step(void)
 {
     uint32_t i = (uint32_t)sim_pick(W.n_fly);
@@ -412,6 +470,8 @@ void world_step(void)
         f->since = W.now;
         sim_count(started);
         fr_sched_started(W.s, f->a, world_wall());
+    } else if (kills(f)) {
+        body_kills(f);
     } else if (f->a->list != NULL) {
         end_chunk(i);
     } else {

@@ -15,25 +15,21 @@
 
 #include <inttypes.h>
 
-enum { MAX_FLYING = 4096, PROBLEM_SIZE = 400 };
+enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
 
 // What can happen: inputs of the scheduler, commands of the scheduler, records, ends.
 #define SIM_EVENTS(X)                                                                    \
-    X(boot)                                                                              \
-    X(boot_strict) X(boot_rerun) X(boot_changed) X(crash) X(lost_records) X(clock_jump)  \
-        X(commit) X(started) X(done_ok) X(done_failed) X(done_stopped) X(items)          \
-            X(items_failed) X(timer) X(user_cancel) X(flow_timeout) X(io_append)         \
-                X(io_start) X(io_start_map) X(io_start_fallback) X(io_cancel)            \
-                    X(io_timeout) X(io_timer) X(io_resume) X(barrier_held)               \
-                        X(barrier_held_inside) X(rec_task) X(rec_map) X(rec_sleep)       \
-                            X(rec_flow) X(rec_item) X(rec_start) X(rec_retry)            \
-                                X(rec_value) X(rec_timer) X(rec_map_part) X(rec_cancel)  \
-                                    X(rec_unhandled) X(rec_rerun) X(again_dropped)       \
-                                        X(again_changed) X(degraded) X(upstream)         \
-                                            X(outputs) X(empty_map) X(ended_success)     \
-                                                X(ended_failed) X(ended_stopped)         \
-                                                    X(replayed_all) X(same_result)       \
-                                                        X(divergence)
+    X(boot) X(boot_strict) X(boot_rerun) X(boot_changed) X(crash) X(lost_records)        \
+    X(clock_jump) X(killed_by_signal) X(killed_unseen) X(suspect) X(commit) X(started)   \
+    X(done_ok) X(done_failed) X(done_stopped) X(items) X(items_failed) X(timer)          \
+    X(user_cancel) X(flow_timeout) X(io_append) X(io_start) X(io_start_map)              \
+    X(io_start_fallback) X(io_start_alone) X(io_cancel) X(io_timeout) X(io_timer)        \
+    X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
+    X(rec_sleep) X(rec_flow) X(rec_item) X(rec_start) X(rec_retry) X(rec_value)          \
+    X(rec_timer) X(rec_map_part) X(rec_cancel) X(rec_unhandled) X(rec_rerun)             \
+    X(rec_death) X(again_dropped) X(again_changed) X(degraded) X(upstream)               \
+    X(quarantined) X(outputs) X(empty_map) X(ended_success) X(ended_failed)              \
+    X(ended_stopped) X(replayed_all) X(same_result) X(divergence)
 
 enum {
 #define X(name) EV_##name,
@@ -75,6 +71,12 @@ typedef struct flying { // an execution under way
     int stop;
 } flying;
 
+typedef struct on_cpu {               // what a dead process had on a CPU
+    fr_hash key;
+    uint32_t item;                    // FR_NO_NODE: no mapped task
+    int signal;                       // 0 = none was seen
+} on_cpu;
+
 typedef struct sim_totals { // over all seeds; crosses a pipe
     uint64_t events[EV_COUNT];
     uint64_t moves[FR_STOPPED + 1][FR_STOPPED + 1];
@@ -103,6 +105,10 @@ typedef struct world {
     uint64_t nonce, executions, rerun_seq;
     uint32_t boots, crashes, reruns, change, calls;
     bool pure, strict, cancelled, committing;
+    bool deadly, dead;                // deadly: some bodies take the process down
+    on_cpu marks[MAX_SUSPECTS];       // what the last process left
+    uint32_t n_marks;
+    fr_map suspects;                  // by call and item: 1 + deaths that count
     fr_value *errors[3];
     char problem[PROBLEM_SIZE];
     sim_totals totals;
@@ -119,7 +125,7 @@ uint64_t sim_pick(uint64_t n);                          // 0 .. n - 1
 extern const fr_io world_io;
 void world_commit(void);
 void world_step(void); // one execution goes on
-void world_crash(void);
+void world_crash(void);               // unless a body has done it
 void world_forget(void); // before a seed
 static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);
