@@ -13,7 +13,8 @@ static fr_hash suspect_key(fr_hash call, uint32_t item)
 
 static suspect *find(const fr_sched *s, fr_hash call, uint32_t item)
 {
-    uint64_t *at = s->n_suspects > 0 ? fr_map_find(&s->suspect_index, suspect_key(call, item)) : NULL;
+    uint64_t *at = s->n_suspects > 0 ? fr_map_find(&s->suspect_index, suspect_key(call,
+        item)) : NULL;
     return at != NULL ? &s->suspects[*at] : NULL;
 }
 
