@@ -7,15 +7,23 @@
 
 #include <uv.h>
 
+#include <dirent.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ENGINE_MARK "marker-"          // and the process's number
 
 enum {
     BUDGET = 1024,                     // resumes per turn of the loop
     BACKLOG_MAX = 64 << 20,            // bytes the store may lag behind
+    MOST_MARKERS = 256,                // workers of a dead process
+    WARN = 30,                         // level of a line of the log, as fr.log.warn
 };
 
 struct fr_engine {
     fr_engine_env env;
+    char *marker;                      // file of the executor (ENGINE.md D4); NULL = none
     fr_store *store;
     fr_exec *exec;
     fr_mailbox *wake;                  // from the store thread
@@ -43,6 +51,87 @@ struct fr_run {
 };
 
 static void pump(fr_run *r);
+
+// --- what a dead process was doing (ENGINE.md D4) ---
+
+// A file in the folder of the runs; the caller frees it.
+static char *path_of(const char *home, const char *name, uint64_t n, const char *end)
+{
+    fr_buf b;
+    fr_buf_init(&b, 4096);
+    fr_buf_printf(&b, "%s/runs/%s%llu%s", home, name, (unsigned long long)n, end);
+    char *path = fr_strdup(fr_buf_text(&b));
+    fr_buf_fini(&b);
+    return path;
+}
+
+static void suspect(fr_run *r, const fr_marker *m)
+{
+    const char *text = m->signal != 0 ? "this took the process down; it runs alone now"
+                                      : "the process died while this ran; it runs alone now";
+    (void)fr_store_log(r->store, m->row, m->mapped ? m->item : 0, m->attempt, WARN, text,
+                       strlen(text));
+    fr_sched_suspect(r->sched, m->key, m->mapped ? m->item : FR_NO_NODE, m->signal);
+}
+
+// What the process before left; where a thread saw a signal, the others are bystanders.
+static void read_markers(fr_run *r, const char *path)
+{
+    fr_marker *all = fr_alloc(MOST_MARKERS * sizeof *all);
+    uint32_t n = fr_marker_read(path, all, MOST_MARKERS);
+    bool seen = false;
+    for (uint32_t i = 0; i < n; i++) {
+        seen = seen || (all[i].run == r->code.run && all[i].signal != 0);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (all[i].run == r->code.run && (!seen || all[i].signal != 0)) {
+            suspect(r, &all[i]);
+        }
+    }
+    fr_free(all);
+}
+
+// The other name of the file, which the dead process had for it.
+static void forget_engine_of(const char *home, const char *path)
+{
+    struct stat file;
+    fr_buf b;
+    fr_buf_init(&b, 4096);
+    fr_buf_printf(&b, "%s/runs", home);
+    DIR *d = stat(path, &file) == 0 ? opendir(fr_buf_text(&b)) : NULL;
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        if (e->d_ino == file.st_ino && strncmp(e->d_name, ENGINE_MARK, strlen(ENGINE_MARK)) == 0) {
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+        }
+    }
+    if (d != NULL) {
+        (void)closedir(d);
+    }
+    fr_buf_fini(&b);
+}
+
+// The executor's one file gets a name for every run, where its resume looks for it.
+static void mark_run(fr_run *r)
+{
+    if (r->engine->marker == NULL || r->store == NULL) {
+        return;
+    }
+    char *path = path_of(r->engine->env.home, "", r->code.run, ".marker");
+    if (r->spec.resume != 0) {
+        read_markers(r, path);
+        forget_engine_of(r->engine->env.home, path);
+        (void)unlink(path);
+    }
+    (void)!link(r->engine->marker, path);      // without links no death is told from another
+    fr_free(path);
+}
+
+static void unmark_run(const fr_run *r)
+{
+    char *path = path_of(r->engine->env.home, "", r->code.run, ".marker");
+    (void)unlink(path);
+    fr_free(path);
+}
 
 // --- what the scheduler wants done ---
 
@@ -214,6 +303,7 @@ static void end_run(fr_run *r)
         info.error = o.error;
         fr_store_run_update(r->store, &info);
         fr_store_flush(r->engine->store);
+        unmark_run(r);
         fr_store_run_close(r->store);             // returns when all of it is durable
         r->store = NULL;
         r->code.log = NULL;
@@ -381,6 +471,9 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
         }
         r->code.flow_attempt = 1 + fr_sched_reruns(r->sched);
     }
+    if (rc == FR_OK) {
+        mark_run(r);
+    }
     open_handles(r);
     r->next = e->runs;
     e->runs = r;
@@ -490,8 +583,11 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
             goto fail;
         }
     }
-    fr_exec_env exec = {.loop = env->loop, .mailbox = e->wake, .bodies = env->bodies,
-                        .bodies_config = env->bodies_config, .workers = env->workers,
+    if (env->home != NULL) {
+        e->marker = path_of(env->home, ENGINE_MARK, (uint64_t)getpid(), "");
+    }
+    fr_exec_env exec = {.loop = env->loop, .mailbox = e->wake, .marker = e->marker,
+                        .bodies = env->bodies, .bodies_config = env->bodies_config, .workers = env->workers,
                         .started = on_started, .done = on_done, .batch_end = on_batch_end,
                         .stuck = on_stuck, .ctx = e};
     rc = fr_exec_thread.open(&e->exec, &exec, err);
@@ -507,6 +603,7 @@ fail:
         fr_mailbox_close(e->wake);
     }
     uv_mutex_destroy(&e->lock);
+    fr_free(e->marker);
     fr_free(e);
     return rc;
 }
@@ -523,6 +620,7 @@ void fr_engine_close(fr_engine *e)
     fr_mailbox_close(e->wake);
     (void)uv_run(e->env.loop, UV_RUN_NOWAIT);
     uv_mutex_destroy(&e->lock);
+    fr_free(e->marker);
     fr_free(e);
 }
 

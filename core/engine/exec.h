@@ -156,7 +156,8 @@ typedef struct fr_body_ops {
 // The marker file (D4): one per worker, in shared memory that survives the process.
 typedef struct fr_marker {
     uint64_t run;
-    uint32_t row, attempt, item;
+    fr_hash key;                 // of the call; item means nothing unless `mapped`
+    uint32_t row, attempt, item, mapped;
     uint32_t busy;               // 1: this attempt was on a CPU
     int32_t signal;              // the fatal signal its thread got; 0 = none (SIGKILL, power)
 } fr_marker;

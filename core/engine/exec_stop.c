@@ -104,8 +104,12 @@ static void uninstall(bool fatal)
 static int map_markers(thread_exec *x, fr_err *err)
 {
     size_t size = x->most * sizeof(fr_marker);
-    int fd;
-    int rc = fr_sys_open(x->env.marker, O_RDWR | O_CREAT | O_TRUNC, 0600, &fd, err);
+    int fd = -1;
+    // A new file: runs that died may hold a link to one of this name.
+    int rc = fr_sys_unlink(x->env.marker, err);
+    if (rc == FR_OK) {
+        rc = fr_sys_open(x->env.marker, O_RDWR | O_CREAT | O_EXCL, 0600, &fd, err);
+    }
     if (rc == FR_OK) {
         rc = fr_sys_truncate(fd, (int64_t)size, x->env.marker, err);
     }

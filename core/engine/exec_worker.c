@@ -104,7 +104,9 @@ static void mark(exec_worker *w, const fr_attempt *a, uint32_t item)
     fr_marker *m = w->marker;
     if (m != NULL) {
         m->run = a->code != NULL ? a->code->run : 0;
+        m->key = a->key;
         m->row = a->row;
+        m->mapped = a->list != NULL;
         m->attempt = a->attempt;
         m->item = item;
         atomic_signal_fence(memory_order_seq_cst);
