@@ -101,7 +101,7 @@ fr_value *sched_quarantine(const fr_sched *s, fr_hash call, uint32_t item)
         return NULL;
     }
     return sched_error(fr_err_name(FR_EPOISON),
-                       "quarantined: it took its process down %u times, with nothing beside it; "
+                       "quarantined: it took its process down %u times; "
                        "%s; `flowrun rerun RUN --failed` tries it again",
                        p->deaths, signal_name(p->signal));
 }
