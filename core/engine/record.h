@@ -14,7 +14,7 @@ typedef enum fr_record_type {
     FR_REC_START = 2,        // (seq 0) an attempt is running
     FR_REC_RETRY = 3,        // an attempt failed, the next is due at `due`
     FR_REC_VALUE = 4,        // now(), random(), uuid(), state(): a value handed to the body
-    FR_REC_TIMER = 5,        // a durable sleep (wall deadline in `due`) or a subflow began
+    FR_REC_TIMER = 5,        // a durable sleep (wall deadline in `due`), a subflow or a map began
     FR_REC_MAP_PART = 6,     // packed finished items of a map (core/engine/item.h)
     FR_REC_REQUEST = 7,      // a cancel or signal was taken; an observation
     FR_REC_ADDENDUM = 8,     // a late require: name and file hash

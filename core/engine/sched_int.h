@@ -35,7 +35,7 @@ typedef struct past {                 // what the log says of one key
     uint64_t retry_seq;               // of the latest failed attempt
     uint32_t row, parent, attempt, name;   // name: task number
     uint8_t kind, state, reason;
-    bool value_only, parts;           // VALUE record; a map has parts
+    bool value_only, parts, began;    // VALUE record; a map has parts, has a TIMER record
     uint32_t node;                    // the call that claimed it
     uint32_t items, failed_items;
     int64_t queued, started, ended, due;
@@ -175,7 +175,7 @@ struct fr_sched {
     past *pasts;
     uint32_t n_pasts, cap_pasts;
     fr_map past_index;                // key -> past
-    fr_map past_flows;                // row of a subflow -> past
+    fr_map past_flows;                // row of a subflow or map -> past
     uint32_t *order;                  // by seq: past number + 1; 0 = not an observation
     uint64_t n_order, cap_order, cursor;
     uint64_t past_cancel;             // seq of a recorded cancel, 0 = none

@@ -116,8 +116,6 @@ static void load_request(fr_sched *s, const fr_record *r)
 static void load_part(const fr_sched *s, past *p, const fr_record *r)
 {
     p->parts = true;
-    p->row = r->row;
-    p->queued = r->queued;
     fr_buf_put(&p->data, r->data, r->size);
     part_mark *last = p->n_marks > 0 ? &p->marks[p->n_marks - 1] : NULL;
     if (last == NULL || last->seq < s->rerun_seq) {
@@ -146,6 +144,15 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
     if (r->type == FR_REC_ADDENDUM) {
         return FR_OK;
     }
+    if (r->type == FR_REC_MAP_PART) {          // named by the row that the map's TIMER gave
+        uint64_t *map = fr_map_find(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1});
+        if (map == NULL) {
+            return fr_fail(err, FR_ECORRUPT, "record %llu has items of an unknown map (row %u)",
+                           (unsigned long long)r->seq, r->row);
+        }
+        load_part(s, &s->pasts[*map], r);
+        return FR_OK;
+    }
     past *p = past_of(s, r->key);
     switch (r->type) {
     case FR_REC_TASK:
@@ -167,14 +174,16 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         p->due = r->due;
         p->row = r->row;
         p->parent = r->parent;
-        if (r->kind == FR_CALL_FLOW) {
+        if (r->kind == FR_CALL_MAP) {
+            p->queued = r->queued;
+            p->began = true;
+        }
+        if (r->kind != FR_CALL_SLEEP) {
             *fr_map_put(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1}, NULL) =
                 (uint64_t)(p - s->pasts);
         }
         break;
     case FR_REC_MAP_PART:
-        load_part(s, p, r);
-        break;
     case FR_REC_START:
     case FR_REC_REQUEST:
     case FR_REC_ADDENDUM:
