@@ -1,5 +1,6 @@
 // flowrun -- the program: makes a Lua state and runs flowrun.cli, which does the rest.
 
+#include "core/base/fault.h"
 #include "core/engine/reaper.h"
 #include "lua/bind/vm.h"
 
@@ -47,6 +48,11 @@ int main(int argc, char **argv)
         argv[2] = argv[0];
         argv += 2;
         argc -= 2;
+    }
+    fr_err err = FR_ERR_INIT;
+    if (fr_fault_set(getenv("FLOWRUN_FAULT"), &err) != FR_OK) {   // tests kill and break it
+        (void)fprintf(stderr, "flowrun: FLOWRUN_FAULT: %s\n", err.text);
+        return 2;
     }
     // OpenBLAS starts its threads when it is opened; ours come from the compute pool.
     (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);

@@ -588,8 +588,8 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
     }
     fr_exec_env exec = {.loop = env->loop, .mailbox = e->wake, .marker = e->marker,
                         .bodies = env->bodies, .bodies_config = env->bodies_config,
-                        .workers = env->workers, .started = on_started, .done = on_done, .batch_end = on_batch_end,
-                        .stuck = on_stuck, .ctx = e};
+                        .workers = env->workers, .started = on_started, .done = on_done,
+                        .batch_end = on_batch_end, .stuck = on_stuck, .ctx = e};
     rc = fr_exec_thread.open(&e->exec, &exec, err);
     if (rc == FR_OK) {
         *out = e;

@@ -378,7 +378,8 @@ void sched_map_start(fr_sched *s, uint32_t id)
     s->tasks[n->task].stats.items += m->n;
     s->tasks[n->task].stats.items_done += m->done;
     n->queued = p != NULL && p->queued != 0 ? p->queued : s->wall;
-    if (p == NULL || !p->began || p->row != n->row) {   // parts name the map by its row: it must stay
+    // Parts name the map by its row, which must stay.
+    if (p == NULL || !p->began || p->row != n->row) {
         fr_record r;
         sched_record_of(s, n, &r);
         r.type = FR_REC_TIMER;
