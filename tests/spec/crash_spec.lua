@@ -81,7 +81,7 @@ local function run(dir, words, lines)
 end
 
 local function shown(dir)
-  local pipe = assert(io.popen(("'%s' show 1 --json --home '%s/home'"):format(absolute, dir)))
+  local pipe = assert(io.popen(("'%s' show @last --json --home '%s/home' 2>/dev/null"):format(absolute, dir)))
   local value = json.decode(pipe:read("a"))
   pipe:close()
   return value
@@ -158,5 +158,34 @@ describe("kill -9 of a run", function()
       end
     end
     expect(deaths >= 30).to_be_true()
+  end)
+
+  it("an input/output error at every fault point never gives a wrong result", function()
+    local points, failures = {}, 0
+    for name in read("core/base/fault.h"):gmatch('X%("([%w%.]+)"%)') do points[#points + 1] = name end
+    for _, point in ipairs(points) do
+      for _, kind in ipairs{"EIO", "ENOSPC"} do
+        local dir = t.temp_dir()
+        write(dir .. "/f.lua", flow)
+        os.execute(("mkfifo '%s/pipe'"):format(dir))
+        local command = "cd '%s' && exec 3<>pipe && %s '%s' %s >out 2>err"
+        local _, how, code = os.execute(command:format(dir,
+          ("FLOWRUN_FAULT='%s:2=error=%s'"):format(point, kind), absolute, "--home home --quiet f.lua"))
+        expect(how).to_equal("exit")
+        expect(code < 128).to_be_true()
+        if code ~= 0 then
+          failures = failures + 1
+          expect(#read(dir .. "/err") > 0).to_be_true()
+          local ok, run = pcall(shown, dir)
+          local words = ok and run.state == "RUNNING" and "resume 1 --home home --quiet"
+            or ok and run.state == "FAILED" and "rerun 1 --failed --home home --quiet"
+            or "--home home --quiet f.lua"
+          _, _, code = os.execute(command:format(dir, "", absolute, words))
+          expect(code).to_equal(0)
+        end
+        expect(point .. " " .. tostring(shown(dir).result)).to_equal(point .. " " .. expected)
+      end
+    end
+    expect(failures >= 3).to_be_true()
   end)
 end)
