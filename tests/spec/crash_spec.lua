@@ -143,18 +143,18 @@ describe("kill -9 of a run", function()
         if code ~= 0 then
           expect(code).to_equal(137)
           deaths = deaths + 1
-          local ok, run = pcall(shown, dir)
+          local ok, row = pcall(shown, dir)
           if not ok then                         -- it died before the run had a row
             _, _, code = os.execute(command:format(dir, "", absolute, "--home home --quiet f.lua"))
             expect(code).to_equal(0)
-          elseif run.state ~= "SUCCESS" then
+          elseif row.state ~= "SUCCESS" then
             _, _, code = os.execute(command:format(dir, "", absolute, "resume 1 --home home --quiet"))
             expect(code).to_equal(0)
           end
         end
-        local run = shown(dir)
-        expect(run.state).to_equal("SUCCESS")
-        expect(run.result).to_equal(expected)
+        local row = shown(dir)
+        expect(row.state).to_equal("SUCCESS")
+        expect(row.result).to_equal(expected)
       end
     end
     expect(deaths >= 30).to_be_true()
@@ -176,9 +176,9 @@ describe("kill -9 of a run", function()
         if code ~= 0 then
           failures = failures + 1
           expect(#read(dir .. "/err") > 0).to_be_true()
-          local ok, run = pcall(shown, dir)
-          local words = ok and run.state == "RUNNING" and "resume 1 --home home --quiet"
-            or ok and run.state == "FAILED" and "rerun 1 --failed --home home --quiet"
+          local ok, row = pcall(shown, dir)
+          local words = ok and row.state == "RUNNING" and "resume 1 --home home --quiet"
+            or ok and row.state == "FAILED" and "rerun 1 --failed --home home --quiet"
             or "--home home --quiet f.lua"
           _, _, code = os.execute(command:format(dir, "", absolute, words))
           expect(code).to_equal(0)
