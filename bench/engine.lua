@@ -150,6 +150,19 @@ if not only or only == "million" then
     c.bytes / 1e6)
 end
 
+if not only or only == "pipeline" then
+  local wall, cpu = {}, {}
+  for i = 1, rounds * 2 do
+    testing.remove_tree(dir .. "/home")
+    local w, c, _, code = testing.measure{flowrun, "--home", dir .. "/home", "--quiet",
+      "flows/utility_ml_pipeline.lua"}
+    wall[i], cpu[i] = w, c
+    if code ~= 0 then error("utility_ml_pipeline ended with exit code " .. code) end
+  end
+  line("utility_ml_pipeline, whole process", "%.1f ms wall (floor 100), %.1f ms CPU",
+    1e3 * median(wall), 1e3 * median(cpu))
+end
+
 if not only or only == "two" then
   local one, two = measure("one"), measure("two")
   line("two tasks of 1 s side by side", "%.2f x one (floor 1.15)", two.wall / one.wall)

@@ -602,6 +602,5 @@ void sched_dispatch(fr_sched *s, uint32_t id)
     }
     run_attempt *ra = sched_attempt_new(s, id);
     n->slot = ra->slot;
-    n->delayed = false;
     sched_send(s, ra);
 }

@@ -87,7 +87,7 @@ typedef struct node {
     uint32_t n_args, n_deps, n_after;
     uint32_t body;                    // FLOW, SPAWN: the branch of its body
     uint8_t kind, state, reason;
-    bool seen, handled, recorded, delayed, user_key, live, timed_out, counted, degraded;
+    bool seen, handled, recorded, user_key, live, timed_out, counted, degraded;
     bool body_over;                   // FLOW: its body has ended, something inside may run on
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;

@@ -112,12 +112,6 @@ static lua_State *branch_thread(fr_host *h, uint32_t branch)
     return co;
 }
 
-typedef struct pack_job {
-    lua_State *co;
-    int n;
-    fr_value *out;
-} pack_job;
-
 static fr_value *pack_result(fr_host *h, lua_State *co, int n, fr_value **error)
 {
     *error = NULL;

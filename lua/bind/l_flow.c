@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER };
-enum { OUTPUT_BITS = 16, MAX_DEPS = 1 << 20 };
+enum { OUTPUT_BITS = 16 };
 
 static flow_handle *test_handle(lua_State *L, int idx)
 {
