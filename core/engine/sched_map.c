@@ -571,7 +571,8 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
     if (m->windowed && !sched_stopping(s)) {
         fill_window(s, id);
     }
-    if (m->done == m->n || (m->out == 0 && sched_stopping(s))) {
+    // The last item may be known before the worker has let go of the attempt it came in.
+    if (m->out == 0 && (m->done == m->n || sched_stopping(s))) {
         end_map(s, id);
     }
 }

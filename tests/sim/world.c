@@ -136,6 +136,12 @@ void world_commit(void)
     W.committing = false;
 }
 
+// All items of a mapped execution are known, but it has not said that it is over.
+static bool lingers(const flying *f)
+{
+    return f->a->list != NULL && f->at == f->a->first + f->a->count;
+}
+
 static uint32_t item_on_cpu(const flying *f)
 {
     const fr_attempt *a = f->a;
@@ -145,7 +151,7 @@ static uint32_t item_on_cpu(const flying *f)
 
 static void leave_mark(const flying *f, int signal)
 {
-    if (W.n_marks < MAX_SUSPECTS) {
+    if (W.n_marks < MAX_SUSPECTS && !lingers(f)) {
         W.marks[W.n_marks++] = (on_cpu){f->a->key, item_on_cpu(f), signal};
         sim_count(suspect);
     }
@@ -420,6 +426,16 @@ static void put_item(fr_buf *b, const fr_attempt *a, uint32_t i, int stop)
     fr_value_unref(v);
 }
 
+// The worker lets go of an attempt whose items it has all delivered.
+static void let_go(uint32_t i)
+{
+    fr_attempt *a = W.fly[i].a;
+    remove_flying(i);
+    sim_note("end of %s row %u", a->task, a->row);
+    sim_count(let_go_late);
+    fr_sched_done(W.s, a, &(fr_done){.last = true});
+}
+
 static void end_chunk(uint32_t i)
 {
     flying *f = &W.fly[i];
@@ -439,7 +455,7 @@ static void end_chunk(uint32_t i)
                  .items = b.data,
                  .size = b.size,
                  .n_items = n,
-                 .last = f->at == end};
+                 .last = f->at == end && sim_pick(4) > 0};
     W.totals.events[EV_items] += n;
     if (d.last) {
         remove_flying(i);
@@ -453,7 +469,7 @@ static void end_chunk(uint32_t i)
 static bool kills(const flying *f)
 {
     bool item = world_is(f->a, "poison_item");
-    if (!W.deadly || f->stop != FR_OK || (!item && !world_is(f->a, "poison"))) {
+    if (!W.deadly || f->stop != FR_OK || lingers(f) || (!item && !world_is(f->a, "poison"))) {
         return false;
     }
     fr_hash key = fr_hash_mix(f->a->key, item ? item_on_cpu(f) : 0);
@@ -472,6 +488,8 @@ void world_step(void)
         fr_sched_started(W.s, f->a, world_wall());
     } else if (kills(f)) {
         body_kills(f);
+    } else if (lingers(f)) {
+        let_go(i);
     } else if (f->a->list != NULL) {
         end_chunk(i);
     } else {

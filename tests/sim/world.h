@@ -21,8 +21,8 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
 #define SIM_EVENTS(X)                                                                    \
     X(boot) X(boot_strict) X(boot_rerun) X(boot_changed) X(crash) X(lost_records)        \
     X(clock_jump) X(killed_by_signal) X(killed_unseen) X(suspect) X(commit) X(started)   \
-    X(done_ok) X(done_failed) X(done_stopped) X(items) X(items_failed) X(timer)          \
-    X(user_cancel) X(flow_timeout) X(io_append) X(io_start) X(io_start_map)              \
+    X(done_ok) X(done_failed) X(done_stopped) X(items) X(items_failed) X(let_go_late)    \
+    X(timer) X(user_cancel) X(flow_timeout) X(io_append) X(io_start) X(io_start_map)     \
     X(io_start_fallback) X(io_start_alone) X(io_cancel) X(io_timeout) X(io_timer)        \
     X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
     X(rec_sleep) X(rec_flow) X(rec_item) X(rec_start) X(rec_retry) X(rec_value)          \
