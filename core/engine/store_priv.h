@@ -48,7 +48,7 @@ typedef struct fr_queued {
     bool has_result, has_error, has_label;
     uint32_t row, attempt;
     uint32_t name;                             // index of the process, not of the database
-    uint32_t items, failed_items;
+    uint32_t items, failed_items, parent;
     uint32_t n_outputs, label_size;
     size_t result_size, error_size, data_size;
     fr_store_run *run;

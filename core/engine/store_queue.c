@@ -116,7 +116,7 @@ void fr_store_append(fr_store_run *r, const fr_record *rec)
         .entry = FR_ENTRY_RECORD, .type = (uint8_t)rec->type, .kind = (uint8_t)rec->kind,
         .state = (uint8_t)rec->state, .reason = (uint8_t)rec->reason, .row = rec->row,
         .attempt = rec->attempt, .name = name_index(s, rec->name), .items = rec->items,
-        .failed_items = rec->failed_items, .n_outputs = rec->n_outputs,
+        .parent = rec->parent, .failed_items = rec->failed_items, .n_outputs = rec->n_outputs,
         .has_label = rec->label != NULL, .data_size = rec->size, .run = r, .seq = rec->seq,
         .key = rec->key, .args = rec->args, .queued = rec->queued, .started = rec->started,
         .ended = rec->ended, .due = rec->due, .log_from = rec->log_from, .log_to = rec->log_to,

@@ -155,13 +155,14 @@ enum {
     FR_X_ITEMS = 128,        // varint items, varint failed
     FR_X_ERROR_FILE = 256,
     FR_X_ERROR_OBJECTS = 512,
+    FR_X_PARENT = 1024,      // varint row of the subflow
 };
 typedef struct fr_extra {
     uint32_t flags;
     uint64_t number;                           // LABEL_N
     const uint8_t *label, *error, *outputs;
     size_t label_size, error_size, n_outputs;  // label: the branch when LABEL_N
-    uint64_t log_from, log_to, items, failed_items;
+    uint64_t log_from, log_to, items, failed_items, parent;
     uint8_t result_how, error_how;             // FR_STORED_*
 } fr_extra;
 bool fr_extra_parse(const uint8_t *bytes, size_t n, fr_extra *out);   // false: damaged

@@ -140,8 +140,11 @@ bool fr_extra_parse(const uint8_t *bytes, size_t n, fr_extra *out)
         out->items = fr_read_varint(&r);
         out->failed_items = fr_read_varint(&r);
     }
+    if ((flags & FR_X_PARENT) != 0) {
+        out->parent = fr_read_varint(&r);
+    }
     return !r.failed && r.at == r.end && out->items <= UINT32_MAX &&
-           out->failed_items <= UINT32_MAX;
+           out->failed_items <= UINT32_MAX && out->parent <= UINT32_MAX;
 }
 
 static void make_label(const fr_extra *x, row *out)
@@ -173,6 +176,7 @@ static int read_extra(fr_loader *l, const uint8_t *bytes, size_t n, int64_t id, 
     }
     out->rec.log_from = x.log_from;
     out->rec.log_to = x.log_to;
+    out->rec.parent = (uint32_t)x.parent;
     out->rec.items = (uint32_t)x.items;
     out->rec.failed_items = (uint32_t)x.failed_items;
     for (size_t i = 0; i < x.n_outputs; i++) {

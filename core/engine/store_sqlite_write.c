@@ -116,6 +116,7 @@ static void pack_extra(fr_buf *b, const fr_queued *q, const fr_queued_parts *p, 
     flags |= (q->error_how & FR_STORED_OBJECTS) != 0 ? FR_X_ERROR_OBJECTS : 0;
     flags |= q->n_outputs > 0 ? FR_X_OUTPUTS : 0;
     flags |= (q->items | q->failed_items) != 0 ? FR_X_ITEMS : 0;
+    flags |= q->parent != 0 ? FR_X_PARENT : 0;
     fr_buf_clear(b);
     if (flags == 0) {
         return;
@@ -149,6 +150,9 @@ static void pack_extra(fr_buf *b, const fr_queued *q, const fr_queued_parts *p, 
     if ((flags & FR_X_ITEMS) != 0) {
         fr_buf_put_varint(b, q->items);
         fr_buf_put_varint(b, q->failed_items);
+    }
+    if ((flags & FR_X_PARENT) != 0) {
+        fr_buf_put_varint(b, q->parent);
     }
 }
 

@@ -88,6 +88,31 @@ local function shown(dir)
 end
 
 describe("kill -9 of a run", function()
+  it("after a subflow has ended: its body is not run again", function()
+    local dir = t.temp_dir()
+    write(dir .. "/f.lua", [[
+      local fr = require "flowrun"
+      local one = fr.task("one", function(x) return x + 1 end)
+      local once = fr.task("once", function(dir)
+        if io.open(dir .. "/died") then return 10 end
+        io.open(dir .. "/died", "w"):close()
+        fr.sh("kill -9 " .. io.open("/proc/self/stat"):read("n"))
+      end)
+      local inner = fr.flow("inner", function() return one(one(1):get()) end)
+      local outer = fr.flow("outer", {params = {dir = ""}}, function(p)
+        return inner():get() + once(p.dir):get()
+      end)
+      return {inner = inner, outer = outer}
+    ]])
+    local program_in = ("cd '%s' && '%s' --home home"):format(dir, absolute)
+    os.execute(("%s --flow outer f.lua --dir '%s' >out 2>err"):format(program_in, dir))
+    local _, _, code = os.execute(("cd '%s' && '%s' resume 1 --home home >out 2>err")
+      :format(dir, absolute))
+    expect(read(dir .. "/err")).never.to_match("diverged")
+    expect(code).to_equal(0)
+    expect(read(dir .. "/out")).to_equal("13\n")
+  end)
+
   it("at many places loses nothing that was recorded and repeats only what was not", function()
     local kills = 0
     for place = 1, 7 do

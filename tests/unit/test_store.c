@@ -56,7 +56,8 @@ static fr_record sample(int i)
     static const fr_record list[SAMPLES] = {
         {.type = FR_REC_TASK, .kind = FR_CALL_TASK, .row = 5, .name = "m:split", .attempt = 3,
          .label = "0.12/split#2", .state = FR_FAILED, .reason = FR_BECAUSE_TIMEOUT,
-         .queued = 1, .started = 2, .ended = 9, .log_from = 100, .log_to = 250},
+         .queued = 1, .started = 2, .ended = 9, .log_from = 100, .log_to = 250,
+         .parent = 4},
         {.type = FR_REC_TASK, .kind = FR_CALL_MAP, .row = 6, .name = "m:fan", .label = "my key",
          .state = FR_SUCCESS, .reason = FR_BECAUSE_RAN, .queued = INT64_C(1800000000000000001),
          .ended = INT64_C(1800000000000000003), .items = 12, .failed_items = 1},
@@ -112,6 +113,7 @@ static int compare_sample(void *ctx, const fr_record *got, fr_err *e)
     CHECK_INT(got->kind, want.kind);
     CHECK_INT(got->seq, want.seq);
     CHECK_INT(got->row, want.row);
+    CHECK_INT(got->parent, want.parent);
     CHECK(fr_hash_eq(got->key, want.key) && fr_hash_eq(got->args, want.args));
     CHECK_STR(got->name, want.name);
     CHECK(same_text(got->label, want.label));
