@@ -33,10 +33,11 @@ foreach(kind unit bind)
   endforeach()
 endforeach()
 
-file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua)
+file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua tests/spec/complaints/*_spec.lua)
 foreach(source ${sources})
   get_filename_component(name ${source} NAME_WE)
-  add_test(NAME spec.${name} COMMAND flowrun test tests/spec/${name}.lua
+  file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR} ${source})
+  add_test(NAME spec.${name} COMMAND flowrun test ${path}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   flowrun_label(spec.${name} ${source})
   set_tests_properties(spec.${name} PROPERTIES ENVIRONMENT FLOWRUN=$<TARGET_FILE:flowrun>)

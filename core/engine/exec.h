@@ -30,12 +30,21 @@ typedef struct fr_code {
     _Atomic(uint64_t) durable;   // everything of this run up to here is on disk
 } fr_code;
 
+enum { FR_LEADS = 2 };
+typedef struct fr_lead {         // an argument of an option function before the task's own
+    const fr_value *value;
+    bool error;                  // it is pushed as an error object
+} fr_lead;
+
 typedef struct fr_attempt {
     // set by the engine, constant while the attempt lives
     fr_code *code;
     const char *task;            // "module:name"
-    const char *option;          // NULL: the body; else the option function to call: "fallback"
-    const fr_value *error;       // with option: the failure, its first argument; may be NULL
+    // NULL: the body; else the function given as this option: "fallback", "cache.key". It is
+    // called with the lead values, then the task's arguments.
+    const char *option;
+    fr_lead lead[FR_LEADS];
+    uint32_t n_lead;
     uint32_t row, attempt, fence;
     fr_hash key;                 // idempotency key of effects: (run, key)
     const fr_value *args;        // a packed table of n_args arguments (nil-padded: use n_args)

@@ -20,6 +20,7 @@ typedef enum fr_option_type {
     FR_OPTION_BACKOFF,           // name of a curve or flowrun.backoff.*
     FR_OPTION_ENUM,              // one of `choices`
     FR_OPTION_FUNCTION,
+    FR_OPTION_CODES,             // error codes: one, a list, or function
     FR_OPTION_FUNCTION_OR_TEXT,
     FR_OPTION_VALUE,             // anything that can cross, or a function
     FR_OPTION_HANDLES,           // a handle or a list of handles

@@ -500,11 +500,11 @@ void sched_ready_to_start(fr_sched *s, uint32_t id)
                      sched_error("cancelled", "the run was cancelled before it started"));
     } else if (n->kind == FR_CALL_SLEEP) {
         start_sleep(s, id);
-    } else if (n->due > s->wall && n->attempt > 0) {      // a retry that a crash interrupted
+    } else if (n->due > s->wall && !SEEDED(BUG_DELAY_FORGOTTEN)) {
+        // A retry that a crash interrupted: only what is left of its delay.
         sched_move(s, n, FR_SCHEDULED, FR_BECAUSE_RETRY);
-        int64_t longest = fr_retry_delay(&n->opts->retry, n->attempt, s->env.seed, n->key);
-        int64_t due = s->mono + FR_MIN(n->due - s->wall, longest);
-        sched_timer_add(s, TIMER_RETRY, due, id, n->attempt, 0);
+        int64_t due = s->mono + FR_MIN(n->due - s->wall, n->sleep_ns);
+        sched_timer_add(s, TIMER_RETRY, due, id, n->attempt + n->lost, 0);
     } else if (n->opts != NULL && n->opts->effect && s->durable < s->seq &&
                !SEEDED(BUG_NO_BARRIER)) {
         n->reason = FR_BECAUSE_DURABLE;
@@ -578,7 +578,9 @@ void sched_attempt_free(fr_sched *s, run_attempt *ra)
     }
     fr_free(ra->own_deps);
     fr_free(ra->own_indexes);
-    fr_value_unref(ra->own_error);
+    for (uint32_t i = 0; i < FR_LEADS; i++) {
+        fr_value_unref(ra->own_lead[i]);
+    }
     s->slots[ra->slot] = NULL;
     queue32_push(&s->free_slots, ra->slot);
     if (!s->freeing) {

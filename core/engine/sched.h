@@ -22,13 +22,32 @@ typedef struct fr_sched fr_sched;
 #define FR_NO_BRANCH UINT32_MAX
 enum { FR_ROOT_BRANCH = 0 };
 
+// Options that may be functions: they run in a worker, addressed as (task, option), and the
+// scheduler acts on the answer (sched_ask.c). X(id, option)
+#define FR_ASK_LIST(X)                                                                   \
+    X(FALLBACK, "fallback")    /* (err, ...): the result */                              \
+    X(RETRY_IF, "retry_if")    /* (err, attempt, ...): whether to try again */           \
+    X(DELAY, "delay")          /* (attempt, err, ...): seconds before the retry */
+
+typedef enum fr_ask {
+    FR_ASK_NOTHING = 0,               // the body itself runs
+#define X(id, option) FR_ASK_##id,
+    FR_ASK_LIST(X)
+#undef X
+} fr_ask;
+const char *fr_ask_option(fr_ask ask);             // "fallback"; NULL for the body
+fr_ask fr_ask_from_option(const char *option);     // FR_ASK_NOTHING when there is none
+#define FR_ASKS(ask) (1u << (ask))
+
 typedef struct fr_task_opts {         // lives as long as the scheduler
     fr_retry_plan retry;
+    uint64_t retry_codes;             // bit per error code worth a retry; 0 = all
+    uint32_t infra_retries;           // attempts that may be lost with their process
+    uint32_t asks;                    // FR_ASKS of the options that are functions
     int64_t timeout_ns;               // 0 = none; counted from the start of the body
     uint32_t cpu, n_outputs;          // both at least 1
     bool effect;
-    const fr_value *fallback;         // NULL = none (see fallback_fn)
-    bool fallback_fn;
+    const fr_value *fallback;         // NULL = none, or a function (see asks)
 } fr_task_opts;
 
 typedef struct fr_dep {

@@ -9,7 +9,8 @@
 // Bugs that tests/sim plants to prove that it would find them; never compiled in otherwise.
 enum {
     BUG_UNORDERED = 1, BUG_COMMIT_ORDER, BUG_NO_BARRIER, BUG_GLOBAL_INDEX, BUG_ATTEMPTS_LOST,
-    BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL,
+    BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
+    BUG_DELAY_FORGOTTEN,
 };
 #ifdef FR_SEEDED_BUG
 #define SEEDED(bug) (FR_SEEDED_BUG == (bug))
@@ -34,11 +35,13 @@ typedef struct past {                 // what the log says of one key
     uint64_t seq;                     // place of the terminal record; 0 = none
     uint64_t retry_seq;               // of the latest failed attempt
     uint32_t row, parent, attempt, name;   // name: task number
+    uint32_t lost;                    // attempts that went with their process
     uint8_t kind, state, reason;
     bool value_only, parts, began;    // VALUE record; a map has parts, has a TIMER record
     uint32_t node;                    // the call that claimed it
     uint32_t items, failed_items;
     int64_t queued, started, ended, due;
+    int64_t delay;                    // of the retry that is due
     fr_value *result, *error;
     fr_buf data;                      // MAP parts, packed items one after the other
     part_mark *marks;                 // where each part ends; neighbours between reruns are one
@@ -51,9 +54,10 @@ typedef struct run_attempt {
     uint32_t item;                    // a single item's attempt: its index
     bool single_item;
     bool alone, held;                 // alone: nothing beside it; held: not yet started for that
+    fr_ask ask;                       // what a.option is; its answer is acted on
     uint32_t *own_indexes;
     fr_value **own_deps;
-    fr_value *own_error;
+    fr_value *own_lead[FR_LEADS];
 } run_attempt;
 
 typedef struct map_state {
@@ -69,7 +73,8 @@ typedef struct map_state {
     uint32_t n_todo;
     fr_buf parts;                     // all final items, packed
     fr_value **objects;               // results that refer to objects, by index
-    fr_map attempts;                  // item -> attempts made, only of items that failed once
+    fr_map attempts;                  // item -> attempts made | lost << 32, once it failed
+    fr_map dues;                      // item -> monotonic time of a retry that a crash interrupted
     fr_value *first_error;
     uint32_t first_failed;
 } map_state;
@@ -78,6 +83,7 @@ typedef struct node {
     fr_hash key, args;
     uint32_t row, task, branch, use;
     uint32_t attempt, slot;           // slot of the live attempt or FR_NO_NODE
+    uint32_t lost;                    // attempts that went with their process, apart from retries
     uint32_t pending;                 // dependencies that have not arrived
     uint32_t dependents, waiters;     // edges
     uint32_t live_prev, live_next;
@@ -96,7 +102,8 @@ typedef struct node {
     fr_value *result, *error;
     map_state *map;
     const char *where, *label;        // label: the user's key
-    int64_t queued, started, ended, due, sleep_ns;
+    int64_t queued, started, ended, due;
+    int64_t sleep_ns;                 // of a task: its retry's delay
     uint64_t seq, need;
 } node;
 
@@ -282,6 +289,23 @@ void sched_send(fr_sched *s, run_attempt *ra);            // to the executor, wh
 void sched_release(fr_sched *s);                          // what may go now
 void sched_returned(fr_sched *s, const run_attempt *ra);
 void sched_cancel_attempt(fr_sched *s, run_attempt *ra, int code);
+
+// sched_ask.c -- what follows a failed attempt, and functions given as options
+// Whether this failure may be tried again, as far as plain options say; *lost: at the expense
+// of the budget for lost processes.
+bool sched_may_retry(const fr_sched *s, const fr_task_opts *o, uint32_t attempt, uint32_t lost,
+                     const fr_value *error, int code, bool *lost_one);
+// Makes ra a question; error may be NULL.
+void sched_ask(fr_sched *s, run_attempt *ra, fr_ask ask, const fr_value *error);
+const fr_value *sched_asked_about(const run_attempt *ra);  // the failure, borrowed
+// Reads an answer. FALSE, or an error for people when the function failed or answered nonsense.
+bool sched_answer_yes(const fr_value *answer);
+bool sched_answer_delay(const fr_value *answer, int64_t *ns);
+fr_value *sched_bad_answer(const fr_sched *s, uint32_t id, const run_attempt *ra,
+                           const fr_value *error);
+void sched_attempt_failed(fr_sched *s, uint32_t id, const fr_value *error, int code);
+void sched_answered(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_done *d);
+fr_reason sched_reason_of(int code);
 
 // sched_map.c
 void sched_map_start(fr_sched *s, uint32_t id);

@@ -30,6 +30,7 @@ void sched_map_free(map_state *m)
     fr_free(m->todo);
     fr_buf_fini(&m->parts);
     fr_map_fini(&m->attempts);
+    fr_map_fini(&m->dues);
     fr_free(m);
 }
 
@@ -190,6 +191,17 @@ static void recall_items(fr_sched *s, node *n, map_state *m, const past *p)
     fr_buf_fini(&c.moved);
 }
 
+static fr_hash item_slot(uint32_t item)
+{
+    return fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, item);
+}
+
+// Attempts that were made, and above 32 bits those that were lost with their process.
+static uint64_t *attempts_of(map_state *m, uint32_t item)
+{
+    return fr_map_put(&m->attempts, item_slot(item), NULL);
+}
+
 static void recall_objects(fr_sched *s, const node *n, map_state *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
@@ -205,9 +217,12 @@ static void recall_objects(fr_sched *s, const node *n, map_state *m)
             m->objects[i] = fr_value_ref(p->result);
             set_have(m, i);
             m->done++;
-        } else if (p->attempt > 0 && p->seq == 0 && p->retry_seq > s->rerun_seq) {
-            fr_hash key = fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, i);
-            *fr_map_put(&m->attempts, key, NULL) = p->attempt;
+        } else if (p->attempt + p->lost > 0 && p->seq == 0 && p->retry_seq > s->rerun_seq) {
+            *attempts_of(m, i) = p->attempt | (uint64_t)p->lost << 32;
+            int64_t left = FR_MIN(p->due - s->wall, p->delay);
+            if (left > 0 && !SEEDED(BUG_DELAY_FORGOTTEN)) {
+                *fr_map_put(&m->dues, item_slot(i), NULL) = (uint64_t)(s->mono + left);
+            }
         }
     }
 }
@@ -242,8 +257,8 @@ static void end_map(fr_sched *s, uint32_t id)
                              m->n, m->first_failed + 1, why));
 }
 
-static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint32_t first,
-                        uint32_t count, const fr_value *failed, uint32_t attempt)
+static run_attempt *new_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint32_t first,
+                        uint32_t count, uint32_t attempt)
 {
     node *n = node_at(s, id);
     map_state *m = n->map;
@@ -255,20 +270,25 @@ static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint3
     ra->a.first = first;
     ra->a.count = count;
     ra->a.indexes = indexes;
-    if (failed != NULL) {                      // its fallback
-        ra->a.option = "fallback";
-        ra->a.error = ra->own_error = fr_value_ref(failed);
-    }
     ra->a.attempt = attempt;
     ra->single_item = count == 1;
     ra->item = count == 1 ? (indexes != NULL ? indexes[first] : first) : 0;
     m->out++;
-    sched_send(s, ra);
+    return ra;
 }
 
-static uint64_t *attempts_of(map_state *m, uint32_t item)
+static void start_items(fr_sched *s, uint32_t id, const uint32_t *indexes, uint32_t first,
+                        uint32_t count, uint32_t attempt)
 {
-    return fr_map_put(&m->attempts, fr_hash_mix((fr_hash){.lo = 1, .hi = 1}, item), NULL);
+    sched_send(s, new_items(s, id, indexes, first, count, attempt));
+}
+
+static void ask_item(fr_sched *s, uint32_t id, const fr_item_done *item, fr_ask ask,
+                     const fr_value *error)
+{
+    run_attempt *ra = new_items(s, id, NULL, item->index, 1, item->attempt);
+    sched_ask(s, ra, ask, error);
+    sched_send(s, ra);
 }
 
 // A row of its own for an item that failed for good or whose result refers to objects.
@@ -344,8 +364,11 @@ static void fill_window(fr_sched *s, uint32_t id)
         m->next++;
         uint64_t *made = m->attempts.count > 0 ? attempts_of(m, i) : NULL;
         uint32_t attempt = (uint32_t)(made != NULL ? *made : 0) + 1;
-        if (!quarantined(s, id, i, attempt)) {
-            start_items(s, id, NULL, i, 1, NULL, attempt);
+        const uint64_t *due = m->dues.count > 0 ? fr_map_find(&m->dues, item_slot(i)) : NULL;
+        if (due != NULL) {
+            sched_timer_add(s, TIMER_ITEM, (int64_t)*due, id, 0, i);
+        } else if (!quarantined(s, id, i, attempt)) {
+            start_items(s, id, NULL, i, 1, attempt);
         }
     }
 }
@@ -405,32 +428,44 @@ void sched_map_start(fr_sched *s, uint32_t id)
             end_map(s, id);                    // all that was left is quarantined
         }
     } else {
-        start_items(s, id, m->todo, 0, m->todo != NULL ? m->n_todo : m->n, NULL, 1);
+        start_items(s, id, m->todo, 0, m->todo != NULL ? m->n_todo : m->n, 1);
     }
 }
 
 // --- replies ---
 
-static void retry_item(fr_sched *s, uint32_t id, const fr_item_done *item, const fr_value *error)
+static void retry_item(fr_sched *s, uint32_t id, const fr_item_done *item, const fr_value *error,
+                       int64_t delay, bool lost)
 {
     node *n = node_at(s, id);
-    fr_hash key = fr_item_key(n->key, item->args, item->duplicate);
-    int64_t delay = fr_retry_delay(&n->opts->retry, item->attempt, s->env.seed, key);
-    *attempts_of(n->map, item->index) = item->attempt;
+    uint64_t *made = attempts_of(n->map, item->index);
+    *made = (*made >> 32 << 32) + ((uint64_t)lost << 32) + item->attempt - lost;
     s->stats.retries++;
     s->tasks[n->task].stats.retries++;
     fr_record r;
     sched_record_of(s, n, &r);
     r.type = FR_REC_RETRY;
+    r.reason = lost ? FR_BECAUSE_INTERRUPTED : FR_BECAUSE_RETRY;
     r.parent = n->row;
-    r.key = key;
+    r.key = fr_item_key(n->key, item->args, item->duplicate);
     r.args = item->args;
-    r.attempt = item->attempt;
+    r.attempt = item->attempt - lost;
+    r.ended = s->wall;
     r.due = s->wall + delay;
     r.error = error;
     sched_record(s, &r);
     sched_timer_add(s, TIMER_ITEM, s->mono + delay, id, 0, item->index);
     sched_event(s, FR_MOMENT_RETRY, id);
+}
+
+static void retry_after_curve(fr_sched *s, uint32_t id, const fr_item_done *item,
+                              const fr_value *error, bool lost)
+{
+    node *n = node_at(s, id);
+    fr_hash key = fr_item_key(n->key, item->args, item->duplicate);
+    uint32_t times = lost ? 1 + (uint32_t)(*attempts_of(n->map, item->index) >> 32) : item->attempt;
+    int64_t delay = fr_retry_delay(&n->opts->retry, times, s->env.seed, key);
+    retry_item(s, id, item, error, delay, lost);
 }
 
 void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item)
@@ -439,39 +474,113 @@ void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item)
     if (node_final(n) || n->map == NULL || have(n->map, item) || sched_stopping(s)) {
         return;
     }
-    start_items(s, id, NULL, item, 1, NULL, (uint32_t)*attempts_of(n->map, item) + 1);
+    start_items(s, id, NULL, item, 1, (uint32_t)*attempts_of(n->map, item) + 1);
 }
 
-// A failed item: tried again, replaced by its fallback, or final. true = final as it stands.
-static bool item_failed(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_item_done *item,
+// No further attempt of an item: its fallback, or final as it stands (true).
+static bool item_given_up(fr_sched *s, uint32_t id, const fr_item_done *item, const fr_value *error,
+                          fr_buf *kept, uint32_t *n_kept)
+{
+    node *n = node_at(s, id);
+    if ((n->opts->asks & FR_ASKS(FR_ASK_FALLBACK)) != 0) {
+        ask_item(s, id, item, FR_ASK_FALLBACK, error);
+        return false;
+    }
+    if (n->opts->fallback == NULL) {
+        return true;
+    }
+    fr_item_done degraded = *item;
+    degraded.flags = FR_ITEM_DEGRADED;
+    degraded.value = n->opts->fallback->bytes;
+    degraded.size = n->opts->fallback->size;
+    fr_item_put(kept, &degraded);
+    ++*n_kept;
+    item_final(s, id, &degraded);
+    n->degraded = true;
+    return false;
+}
+
+// A failed item: tried again, asked about, replaced by its fallback, or final (true).
+static bool item_failed(fr_sched *s, uint32_t id, const fr_item_done *item, const fr_value *error,
                         fr_buf *kept, uint32_t *n_kept)
 {
     node *n = node_at(s, id);
-    if (item->flags & FR_ITEM_CANCELLED && sched_stopping(s)) {
+    if (sched_stopping(s)) {
+        return (item->flags & FR_ITEM_CANCELLED) == 0;
+    }
+    uint64_t *made = n->map->attempts.count > 0 ? attempts_of(n->map, item->index) : NULL;
+    uint32_t gone = made != NULL ? (uint32_t)(*made >> 32) : 0;
+    bool lost;
+    if (!sched_may_retry(s, n->opts, item->attempt, gone, error, sched_error_code(error), &lost)) {
+        return item_given_up(s, id, item, error, kept, n_kept);
+    }
+    if (!lost && (n->opts->asks & FR_ASKS(FR_ASK_RETRY_IF)) != 0) {
+        ask_item(s, id, item, FR_ASK_RETRY_IF, error);
+    } else if (!lost && (n->opts->asks & FR_ASKS(FR_ASK_DELAY)) != 0) {
+        ask_item(s, id, item, FR_ASK_DELAY, error);
+    } else {
+        retry_after_curve(s, id, item, error, lost);
+    }
+    return false;
+}
+
+// The answer to a question about a failed item. True: item is final, and *error its failure.
+static bool item_answered(fr_sched *s, uint32_t id, const run_attempt *ra, fr_item_done *item,
+                          fr_value **error, fr_buf *kept, uint32_t *n_kept)
+{
+    const node *n = node_at(s, id);
+    fr_value *answer = fr_value_new(item->value, item->size, NULL, 0);
+    bool failed = (item->flags & FR_ITEM_FAILED) != 0, final = false, more = false;
+    if (failed && (item->flags & FR_ITEM_CANCELLED) != 0 && sched_stopping(s)) {
+        fr_value_unref(answer);
         return false;
     }
-    fr_value *error = fr_value_new(item->value, item->size, NULL, 0);
-    bool final = true;
-    if (ra->a.option == NULL && !sched_stopping(s)) {
-        if (fr_retry_allowed(&n->opts->retry, item->attempt) && sched_error_retry(error)) {
-            retry_item(s, id, item, error);
-            final = false;
-        } else if (n->opts->fallback_fn) {
-            start_items(s, id, NULL, item->index, 1, error, item->attempt);
-            final = false;
-        } else if (n->opts->fallback != NULL) {
-            fr_item_done degraded = *item;
-            degraded.flags = FR_ITEM_DEGRADED;
-            degraded.value = n->opts->fallback->bytes;
-            degraded.size = n->opts->fallback->size;
-            fr_item_put(kept, &degraded);
-            ++*n_kept;
-            item_final(s, id, &degraded);
-            n->degraded = true;
-            final = false;
-        }
+    const fr_value *about = sched_asked_about(ra);
+    int64_t delay = 0;
+    if (failed || (ra->ask == FR_ASK_DELAY && !sched_answer_delay(answer, &delay))) {
+        *error = sched_bad_answer(s, id, ra, failed ? answer : NULL);
+        final = true;
+    } else if (ra->ask == FR_ASK_DELAY) {
+        retry_item(s, id, item, about, delay, false);
+    } else if (!sched_answer_yes(answer)) {
+        *error = fr_value_ref(about);
+        more = true;
+    } else if ((n->opts->asks & FR_ASKS(FR_ASK_DELAY)) != 0) {
+        ask_item(s, id, item, FR_ASK_DELAY, about);
+    } else {
+        retry_after_curve(s, id, item, about, false);
     }
-    fr_value_unref(error);
+    fr_value_unref(answer);
+    if (*error != NULL) {
+        item->flags = FR_ITEM_FAILED;
+        item->value = (*error)->bytes;
+        item->size = (*error)->size;
+    }
+    return more ? item_given_up(s, id, item, about, kept, n_kept) : final;
+}
+
+// Judges one item of a reply. True: it is final and to be kept.
+static bool take_item(fr_sched *s, const run_attempt *ra, fr_item_done *item, fr_value **error,
+                      fr_buf *kept, uint32_t *n_kept)
+{
+    node *n = node_at(s, ra->node);
+    bool failed = item->flags & (FR_ITEM_FAILED | FR_ITEM_CANCELLED);
+    if (ra->ask == FR_ASK_RETRY_IF || ra->ask == FR_ASK_DELAY) {
+        return item_answered(s, ra->node, ra, item, error, kept, n_kept);
+    }
+    if (ra->ask == FR_ASK_FALLBACK) {
+        if (!failed) {
+            item->flags |= FR_ITEM_DEGRADED;
+            n->degraded = true;
+        }
+        return !failed || !sched_stopping(s) || (item->flags & FR_ITEM_CANCELLED) == 0;
+    }
+    if (!failed) {
+        return true;
+    }
+    fr_value *why = fr_value_new(item->value, item->size, NULL, 0);
+    bool final = item_failed(s, ra->node, item, why, kept, n_kept);
+    fr_value_unref(why);
     return final;
 }
 
@@ -482,7 +591,7 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
     map_state *m = n->map;
     fr_reader r = fr_reader_of(d->items, d->size);
     fr_item_done item;
-    bool fallback = ra->a.option != NULL, all = !fallback;
+    bool all = ra->ask == FR_ASK_NOTHING;
     while (all && fr_item_next(&r, &item)) {
         all = item.flags == 0 && !have(m, item.index);
         plain += all;
@@ -502,16 +611,13 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
         if (have(m, item.index)) {
             continue;                          // a late or repeated reply
         }
-        bool failed = item.flags & (FR_ITEM_FAILED | FR_ITEM_CANCELLED);
-        if (!failed || item_failed(s, id, ra, &item, &kept, &n_kept)) {
-            if (fallback && !failed) {
-                item.flags |= FR_ITEM_DEGRADED;
-                n->degraded = true;
-            }
+        fr_value *error = NULL;
+        if (take_item(s, ra, &item, &error, &kept, &n_kept)) {
             fr_item_put(&kept, &item);
             n_kept++;
             item_final(s, id, &item);
         }
+        fr_value_unref(error);
     }
     if (n_kept > 0) {
         fr_buf_put(&m->parts, kept.data, kept.size);

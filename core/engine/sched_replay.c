@@ -78,7 +78,7 @@ static void drop_unhandled(fr_sched *s)
         if (p != NULL) {
             p->seq = 0;                        // its place in the log is skipped
             p->due = 0;
-            p->attempt = 0;
+            p->attempt = p->lost = 0;
         }
     }
     s->n_unhandled = 0;
@@ -160,8 +160,10 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         break;
     case FR_REC_RETRY:
         p->attempt = r->attempt;
+        p->lost += r->reason == FR_BECAUSE_INTERRUPTED;
         p->retry_seq = r->seq;
         p->due = r->due;
+        p->delay = FR_MAX(r->due - r->ended, 0);
         p->row = r->row;
         p->seq = 0;
         break;
@@ -262,7 +264,9 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     if (p->seq == 0) {                         // unfinished: only counts and deadlines
         n->row = p->row;
         n->attempt = SEEDED(BUG_ATTEMPTS_LOST) ? 0 : p->attempt;
+        n->lost = p->lost;
         n->due = p->due;
+        n->sleep_ns = n->kind == FR_CALL_SLEEP ? n->sleep_ns : p->delay;
         return FR_OK;
     }
     if (!same_call(s, n, p) || sched_outdated(s, n, p->seq)) {
@@ -271,7 +275,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
         }
         n->row = p->row;
         p->seq = 0;
-        p->attempt = 0;
+        p->attempt = p->lost = 0;
         p->due = 0;
         return FR_OK;
     }

@@ -262,14 +262,17 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
 
 enum { HANDLER = 1, FUNCTION = 2, BASE = 2 };
 
-// Option functions are told the failure first: fallback(err, ...).
-static int push_error(lua_State *L, const fr_attempt *a)
+// What an option function is told before the task's arguments: fallback(err, ...).
+static int push_lead(lua_State *L, const fr_attempt *a)
 {
-    if (a->option == NULL || a->error == NULL) {
-        return 0;
+    for (uint32_t i = 0; i < a->n_lead; i++) {
+        if (a->lead[i].error) {
+            bind_error_push(L, a->lead[i].value);
+        } else {
+            marshal_push(L, a->lead[i].value, NULL, 0);
+        }
     }
-    bind_error_push(L, a->error);
-    return 1;
+    return (int)a->n_lead;
 }
 
 static int push_constants(lua_State *L, const fr_attempt *a)
@@ -299,7 +302,7 @@ static int drive_single(lua_State *L)
     lua_settop(L, 0);
     lua_pushcfunction(L, keep_traceback);
     lua_rawgeti(L, LUA_REGISTRYINDEX, r->f->ref);
-    int n = push_error(L, r->a);
+    int n = push_lead(L, r->a);
     n += push_constants(L, r->a);
     r->started = fr_clock_wall_ns();
     int status = lua_pcallk(L, n, LUA_MULTRET, HANDLER, (lua_KContext)r, after_single);
@@ -323,7 +326,7 @@ static int next_item(lua_State *L, body_run *r)
         r->log_from = r->log_to = 0;
         b->items++;
         lua_pushvalue(L, FUNCTION);
-        int n = 1 + push_error(L, a);
+        int n = 1 + push_lead(L, a);
         marshal_push_part(L, a->list, a->list->bytes + a->offsets[r->item],
                           a->offsets[r->item + 1] - a->offsets[r->item], a->deps,
                           a->n_deps);

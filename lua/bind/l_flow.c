@@ -700,6 +700,34 @@ static int64_t field_ns(lua_State *L, const char *name)
     return s >= 9.0e9 ? INT64_MAX / 2 : (int64_t)(s * 1e9);
 }
 
+static void fill_functions(lua_State *L, fr_task_opts *o)
+{
+    if (lua_getfield(L, 1, "functions") == LUA_TTABLE) {
+        for (lua_Integer i = 1; lua_geti(L, -1, i) == LUA_TSTRING; i++) {
+            fr_ask ask = fr_ask_from_option(lua_tostring(L, -1));
+            luaL_argcheck(L, ask != FR_ASK_NOTHING, 1, "an option that cannot be a function");
+            o->asks |= FR_ASKS(ask);
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void fill_codes(lua_State *L, fr_task_opts *o)
+{
+    if (lua_getfield(L, 1, "retry_codes") == LUA_TTABLE) {
+        for (lua_Integer i = 1; lua_geti(L, -1, i) == LUA_TSTRING; i++) {
+            int code = fr_err_from_name(lua_tostring(L, -1));
+            luaL_argcheck(L, code > 0 && code < 64, 1, "unknown error code");
+            o->retry_codes |= UINT64_C(1) << code;
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
 static void fill_list(lua_State *L, fr_retry_plan *p)
 {
     if (lua_getfield(L, 1, "delays") == LUA_TTABLE) {
@@ -714,7 +742,8 @@ static void fill_list(lua_State *L, fr_retry_plan *p)
 }
 
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
-// cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), fallback_fn=}
+// cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), infra_retries=,
+// retry_codes= (list), functions= (names of the options that are functions)}
 static int flow_options(lua_State *L)
 {
     static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
@@ -738,10 +767,11 @@ static int flow_options(lua_State *L)
     o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
     lua_getfield(L, 1, "effect");
     o->o.effect = lua_toboolean(L, -1);
-    lua_getfield(L, 1, "fallback_fn");
-    o->o.fallback_fn = lua_toboolean(L, -1);
+    o->o.infra_retries = (uint32_t)field_number(L, "infra_retries", 3);
+    fill_functions(L, &o->o);
+    fill_codes(L, &o->o);
     lua_getfield(L, 1, "has_fallback");
-    if (lua_toboolean(L, -1) && !o->o.fallback_fn) {
+    if (lua_toboolean(L, -1) && (o->o.asks & FR_ASKS(FR_ASK_FALLBACK)) == 0) {
         lua_getfield(L, 1, "fallback");
         fr_err err = FR_ERR_INIT;
         int rc = marshal_value(L, -1, "fallback", marshal_scratch(L), &o->fallback, &err);

@@ -91,7 +91,7 @@ function flow.define(name, opts, fn)
     Flow)
   self.params = params.declare(name, o.params or {}, reserved)
   self[1] = registry.add("flow", name, self, where)
-  self[2] = task.scheduler_options(name, {retries = o.retries, delay = o.delay,
+  self[2] = task.scheduler_options({retries = o.retries, delay = o.delay,
     backoff = o.backoff, jitter = o.jitter})
   self[3] = fn
   return self

@@ -112,7 +112,7 @@ function read.delay(v)
   if type(v) == "function" then return v end
   if type(v) ~= "table" then
     local seconds = duration.try_seconds(v)
-    return seconds, "a duration, a list of durations, or function(attempt)"
+    return seconds, "a duration, a list of durations, or function(attempt, err)"
   end
   local list = {}
   for i, item in ipairs(v) do
@@ -147,6 +147,23 @@ end
 read["function"] = function(v)
   if type(v) == "function" then return v end
   return nil, "a function"
+end
+
+function read.codes(v)
+  if type(v) == "function" then return v end
+  local list, why = read.names(v)
+  if not list then return nil, "an error code, a list of them, or a function", why end
+  local known = error_class.codes()
+  for _, code in ipairs(list) do
+    if not known[code] then
+      local names = {}
+      for name in pairs(known) do names[#names + 1] = name end
+      local near = error_class.nearest(code, names)
+      return nil, "error codes", ("'%s' is none%s"):format(code,
+        near and "; did you mean '" .. near .. "'?" or "")
+    end
+  end
+  return list
 end
 
 function read.function_or_text(v)

@@ -28,37 +28,37 @@ local function where_of(level)
 end
 task.where_of = where_of
 
--- A delay given as a function of the attempt is asked once per attempt number, at load.
-local function delays_of(fn, name)
-  local list = {}
-  for attempt = 1, 16 do
-    local ok, seconds = pcall(fn, attempt)
-    if not ok or type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
-      error_class.raise("invalid", ("task '%s': option 'delay': the function must return seconds "
-        .. "for attempt %d, got %s"):format(name, attempt, tostring(seconds)))
-    end
-    list[attempt] = seconds
+-- Options that may be functions which a worker runs (core/engine/sched.h, FR_ASK_LIST). One
+-- inside a table is named with a dot.
+local asked = {"fallback", "retry_if", "delay"}
+
+local function functions_of(o)
+  local names = {}
+  for _, name in ipairs(asked) do
+    local within, field = name:match("^(.*)%.(.*)$")
+    local v
+    if within then v = type(o[within]) == "table" and o[within][field] else v = o[name] end
+    if type(v) == "function" then names[#names + 1] = name end
   end
-  return list
+  return names
 end
 
 ---@package
 --- Normalised options as the scheduler's option object.
----@param name string
 ---@param o table
-function task.scheduler_options(name, o)
+function task.scheduler_options(o)
   local plan = options.retry_plan(o)
-  local delays = plan.list
-  if plan.backoff == "function" then delays = delays_of(plan.fn, name) end
   local curve = plan.backoff
   if curve == "list" or curve == "function" then curve = "fixed" end
   return flow_core.options{
     retries = plan.retries, backoff = curve, base = plan.base, cap = plan.cap,
-    factor = plan.factor, jitter = plan.jitter, delays = delays,
+    factor = plan.factor, jitter = plan.jitter, delays = plan.list,
+    retry_codes = type(o.retry_if) == "table" and o.retry_if or nil,
+    infra_retries = o.infra_retries,
     timeout = o.timeout, cpu = o.resources and o.resources.cpu,
     outputs = o.outputs and #o.outputs, effect = o.effect,
-    has_fallback = o.fallback ~= nil, fallback = o.fallback,
-    fallback_fn = type(o.fallback) == "function",
+    has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function", fallback = o.fallback,
+    functions = functions_of(o),
   }
 end
 
@@ -85,8 +85,9 @@ function task.define(name, opts, fn)
   local o = options.check("task", name, opts)
   local self = setmetatable({kind = "task", name = name, options = o, where = where, fn = fn}, Task)
   self[1] = registry.add("task", name, self, where)
-  self[2] = task.scheduler_options(name, o)
+  self[2] = task.scheduler_options(o)
   self[3] = fn
+  self[4] = o.key
   return self
 end
 
@@ -113,7 +114,7 @@ function methods:with(over)
   local copy = setmetatable({kind = "task", name = self.name, options = merged,
                              where = self.where, fn = self.fn}, Task)
   copy[1], copy[3] = self[1], self[3]
-  copy[2] = task.scheduler_options(self.name, merged)
+  copy[2] = task.scheduler_options(merged)
   copy[4], copy[5] = merged.key, merged.after
   return copy
 end

@@ -2,6 +2,7 @@
 --- in them. Called by lua/bind/body.c; there is one of it in each worker's state.
 local body = require "flowrun.core.body"
 local bundle = require "flowrun.bundle"
+local duration = require "flowrun.duration"
 local error_class = require "flowrun.core.error"
 local log = require "flowrun.log"
 
@@ -32,6 +33,29 @@ local function open(hash, sources)
   return script.script
 end
 
+-- What a function's answer becomes before it leaves the worker: the core reads plain numbers.
+local answers = {}
+
+function answers.delay(fn, name)
+  return function(...)
+    local d = fn(...)
+    local seconds, why = duration.try_seconds(d)
+    if not seconds then
+      error_class.raise("invalid", ("task '%s': option 'delay': the function must return a "
+        .. "duration, got %s%s"):format(name, tostring(d), why and " (" .. why .. ")" or ""))
+    end
+    return seconds
+  end
+end
+
+-- Option "cache.key" is field key of the table cache.
+local function option_of(options, name)
+  for part in name:gmatch("[^.]+") do
+    options = type(options) == "table" and options[part] or nil
+  end
+  return options
+end
+
 --- The function that runs a task, or the function given as one of its options.
 ---@param hash string of the bundle
 ---@param sources fun(): string the packed bundle
@@ -51,12 +75,12 @@ function worker.find(hash, sources, name, option)
       near and (" (but '%s')"):format(near) or ""))
   end
   if not option then return task.fn end
-  local fn = task.options[option]
+  local fn = option_of(task.options, option)
   if type(fn) ~= "function" then
     error_class.raise("not_found", ("option '%s' of task '%s' is a %s in the worker, expected "
       .. "a function"):format(option, name, type(fn)))
   end
-  return fn
+  return answers[option] and answers[option](fn, task.name) or fn
 end
 
 return worker

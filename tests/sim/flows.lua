@@ -15,14 +15,16 @@ local kinds = {
   mailer    = {retries = 1, base = 1},             -- its effect is inside the body
   failing   = {},
   backed    = {has_fallback = true, fallback = "fallback"},
-  helped    = {fallback_fn = true, retries = 1, base = 2},
+  helped    = {functions = {"fallback"}, retries = 1, base = 2},
+  asked     = {functions = {"retry_if", "delay"}, retries = 2, base = 2},
   pair      = {outputs = 2},
   lister    = {},                                  -- returns a list
   poison    = {},                                  -- may take its process down
   item      = {retries = 1, base = 2},
   slow_item = {timeout = 30, retries = 1, base = 1},
   backed_item = {has_fallback = true, fallback = "fallback"},
-  helped_item = {fallback_fn = true, retries = 1, base = 2},
+  helped_item = {functions = {"fallback"}, retries = 1, base = 2},
+  asked_item = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   poison_item = {},
   inner     = {},
 }
@@ -49,11 +51,12 @@ local function below(n)                          -- xorshift64*: 0 .. n - 1
 end
 
 -- Kinds whose end does not depend on time, and all.
-local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped"}
+local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped",
+                "asked"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
-                "helped", "poison"}
-local steady_items = {"item", "item", "backed_item", "helped_item"}
-local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item"}
+                "helped", "poison", "asked"}
+local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item"}
+local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item", "asked_item"}
 local budget, whole, pure
 
 local make_ops

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { MOST_DEATHS = 3 };
+enum { MOST_DEATHS = 3, MOST_LOSSES = 3 };
 
 facts *oracle_facts(fr_hash key)
 {
@@ -111,7 +111,8 @@ static void learn_end(size_t place, uint32_t i, uint32_t n, fr_hash key, bool fa
     }
     f->made_from = to->args[i];
     f->last = (uint32_t)place + 1;
-    f->retries = 0;
+    f->retries = f->losses = 0;
+    f->due = 0;
     f->item_failed = failed;
 }
 
@@ -133,7 +134,8 @@ static void learn_rerun(size_t place)
     uint64_t before = W.rerun_seq;
     W.rerun_seq = W.log[place].r.seq;
     for (uint32_t i = 0; i < W.n_facts; i++) {
-        W.facts[i].retries = 0;                        // attempts are counted anew
+        W.facts[i].retries = W.facts[i].losses = 0;    // attempts are counted anew
+        W.facts[i].due = 0;
     }
     for (size_t i = (size_t)before; i < place; i++) {
         const fr_record *r = &W.log[i].r;
@@ -169,6 +171,15 @@ static void forgive(void)
     }
 }
 
+static void learn_retry(const fr_record *r, facts *f)
+{
+    bool lost = r->reason == FR_BECAUSE_INTERRUPTED;
+    f->retries += !lost;
+    f->losses += lost;
+    f->due = r->due;
+    f->delay = r->due - r->ended;
+}
+
 void oracle_learn(size_t place)
 {
     const fr_record *r = &W.log[place].r;
@@ -178,7 +189,7 @@ void oracle_learn(size_t place)
         in_value(r->result, is_recorded, r->seq);
         break;
     case FR_REC_RETRY:
-        oracle_facts(r->key)->retries++;
+        learn_retry(r, oracle_facts(r->key));
         break;
     case FR_REC_MAP_PART:
         learn_part(r, place);
@@ -202,7 +213,8 @@ void oracle_learn(size_t place)
 void oracle_relearn(void)
 {
     for (uint32_t i = 0; i < W.n_facts; i++) {
-        W.facts[i].last = W.facts[i].retries = 0;
+        W.facts[i].last = W.facts[i].retries = W.facts[i].losses = 0;
+        W.facts[i].due = 0;
         W.facts[i].dropped = 0;
     }
     fr_map_fini(&W.nonces);
@@ -315,7 +327,8 @@ static void check_attempt(const fr_attempt *a, facts *f, fr_hash args, bool drop
     uint32_t most = 1 + world_retries(a);
     bool fallback = a->option != NULL;
     f->runs += !fallback;
-    if (f->runs > most * (1 + W.reruns) + W.crashes) {
+    f->lost_now = false;
+    if (f->runs > most * (1 + W.reruns) + W.crashes + f->lost_runs) {
         sim_fail("%s (row %u) runs %u times with %u attempts allowed, %u reruns and %u "
                  "crashes",
                  a->task, a->row, f->runs, most, W.reruns, W.crashes);
@@ -331,6 +344,12 @@ static void check_attempt(const fr_attempt *a, facts *f, fr_hash args, bool drop
     }
     if (!fallback && f->boot == W.boots && W.now < f->not_before) {
         sim_fail("%s (row %u) is tried again before its delay is over", a->task, a->row);
+    }
+    // After a crash only what is left of a delay, but that.
+    int64_t left = FR_MIN(f->due - W.boot_wall, f->delay);
+    if (!fallback && f->due != 0 && !W.jumped && world_wall() < W.boot_wall + left) {
+        sim_fail("%s (row %u) is tried again before what was left of its delay is over", a->task,
+                 a->row);
     }
     f->args = args;
 }
@@ -466,6 +485,10 @@ static void check_end(const fr_record *r, const facts *f)
             sim_fail("%s (row %u) is quarantined without cause", r->name, r->row);
         }
     }
+    if (r->reason == FR_BECAUSE_CRASHED && f->losses < MOST_LOSSES && !W.cancelled &&
+        r->kind == FR_CALL_TASK) {
+        sim_fail("%s (row %u) fails after %u lost attempts", r->name, r->row, f->losses);
+    }
     if (!fr_state_is_final(r->state)) {
         sim_fail("%s ends in state %s", r->name, fr_state_name(r->state));
     }
@@ -492,6 +515,21 @@ static void check_part(const fr_record *r)
     }
 }
 
+// A lost attempt counts against a budget of its own.
+static void check_retry(const fr_record *r, const facts *f)
+{
+    bool lost = r->reason == FR_BECAUSE_INTERRUPTED;
+    if (lost != f->lost_now) {
+        sim_fail("%s (row %u) is tried again as %s", r->name, r->row,
+                 lost ? "lost, and was not" : "failed, and was lost with its process");
+    } else if (r->attempt != f->retries + (lost ? 0 : 1)) {
+        sim_fail("attempt %u of %s is recorded as failed after %u others", r->attempt, r->name,
+                 f->retries);
+    } else if (lost && f->losses >= MOST_LOSSES) {
+        sim_fail("%s (row %u) is tried again after %u losses", r->name, r->row, f->losses);
+    }
+}
+
 void oracle_append(const fr_record *r)
 {
     if (r->seq != W.n_log + 1) {
@@ -509,11 +547,8 @@ void oracle_append(const fr_record *r)
         check_part(r);
         break;
     case FR_REC_RETRY:
-        if (r->attempt != f->retries + 1) {
-            sim_fail("attempt %u of %s is recorded as failed after %u others", r->attempt,
-                     r->name, f->retries);
-        }
-        f->not_before = W.now + r->due - world_wall();
+        check_retry(r, f);             // the clock may have been set since the attempt ended
+        f->not_before = W.now + FR_MIN(r->due - world_wall(), r->due - r->ended);
         f->boot = W.boots;
         break;
     case FR_REC_TIMER:

@@ -77,6 +77,8 @@ static void boot(bool rerun)
     sim_note("boot%s%s", rerun ? ", rerun" : "", W.change > 0 ? ", changed code" : "");
     W.due = INT64_MAX;
     W.n_fly = 0;
+    W.jumped = false;
+    W.boot_wall = world_wall();
     fr_map_fini(&W.rows);
     fr_map_init(&W.rows);
     W.rows_known = 0;
@@ -136,6 +138,7 @@ static void let_time_pass(void)
     W.now += (int64_t)sim_pick(2000000000);
     if (sim_pick(100) == 0) { // the wall clock is set, up to an hour
         sim_count(clock_jump);
+        W.jumped = true;
         W.skew += ((int64_t)sim_pick(7200) - 3600) * 1000000000;
     }
     fr_sched_now(W.s, W.now, world_wall());

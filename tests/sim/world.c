@@ -221,27 +221,39 @@ bool world_is(const fr_attempt *a, const char *kind)
     return strcmp(a->task + 4, kind) == 0; // behind "sim:"
 }
 
+bool world_asked(const fr_attempt *a)
+{
+    return a->option != NULL && strcmp(a->option, "fallback") != 0;
+}
+
 uint32_t world_retries(const fr_attempt *a)
 {
     static const char *const once[] = {"timed", "effect",    "mailer",     "helped",
                                        "item",  "slow_item", "helped_item"};
+    static const char *const twice[] = {"retried", "asked", "asked_item"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
         if (world_is(a, once[i])) {
             return 1;
         }
     }
-    return world_is(a, "retried") ? 2 : 0;
+    for (size_t i = 0; i < FR_COUNT(twice); i++) {
+        if (world_is(a, twice[i])) {
+            return 2;
+        }
+    }
+    return 0;
 }
 
 static void io_start(void *ctx, fr_attempt *a)
 {
     (void)ctx;
-    W.totals.events[a->option != NULL ? EV_io_start_fallback
-                    : a->list != NULL ? EV_io_start_map
-                                      : EV_io_start]++;
+    W.totals.events[world_asked(a)      ? EV_io_ask
+                    : a->option != NULL ? EV_io_start_fallback
+                    : a->list != NULL   ? EV_io_start_map
+                                        : EV_io_start]++;
     W.executions++;
-    sim_note("start %s row %u attempt %u%s", a->task, a->row, a->attempt,
-             a->option != NULL ? " (fallback)" : "");
+    sim_note("start %s row %u attempt %u %s", a->task, a->row, a->attempt,
+             a->option != NULL ? a->option : "");
     W.totals.events[EV_barrier_held] += a->effect && W.committing;
     oracle_start(a);
     if (a->effect) {
@@ -299,14 +311,14 @@ const fr_io world_io = {.append = io_append,
 
 // --- executions end ---
 
-enum { FAILED, TIMED_OUT, CANCELLED };
+enum { FAILED, TIMED_OUT, CANCELLED, LOST };
 
 static fr_value *error_of(int which) // borrowed
 {
     static const struct {
         const char *code, *text;
     } all[] = {
-        {"error", "the body failed"}, {"timeout", "stopped"}, {"cancelled", "stopped"}};
+        {"error", "the body failed"}, {"timeout", "stopped"}, {"cancelled", "stopped"}, {"lost", "lost"}};
     if (W.errors[which] == NULL) {
         fr_err err = FR_ERR_INIT;
         (void)fr_fail(&err, fr_err_from_name(all[which].code), "%s", all[which].text);
@@ -346,8 +358,33 @@ static bool body_fails(const fr_attempt *a)
     return one_of(often ? 2 : 4, a->key, a->attempt);
 }
 
+// What a function given as an option says: whether to try again, how long to wait.
+static fr_value *answer_of(const fr_attempt *a, fr_hash key)
+{
+    if (one_of(16, key, a->attempt + 100)) {
+        sim_count(bad_answer);
+        return fr_value_nil();
+    }
+    if (strcmp(a->option, "delay") == 0) {
+        return fr_value_int(W.pure ? 3 : 1 + (int64_t)sim_pick(10));
+    }
+    uint8_t tag = one_of(3, key, a->attempt + 200) ? FR_FALSE : FR_TRUE;
+    return fr_value_new(&tag, 1, NULL, 0);
+}
+
+// An execution that goes with its process while ours lives on.
+static bool is_lost(const fr_attempt *a, facts *f)
+{
+    f->lost_now = !W.pure && a->option == NULL && sim_pick(25) == 0;
+    f->lost_runs += f->lost_now;
+    return f->lost_now;
+}
+
 static fr_value *result_of(const fr_attempt *a)
 {
+    if (world_asked(a)) {
+        return answer_of(a, a->key);
+    }
     bool list = world_is(a, "lister");
     if (!list && a->n_outputs == 1) {
         return fr_value_int(fresh(a->key, 0));
@@ -389,6 +426,10 @@ static void end_single(uint32_t i)
         d.error = stop_error(f.stop);
         d.started = f.started ? d.started : 0;
         sim_count(done_stopped);
+    } else if (f.stop == FR_OK && is_lost(f.a, oracle_facts(f.a->key))) {
+        d.code = FR_ELOST;
+        d.error = error_of(LOST);
+        sim_count(lost);
     } else if (body_fails(f.a)) {
         d.code = FR_ETASK;
         d.error = error_of(FAILED);
@@ -412,6 +453,12 @@ static void put_item(fr_buf *b, const fr_attempt *a, uint32_t i, int stop)
     if (stop != FR_OK) {
         item.flags = FR_ITEM_FAILED | (stop == FR_ECANCELLED ? FR_ITEM_CANCELLED : 0);
         v = fr_value_ref(stop_error(stop));
+    } else if (is_lost(a, oracle_facts(key))) {
+        item.flags = FR_ITEM_FAILED;
+        v = fr_value_ref(error_of(LOST));
+        sim_count(lost_item);
+    } else if (world_asked(a)) {
+        v = answer_of(a, key);
     } else if (a->option == NULL && !world_is(a, "poison_item") &&
                one_of(6, key, a->attempt)) {
         item.flags = FR_ITEM_FAILED;

@@ -24,6 +24,7 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(done_ok) X(done_failed) X(done_stopped) X(items) X(items_failed) X(let_go_late)    \
     X(timer) X(user_cancel) X(flow_timeout) X(io_append) X(io_start) X(io_start_map)     \
     X(io_start_fallback) X(io_start_alone) X(io_cancel) X(io_timeout) X(io_timer)        \
+    X(io_ask) X(bad_answer) X(lost) X(lost_item)                                         \
     X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
     X(rec_sleep) X(rec_flow) X(rec_item) X(rec_start) X(rec_retry) X(rec_value)          \
     X(rec_timer) X(rec_map_part) X(rec_cancel) X(rec_unhandled) X(rec_rerun)             \
@@ -49,12 +50,16 @@ typedef struct facts { // what the world knows of one call or item, by key
     // what was seen outside: survives crashes
     fr_hash args; // values of the last execution's arguments
     uint32_t runs;
+    uint32_t lost_runs;
+    bool lost_now; // the latest execution was lost
     bool went_out; // its effect
     fr_hash out_args;
     uint32_t out_epoch; // reruns before that
     // what the log says
     uint32_t last;     // 1 + place of its terminal record; 0 = none
     uint32_t retries;  // retry records since
+    uint32_t losses;   // those of attempts that went with their process
+    int64_t due, delay; // of the latest retry record, wall; 0 = none
     fr_hash made_from; // arguments of the execution that record is of
     bool item_failed;
     uint64_t dropped; // seq of the rerun that drops its failure; 0 = none
@@ -95,6 +100,7 @@ typedef struct world {
     size_t n_log, cap_log, synced;
     flying fly[MAX_FLYING];
     uint32_t n_fly;
+    int64_t boot_wall;
     int64_t now, skew, due; // monotonic; wall = now + skew
     fr_map keys;            // key -> index of facts
     facts *facts;
@@ -104,12 +110,12 @@ typedef struct world {
     uint32_t rows_known;
     uint64_t nonce, executions, rerun_seq;
     uint32_t boots, crashes, reruns, change, calls;
-    bool pure, strict, cancelled, committing;
+    bool pure, strict, cancelled, committing, jumped;
     bool deadly, dead;                // deadly: some bodies take the process down
     on_cpu marks[MAX_SUSPECTS];       // what the last process left
     uint32_t n_marks;
     fr_map suspects;                  // by call and item: 1 + deaths that count
-    fr_value *errors[3];
+    fr_value *errors[4];
     char problem[PROBLEM_SIZE];
     sim_totals totals;
 } world;
@@ -129,6 +135,7 @@ void world_crash(void);               // unless a body has done it
 void world_forget(void); // before a seed
 static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);
+bool world_asked(const fr_attempt *a); // a question, not a fallback
 uint32_t world_retries(const fr_attempt *a);
 
 // oracle.c
