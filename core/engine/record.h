@@ -53,4 +53,5 @@ typedef struct fr_record {
     uint32_t items;          // MAP_PART: items in data; TASK of a map: number of items
     uint32_t failed_items;   // TASK of a map
     uint64_t log_from, log_to;   // byte range of this attempt's lines in the run's log
+    uint32_t slot;           // the ask (core/engine/limit.h) that this end gives back; 0 = none
 } fr_record;

@@ -77,6 +77,7 @@ static int write_entries(fr_store *s, size_t *end, fr_err *err)
     bool shared = fr_store_lock_wanted(s->locks);
     int rc = FR_OK;
     fr_buf_clear(&s->starts);
+    fr_slot_begin(s);
     for (unsigned rows = 0; at < s->work.size && rows < FR_STORE_ROWS; rows++) {
         if (rows % SHARE_ROWS == SHARE_ROWS - 1) {
             shared = shared || fr_store_lock_wanted(s->locks);
@@ -134,7 +135,15 @@ static void publish(fr_store *s)
                 s->env.durable(s->env.ctx, r, r->batch_seq);
             }
         }
+        if (r->slots_news) {
+            r->slots_news = false;
+            atomic_store(&r->slots_moved, true);
+            if (s->env.slots != NULL) {
+                s->env.slots(s->env.ctx, r);
+            }
+        }
     }
+    fr_slot_tell(s);
 }
 
 // A job inside the transaction: its failure undoes only what it did itself.
@@ -536,6 +545,7 @@ static void destroy(fr_store *s)
     fr_buf_fini(&s->work);
     fr_buf_fini(&s->starts);
     fr_buf_fini(&s->scratch);
+    fr_slot_fini(s);
     fr_map_fini(&s->names);
     for (uint32_t i = 0; i < s->n_names; i++) {
         fr_free(s->name_texts[i]);

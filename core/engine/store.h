@@ -5,6 +5,7 @@
 // natural groups: take all that is queued, commit, publish the durable sequence number,
 // repeat. Calls come from the engine's thread unless said otherwise.
 
+#include "core/engine/limit.h"
 #include "core/engine/record.h"
 
 typedef struct fr_store fr_store;
@@ -17,6 +18,9 @@ typedef struct fr_store_env {
     fr_object_kinds kinds;
     // Called on the store thread: everything of `run` up to seq is on disk.
     void (*durable)(void *ctx, fr_store_run *run, uint64_t seq);
+    // (optional) Called on the store thread: something became of asks of `run`; the engine
+    // calls fr_store_slots.
+    void (*slots)(void *ctx, fr_store_run *run);
     // The store thread cannot go on (failed fsync, damage): stop acknowledging and exit.
     // FR_EFULL is not fatal: it is reported once, commits are retried until space returns
     // (then called again with FR_OK).
@@ -131,3 +135,39 @@ int fr_store_run_wakeup_fd(const fr_store_run *r);
 // row is their id is committed, or the run's end is; before that the next start hears them again.
 typedef void (*fr_request_fn)(void *ctx, uint64_t id, const char *kind, const char *json);
 FR_NODISCARD int fr_store_requests(fr_store_run *r, fr_request_fn fn, void *ctx, fr_err *err);
+
+// --- limits (core/engine/limit.h): what an attempt asks for, and who has it ---
+
+// An ask is a row before its attempt starts. It ends with the record that names it (fr_record
+// .slot), or by a release. A slot counts only while its run's lock is held.
+void fr_store_slot_ask(fr_store_run *r, const fr_slot_ask *a);
+void fr_store_slot_release(fr_store_run *r, uint32_t ask);
+// Removes dead owners and gives out what is free: a time has come, an owner has died.
+void fr_store_slot_look(fr_store_run *r);
+bool fr_store_slots_moved(fr_store_run *r);      // since the last call, fr_store_slots is due
+// Asks of the run that have been answered, also those of before. refused: "" or why it can
+// never be had. *next: wall ns at which a rate lets somebody start; INT64_MAX = none waits so.
+typedef void (*fr_slot_fn)(void *ctx, uint32_t ask, const char *refused);
+FR_NODISCARD int fr_store_slots(fr_store_run *r, fr_slot_fn fn, void *ctx, int64_t *next,
+                                fr_err *err);
+// The other runs that use limits: where they live (pid 0: dead, but children of it are left;
+// -1: dead). Those that waiters watch.
+typedef void (*fr_slot_run_fn)(void *ctx, uint64_t run, int pid);
+FR_NODISCARD int fr_store_slot_runs(fr_store_run *r, fr_slot_run_fn fn, void *ctx, fr_err *err);
+// Sets capacity, rate and period of limit what->name, which is made when absent. A script's
+// word does not change a command's.
+FR_NODISCARD int fr_store_limit_set(fr_store *s, const fr_limit *what, fr_err *err);
+FR_NODISCARD int fr_store_limit_remove(fr_store *s, const char *name, fr_err *err);
+typedef int (*fr_limit_fn)(void *ctx, const fr_limit *l, fr_err *err);
+FR_NODISCARD int fr_store_limits(fr_store *s, fr_limit_fn fn, void *ctx, fr_err *err);
+typedef struct fr_slot_info {
+    const char *limit, *name;                   // name: of the task
+    uint64_t run;
+    uint32_t row, n, ask;
+    int priority;
+    int64_t since, granted;                     // wall ns; granted 0: it waits
+} fr_slot_info;
+typedef int (*fr_slot_info_fn)(void *ctx, const fr_slot_info *slot, fr_err *err);
+// By limit; holders before waiters, these in the order in which they will be served.
+FR_NODISCARD int fr_store_slot_list(fr_store *s, size_t limit, fr_slot_info_fn fn, void *ctx,
+                                    fr_err *err);

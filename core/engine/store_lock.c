@@ -327,6 +327,16 @@ bool fr_run_lock_probe(const fr_store *s, uint64_t id, int *pid)
     return alive;
 }
 
+bool fr_run_reaper_probe(const fr_store *s, uint64_t id)
+{
+    char path[FR_STORE_PATH];
+    fr_store_path(s, path, "runs/%llu.reaper", (unsigned long long)id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool alive = fd >= 0 && fr_sys_locked(fd);
+    fr_sys_close(fd);
+    return alive;
+}
+
 void fr_run_lock_release(const fr_store *s, uint64_t id, int fd)
 {
     if (fd >= 0) {

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 enum {
-    FR_STORE_SCHEMA = 1,                       // PRAGMA user_version
+    FR_STORE_SCHEMA = 2,                       // PRAGMA user_version
     FR_STORE_INLINE = 64 * 1024,               // larger values become files
     FR_STORE_COPY = 2048,                      // larger values are referenced in the queue
     FR_STORE_PATH = 1024,                      // bytes of a path, home included
@@ -36,7 +36,11 @@ typedef struct fr_files_job fr_files_job;
 
 // --- the queue (store_queue.c) ---
 
-typedef enum fr_entry { FR_ENTRY_RECORD, FR_ENTRY_NAME, FR_ENTRY_RUN, FR_ENTRY_BLOB } fr_entry;
+typedef enum fr_entry { FR_ENTRY_RECORD, FR_ENTRY_NAME, FR_ENTRY_RUN, FR_ENTRY_BLOB,
+                       FR_ENTRY_SLOT } fr_entry;
+
+// Types of SLOT entries.
+enum { FR_SLOT_ASK = 1, FR_SLOT_RELEASE, FR_SLOT_LOOK };
 
 // How a value is stored. Bits.
 enum { FR_STORED_FILE = 1, FR_STORED_OBJECTS = 2 };
@@ -47,6 +51,7 @@ typedef struct fr_queued {
     uint8_t result_how, error_how;             // FR_STORED_*
     bool has_result, has_error, has_label;
     uint32_t row, attempt;
+    uint32_t slot;                             // ask whose slots this record gives back; 0 = none
     uint32_t name;                             // index of the process, not of the database
     uint32_t items, failed_items, parent;
     uint32_t n_outputs, label_size;
@@ -103,6 +108,7 @@ void fr_store_lock_readers_release(fr_store_lock *l);
 int fr_store_home_check(const char *home, long filesystem, fr_err *err);   // statfs f_type
 int fr_run_lock_take(const fr_store *s, uint64_t id, int *fd, fr_err *err);
 bool fr_run_lock_probe(const fr_store *s, uint64_t id, int *pid);
+bool fr_run_reaper_probe(const fr_store *s, uint64_t id);   // children are being killed
 void fr_run_lock_release(const fr_store *s, uint64_t id, int fd);
 int fr_run_reaper_wait(const fr_store *s, uint64_t id, fr_err *err);
 
@@ -145,6 +151,8 @@ struct fr_store_run {
     fr_sha256_state audit;                     // T: of this batch
     bool audited;                              // T: it has records that are not sealed
     fr_map running;                            // T: rows with a START
+    bool limited, slots_news;                  // T: it has asked for slots; to be told
+    atomic_bool slots_moved;                   // the engine shall look at its asks
     bool logging;                              // the log is open
     fr_log log;
 };
@@ -161,6 +169,14 @@ struct fr_store_job {
     void *ctx;
     fr_store_job *next;
 };
+
+// What the asks and releases of one batch lead to (store_sqlite_limit.c).
+typedef struct fr_slot_batch {
+    int64_t *limits;                           // to be settled
+    uint64_t *runs;                            // of other processes, to be woken
+    uint64_t *probed;                          // run << 1, lowest bit: alive
+    uint32_t n_limits, limits_room, n_runs, runs_room, n_probed, probed_room;
+} fr_slot_batch;
 
 typedef struct fr_name_slot {
     const char *pointer;                       // as the caller passed it last
@@ -200,6 +216,7 @@ struct fr_store {
     size_t work_at;
     fr_buf starts;                             // offsets of START entries of this batch
     fr_buf scratch;
+    fr_slot_batch slots;
     uint64_t *name_ids;                        // index -> id in the database, 0 = unknown
     char **name_known;                         // index -> text
     uint32_t name_ids_room;

@@ -120,6 +120,7 @@ void fr_store_append(fr_store_run *r, const fr_record *rec)
         .has_label = rec->label != NULL, .data_size = rec->size, .run = r, .seq = rec->seq,
         .key = rec->key, .args = rec->args, .queued = rec->queued, .started = rec->started,
         .ended = rec->ended, .due = rec->due, .log_from = rec->log_from, .log_to = rec->log_to,
+        .slot = rec->slot,
     };
     head.label_size = rec->label != NULL ? (uint32_t)strlen(rec->label) + 1 : 0;
     size_t result = plan_value(rec->result, &head.result_how, &head.has_result, &head.result,
@@ -163,6 +164,49 @@ void fr_store_run_update(fr_store_run *r, const fr_run_info *info)
     (void)place(s, &head, result + error, &at);
     at = put(at, result > 0 ? info->result->bytes : NULL, result);
     (void)put(at, error > 0 ? info->error->bytes : NULL, error);
+}
+
+static fr_queued slot_entry(fr_store_run *r, uint8_t type, uint32_t ask)
+{
+    return (fr_queued){.entry = FR_ENTRY_SLOT, .type = type, .run = r, .slot = ask};
+}
+
+void fr_store_slot_ask(fr_store_run *r, const fr_slot_ask *a)
+{
+    fr_queued head = slot_entry(r, FR_SLOT_ASK, a->ask);
+    FR_ASSERT(a->n_needs <= FR_LIMIT_NEEDS);
+    size_t size = 0;
+    for (uint32_t i = 0; i < a->n_needs; i++) {
+        size += sizeof a->needs[i] + strlen(a->needs[i].name) + 1;
+    }
+    head.row = a->row;
+    head.attempt = (uint32_t)a->priority;
+    head.items = a->n_needs;
+    head.queued = a->since;
+    head.has_label = true;
+    head.label_size = (uint32_t)strlen(a->name) + 1;
+    head.data_size = size;
+    uint8_t *at;
+    (void)place(r->store, &head, head.label_size + size, &at);
+    at = put(at, a->name, head.label_size);
+    for (uint32_t i = 0; i < a->n_needs; i++) {            // each need, then its name
+        at = put(at, &a->needs[i], sizeof a->needs[i]);
+        at = put(at, a->needs[i].name, strlen(a->needs[i].name) + 1);
+    }
+}
+
+void fr_store_slot_release(fr_store_run *r, uint32_t ask)
+{
+    fr_queued head = slot_entry(r, FR_SLOT_RELEASE, ask);
+    uint8_t *at;
+    (void)place(r->store, &head, 0, &at);
+}
+
+void fr_store_slot_look(fr_store_run *r)
+{
+    fr_queued head = slot_entry(r, FR_SLOT_LOOK, 0);
+    uint8_t *at;
+    (void)place(r->store, &head, 0, &at);
 }
 
 int fr_store_blob_put(fr_store *s, fr_hash key, const void *bytes, size_t n, fr_err *err)

@@ -63,6 +63,19 @@ static const char *const migrations[] = {
     "what>>16 AS attempt,queued,queued+wait AS started,"
     "queued+ifnull(wait,0)+took AS ended,hex(substr(ids,1,16)) AS key "
     "FROM task JOIN name ON name.id=task.name;",
+    // Rows of slot are few and short-lived, so they may have indexes on what changes.
+    //   granted: 0 = waits, > 0 = holds since then, < 0 = can never be had (-2: of this limit)
+    "CREATE TABLE limits(id INTEGER PRIMARY KEY,name TEXT NOT NULL UNIQUE,capacity INTEGER,"
+    "rate INTEGER,period INTEGER,source INTEGER NOT NULL,starts BLOB)STRICT;"
+    "CREATE TABLE slot(id INTEGER PRIMARY KEY,lim INTEGER NOT NULL,run INTEGER NOT NULL,"
+    "ask INTEGER NOT NULL,row INTEGER NOT NULL,name TEXT NOT NULL,n INTEGER NOT NULL,"
+    "priority INTEGER NOT NULL,since INTEGER NOT NULL,rank INTEGER NOT NULL,"
+    "granted INTEGER NOT NULL)STRICT;"
+    "CREATE UNIQUE INDEX slot_ask ON slot(run,ask,lim);"
+    "CREATE INDEX slot_waits ON slot(lim,rank,id)WHERE granted=0;"
+    "CREATE INDEX slot_holds ON slot(lim,run)WHERE granted>0;"
+    "CREATE INDEX slot_told ON slot(run)WHERE granted<>0;"
+    "CREATE TABLE slot_run(run INTEGER PRIMARY KEY)STRICT;",
 };
 
 _Static_assert(FR_COUNT(migrations) == FR_STORE_SCHEMA, "one migration per version");

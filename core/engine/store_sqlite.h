@@ -67,6 +67,40 @@ struct sqlite3_stmt;
                       "ORDER BY id")                                                     \
     X(PART_OBJECTS, "SELECT id,items FROM map_part WHERE id>?1 AND how<>0 ORDER BY id")  \
     X(RUN_VALUES, "SELECT id,params,result,error FROM run WHERE id>?1 ORDER BY id")      \
+    X(LIMIT_ID, "SELECT id FROM limits WHERE name=?1")                                   \
+    X(LIMIT_PUT, "INSERT INTO limits(name,source) VALUES(?1,0)")                         \
+    X(LIMIT_GET, "SELECT id,name,capacity,rate,period,source,starts,"                    \
+                 "(SELECT ifnull(sum(n),0) FROM slot WHERE lim=?1 AND granted>0),0 "     \
+                 "FROM limits WHERE id=?1")                                              \
+    X(LIMIT_SET, "UPDATE limits SET capacity=?2,rate=?3,period=?4,source=?5 WHERE id=?1")  \
+    X(LIMIT_RATE, "UPDATE limits SET rate=?2,period=?3,source=1 WHERE id=?1 AND source<2 "  \
+                  "AND (rate IS NOT ?2 OR period IS NOT ?3)")                            \
+    X(LIMIT_STARTS, "UPDATE limits SET starts=?2 WHERE id=?1")                           \
+    X(LIMIT_DROP, "DELETE FROM limits WHERE id=?1 AND "                                  \
+                  "NOT EXISTS(SELECT 1 FROM slot WHERE lim=?1)")                         \
+    X(LIMITS, "SELECT id,name,capacity,rate,period,source,starts,"                       \
+              "(SELECT ifnull(sum(n),0) FROM slot WHERE lim=limits.id AND granted>0),"   \
+              "(SELECT count(*) FROM slot WHERE lim=limits.id AND granted=0) "           \
+              "FROM limits ORDER BY name")                                               \
+    X(SLOT_PUT, "INSERT OR IGNORE INTO slot(lim,run,ask,row,name,n,priority,since,rank,granted) "  \
+                "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,0)")                                  \
+    X(SLOT_NEXT, "SELECT id,run,ask,n,rank FROM slot WHERE lim=?1 AND granted=0 AND "    \
+                 "(rank,id)>(?2,?3) ORDER BY rank,id LIMIT 1")                           \
+    X(SLOT_OF, "SELECT id,lim,n,rank FROM slot WHERE run=?1 AND ask=?2 ORDER BY lim")    \
+    X(SLOT_GRANT, "UPDATE slot SET granted=?3 WHERE run=?1 AND ask=?2")                  \
+    X(SLOT_REFUSE, "UPDATE slot SET granted=-2 WHERE id=?1")                             \
+    X(SLOT_END, "DELETE FROM slot WHERE run=?1 AND ask=?2 RETURNING lim")                \
+    X(SLOTS_END, "DELETE FROM slot WHERE run=?1 RETURNING lim")                          \
+    X(SLOT_HOLDER, "SELECT min(run) FROM slot WHERE lim=?1 AND granted>0 AND run>?2")    \
+    X(SLOT_WAITED, "SELECT DISTINCT lim FROM slot WHERE granted=0")                      \
+    X(SLOT_WAITERS, "SELECT DISTINCT run FROM slot WHERE granted=0 AND run<>?1")         \
+    X(SLOT_NEWS, "SELECT ask,granted,lim,n FROM slot WHERE run=?1 AND granted<>0")       \
+    X(SLOT_LIST, "SELECT limits.name,run,row,slot.name,n,priority,since,granted,ask "    \
+                 "FROM slot JOIN limits ON limits.id=lim "                               \
+                 "ORDER BY limits.name,granted=0,rank,slot.id LIMIT ?1")                 \
+    X(SLOT_JOIN, "INSERT OR IGNORE INTO slot_run(run) VALUES(?1)")                       \
+    X(SLOT_LEAVE, "DELETE FROM slot_run WHERE run=?1")                                   \
+    X(SLOT_RUNS, "SELECT run FROM slot_run WHERE run<>?1 ORDER BY run")                  \
     X(COUNTS, "SELECT (SELECT count(*) FROM run),(SELECT count(*) FROM task),"           \
               "(SELECT count(*) FROM journal),(SELECT count(*) FROM map_part),"          \
               "(SELECT count(*) FROM running),(SELECT count(*) FROM request WHERE taken=0)")
@@ -142,6 +176,16 @@ FR_NODISCARD int fr_write_run_begin(fr_store *s, const fr_run_info *info, fr_sto
 FR_NODISCARD int fr_write_run_resume(fr_store *s, fr_store_run *r, fr_err *err);
 FR_NODISCARD int fr_write_request(fr_store *s, uint64_t run, const char *kind, const char *json,
                                   fr_err *err);
+
+// --- limits (store_sqlite_limit.c), on the thread, inside a transaction ---
+FR_NODISCARD int fr_slot_write(fr_store *s, const fr_queued *q, fr_err *err);
+FR_NODISCARD int fr_slot_release(fr_store *s, uint64_t run, uint32_t ask, fr_err *err);
+// All of a run's, which ends or is resumed.
+FR_NODISCARD int fr_slot_forget(fr_store *s, uint64_t run, fr_err *err);
+void fr_slot_begin(fr_store *s);                               // of a batch
+FR_NODISCARD int fr_slot_settle(fr_store *s, fr_err *err);     // what the batch changed
+void fr_slot_tell(fr_store *s);                                // committed: wakes other runs
+void fr_slot_fini(fr_store *s);
 
 // --- how rows are packed; used by both sides ---
 enum {

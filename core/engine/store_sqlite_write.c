@@ -402,23 +402,27 @@ static int write_record(fr_store *s, const fr_queued *q, size_t offset, fr_err *
     if (q->seq != 0) {
         r->batch_seq = q->seq;
     }
+    int rc = FR_OK;
     switch ((fr_record_type)q->type) {
     case FR_REC_TASK:
-        return write_task(s, q, err);
+        rc = write_task(s, q, err);
+        break;
     case FR_REC_START:
         return write_start(s, q, offset, err);
     case FR_REC_MAP_PART:
-        return write_map_part(s, q, err);
+        rc = write_map_part(s, q, err);
+        break;
     case FR_REC_RETRY:
     case FR_REC_VALUE:
     case FR_REC_TIMER:
     case FR_REC_REQUEST:
     case FR_REC_ADDENDUM:
-        return write_journal(s, q, err);
+        rc = write_journal(s, q, err);
+        break;
     default:
         fr_panic(__FILE__, __LINE__, "a record of an unknown type");
     }
-    return FR_OK;
+    return rc == FR_OK && q->slot != 0 ? fr_slot_release(s, r->id, q->slot, err) : rc;
 }
 
 // --- runs ---
@@ -472,7 +476,7 @@ int fr_write_end(fr_store *s, fr_err *err)
     for (fr_store_run *r = s->runs; r != NULL && rc == FR_OK; r = r->next) {
         rc = write_seal(s, r, err);
     }
-    return rc;
+    return rc == FR_OK ? fr_slot_settle(s, err) : rc;
 }
 
 // The heads of all runs' chains are chained in turn, so that neither a run's log nor a whole
@@ -543,6 +547,10 @@ static int write_run(fr_store *s, const fr_queued *q, fr_err *err)
             rc = requests_taken(s, q, err);
         }
     }
+    bool over = final || q->state == FR_SCHEDULED;     // or it goes on later by itself
+    if (rc == FR_OK && over && q->run->limited) {
+        rc = fr_slot_forget(s, q->run->id, err);
+    }
     return rc;
 }
 
@@ -579,6 +587,8 @@ int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err)
         return write_run(s, q, err);
     case FR_ENTRY_BLOB:
         return write_blob(s, q, err);
+    case FR_ENTRY_SLOT:
+        return fr_slot_write(s, q, err);
     }
     return FR_OK;
 }
@@ -730,6 +740,12 @@ int fr_write_run_resume(fr_store *s, fr_store_run *r, fr_err *err)
     }
     if (rc == FR_OK) {
         rc = last_seq(s, r, err);
+    }
+    if (rc == FR_OK) {                         // slots of its dead process
+        rc = fr_slot_forget(s, r->id, err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_slot_settle(s, err);
     }
     return rc == FR_OK ? load_chain(s, r, err) : rc;
 }
