@@ -61,6 +61,26 @@ describe("a flow", function()
     expect(run.ended >= run.started).to_be_true()
   end)
 
+  it("says as text what JSON cannot, at any depth", function()
+    local s = script [[
+      local frame = require "flowrun.frame"
+      local make = fr.task("make", {outputs = {"df", "more"}}, function()
+        return frame.from{{"x", {1, 2}}}, {deep = {frame.from{{"x", {3}}}}, nan = 0 / 0}
+      end)
+      return fr.flow("f", function()
+        local df, more = make()
+        return {df = df:get(), more = more:get()}
+      end)]]
+    local out, code = s.run("--json FILE")
+    expect(code).to_equal(0)
+    local result = json.decode(out)
+    expect(result.df).to_contain("2 rows")
+    expect(result.more.nan).to_contain("nan")
+    local task = task_named(s.show(), "make")
+    expect(task.result[1]).to_contain("2 rows")
+    expect(task.result[2].deep[1]).to_contain("1 row")
+  end)
+
   it("gives one handle per named output", function()
     local out = script([[
       local split = fr.task("split", {outputs = {"low", "high"}}, function(x) return x - 1, {x + 1} end)

@@ -81,8 +81,10 @@ end
 local function print_result(v, o)
   if v == nil and not o.json then return end
   if type(v) == "table" or o.json then
-    local ok, s = pcall(require("flowrun.json").encode, v, {pretty = not o.json})
-    io.stdout:write(ok and s or tostring(v), "\n")
+    local encode, options = require("flowrun.json").encode, {pretty = not o.json}
+    local ok, s = pcall(encode, v, options)
+    if not ok then s = encode(require("flowrun.cli._look").sayable(v), options) end
+    io.stdout:write(s, "\n")
   else
     io.stdout:write(tostring(v), "\n")
   end

@@ -2,6 +2,7 @@
 local cli = require "flowrun.cli"
 local drive = require "flowrun.cli._drive"
 local error_class = require "flowrun.core.error"
+local json = require "flowrun.json"
 local session = require "flowrun.session"
 local tty = require "flowrun.core.tty"
 
@@ -84,16 +85,25 @@ end
 
 --- Writes a value as JSON on stdout.
 function look.json(v)
-  io.stdout:write(require("flowrun.json").encode(v, {pretty = true}), "\n")
+  io.stdout:write(json.encode(v, {pretty = true}), "\n")
 end
 
---- A packed value as Lua value; text when it cannot be shown as JSON (frames, models).
+--- The value with texts in place of what JSON cannot say (frames, models), at any depth.
+function look.sayable(v)
+  if type(v) == "userdata" then return v ~= json.null and tostring(v) or v end
+  if v ~= v or v == math.huge or v == -math.huge then return tostring(v) end
+  if type(v) ~= "table" or getmetatable(v) then return v end
+  local out = {}
+  for k, item in pairs(v) do out[k] = look.sayable(item) end
+  return out
+end
+
+--- A packed value as a Lua value that JSON can say.
 function look.plain(v)
   if v == nil then return nil end
   local ok, lua = pcall(v.unpack, v)
   if not ok then return v:json() end
-  if type(lua) == "userdata" then return tostring(lua) end
-  return lua
+  return look.sayable(lua)
 end
 
 return look
