@@ -11,16 +11,26 @@ end
 
 if not select(2, output_of("luarocks --version")) then t.skip("luarocks is not installed") end
 
+-- The project's rockspec, but without optimisation and built by Ninja: that takes a quarter of
+-- the time, and what is tested here is what gets installed.
 local tree = t.temp_dir()
-local install = "CMAKE_GENERATOR=Ninja luarocks --lua-version 5.4 make --tree '%s'"
-local log, installed = output_of(install:format(tree))
-if not installed then error(log, 0) end
 
 local function write(name, text)
   local file = assert(io.open(tree .. "/" .. name, "w"))
   file:write(text)
   file:close()
 end
+
+local rockspec <close> = assert(io.open("flowrun-dev-1.rockspec"))
+local plain, found = rockspec:read("a"):gsub('CMAKE_BUILD_TYPE = "Release"',
+  'CMAKE_BUILD_TYPE = "Plain"')
+assert(found == 1)
+write("flowrun-dev-1.rockspec", plain)
+write("config.lua", 'cmake_generator = "Ninja"\n')
+local install = "LUAROCKS_CONFIG='%s/config.lua' luarocks --lua-version 5.4 make --tree '%s' "
+  .. "'%s/flowrun-dev-1.rockspec'"
+local log, installed = output_of(install:format(tree, tree, tree))
+if not installed then error(log, 0) end
 
 local function stock(script)
   write("script.lua", script)
