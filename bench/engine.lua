@@ -1,170 +1,150 @@
---- What the engine costs, as whole processes on empty homes (exec to exit), medians over rounds:
----
----     build/flowrun lua bench/engine.lua [ROUNDS] [CASE]
----
---- CPU per task, bytes per task and memory always count. Wall figures depend on the machine, so
---- fdatasync, a wake-up of a sleeping thread and a bare process are measured beside them.
+--- What the engine costs, as whole processes on empty homes (exec to exit).
+--- CPU per task, bytes per task and memory always bind; wall figures on a quiet machine.
+local json = require "flowrun.json"
+local kit = require "bench.kit"
 local testing = require "flowrun.core.testing"
+local tty = require "flowrun.core.tty"
 
-local flowrun = os.getenv("FLOWRUN") or "build/flowrun"
-local rounds = tonumber(arg and arg[1]) or 5
-local only = arg and arg[2]
+local file <const> = "bench/flows/tasks.lua"
+local engine = {}
+local base                                     -- medians of a flow with one task
 
-local scripts = [[
-local fr = require "flowrun"
-local inc = fr.task("inc", function(x) return x + 1 end)
-local row = fr.task("row", function(t)
-  return {run = t.run, task = t.task, i = t.i + 1, ok = true, score = t.score * 0.5}
-end)
-local spin = fr.task("spin", function(ms)
-  local x, n = 0.5, ms * 26000
-  for i = 1, n do x = x * 1.0000001 + 1e-9 end
-  return x
-end)
-local function list(n) local l = {} for i = 1, n do l[i] = i end return l end
-return {
-  fr.flow("hello", function() return inc(1):get() end),
-  fr.flow("mapped", {params = {n = 200000}}, function(p)
-    local sum = 0
-    for _, v in ipairs(inc:map(list(p.n)):get()) do sum = sum + v end
-    if sum ~= p.n * (p.n + 3) // 2 then error("wrong sum " .. sum) end
-    return sum
-  end),
-  fr.flow("tables", {params = {n = 200000}}, function(p)
-    local l = {}
-    for i = 1, p.n do l[i] = {run = 7, task = "load_forecast", i = i, ok = true, score = 0.97} end
-    return #row:map(l):get()
-  end),
-  fr.flow("chain", {params = {n = 20000}}, function(p)
-    local x = 0
-    for _ = 1, p.n do x = inc(x):get() end
-    if x ~= p.n then error("wrong end " .. x) end
-    return x
-  end),
-  fr.flow("calls", {params = {n = 200000}}, function(p)
-    local h, sum = {}, 0
-    for i = 1, p.n do h[i] = inc(i) end
-    for i = 1, p.n do sum = sum + h[i]:get() end
-    return sum
-  end),
-  fr.flow("two", function() return #spin:map{1000, 1000}:get() end),
-  fr.flow("one", function() return #spin:map{1000}:get() end),
-}
-]]
-
-local dir = testing.temp_dir()
-local script = dir .. "/bench.lua"
-local f = assert(io.open(script, "w"))
-f:write(scripts)
-f:close()
-
-local function median(list)
-  table.sort(list)
-  return list[(#list + 1) // 2]
+local function measure(flow, words, rounds)
+  return kit.flows(file, words, {flow = flow, rounds = rounds})
 end
 
-local function size_of(path)
-  local pipe = assert(io.popen(("du -sb '%s' | cut -f1"):format(path)))
-  local n = pipe:read("n")
-  pipe:close()
-  return n
-end
-
--- Runs a flow `rounds` times; medians of wall, CPU, memory, and the bytes of the last home.
-local function measure(flow, words)
-  local wall, cpu, memory, bytes = {}, {}, {}, 0
-  for i = 1, rounds do
-    local home = dir .. "/home"
-    testing.remove_tree(home)
-    local argv = {flowrun, "--home", home, "--quiet", "--flow", flow, script}
-    for _, w in ipairs(words or {}) do argv[#argv + 1] = w end
-    local code
-    wall[i], cpu[i], memory[i], code = testing.measure(argv)
-    if code ~= 0 then error(("%s ended with exit code %d"):format(flow, code)) end
-    bytes = size_of(home)
-  end
-  return {wall = median(wall), cpu = median(cpu), memory = median(memory), bytes = bytes}
-end
-
-local function line(name, format, ...)
-  print(("%-34s %s"):format(name, format:format(...)))
-end
-
-local function floors()
+--- The machine's own times: what wall figures are judged by.
+function engine.floors()
   local wall = {}
-  for i = 1, rounds * 2 do wall[i] = testing.measure{"/bin/true"} end
-  line("bare process (/bin/true)", "%.1f ms wall", 1e3 * median(wall))
-  local pipe = io.popen("build/store_bench --floors 2>/dev/null")
-  local text = pipe and pipe:read("a") or ""
-  if pipe then pipe:close() end
-  for name, value in text:gmatch("([%w ]*fdatasync[%w ]*):?%s+([%d%.]+)") do
-    line(name, "%s", value)
+  for i = 1, 20 do wall[i] = kit.process{"/bin/true"}.wall end
+  local text = kit.output("build/floors_bench " .. kit.dir)
+  local sync, wake, two = text:match("^(%S+) (%S+) (%S+)")
+  local f = {fdatasync_ms = tonumber(sync), wake_us = tonumber(wake),
+    two_threads = tonumber(two), process_ms = 1e3 * kit.median(wall)}
+  kit.floors, kit.quiet = f, f.fdatasync_ms and f.fdatasync_ms <= 0.3 and f.wake_us <= 60
+  kit.say("fdatasync p50 %.3f ms, wake-up p50 %.1f us, bare process %.1f ms, two threads %.2fx one",
+    f.fdatasync_ms or -1, f.wake_us or -1, f.process_ms, f.two_threads or -1)
+  kit.free_cores = f.two_threads and f.two_threads >= 1.8
+  kit.say(kit.quiet and "quiet by fdatasync (<= .3 ms) and wake-up (<= 60 us): wall figures bind"
+    or "fdatasync or wake-up above .3 ms or 60 us: wall figures do not bind")
+  if not kit.free_cores then
+    kit.say("two bare threads reach less than 1.8x: figures of two threads do not bind")
   end
 end
 
-local cases = {
-  {"hello", function(m) line("cold start, durable store", "%.1f ms wall (floor 12), %.1f ms CPU",
-    1e3 * m.wall, 1e3 * m.cpu) end},
-  {"mapped", function(m, base)
-    local n = 200000
-    line("200,000 mapped, integer argument",
-      "%.2f us CPU/task (floor 6), %.0f tasks/s (floor 200,000), "
-      .. "%.0f B/task, %.0f MB", 1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall),
-        m.bytes / n,
-      m.memory / 1e6)
-  end},
-  {"tables", function(m, base)
-    local n = 200000
-    line("200,000 mapped, five-field tables",
-      "%.2f us CPU/task, %.0f tasks/s (floor 100,000), %.0f B/task",
-      1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall), m.bytes / n)
-  end},
-  {"chain", function(m, base)
-    local n = 20000
-    line("chain of 20,000", "%.1f us wall/step (floor 12), %.1f us CPU/step",
-      1e6 * (m.wall - base.wall) / n,
-      1e6 * (m.cpu - base.cpu) / n)
-  end},
-  {"calls", function(m, base)
-    local n = 200000
-    line("200,000 single calls", "%.2f us CPU/task, %.0f tasks/s, %.0f B/task (floor 150), %.0f MB",
-      1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall), m.bytes / n, m.memory / 1e6)
-  end},
-}
+function engine.cold_start()
+  local m = kit.flows("examples/01_hello.lua", {}, {rounds = 2 * kit.rounds})
+  kit.figure{name = "cold start, wall", value = 1e3 * m.wall, unit = "ms", floor = 12, aim = 5,
+    wall = true, cpu = m.cpu}
+  kit.say("CPU %.1f ms, %d bytes of store", 1e3 * m.cpu, m.bytes)
+end
 
-if not only then floors() end
-local base = measure("hello")
-for _, case in ipairs(cases) do
-  if not only or only == case[1] then
-    case[2](case[1] == "hello" and base or measure(case[1]), base)
+-- Whole runs less a run of one task.
+local function per_task(name, flow, n, f)
+  local m = measure(flow)
+  local cpu, rate = 1e6 * (m.cpu - base.cpu) / n, n / (m.wall - base.wall)
+  kit.figure{name = name .. ", CPU", value = cpu, unit = "us/task", floor = f.cpu, aim = f.cpu_aim,
+    cpu = m.cpu}
+  if f.rate then
+    kit.figure{name = name .. ", rate", value = rate, unit = "tasks/s", floor = f.rate,
+      aim = f.rate_aim, more = true, wall = true}
   end
-end
-
-if not only or only == "million" then
-  rounds = math.min(rounds, 3)
-  local m = measure("mapped", {"--n", "1000000"})
-  line("1,000,000 as one map", "%.2f s, %.0f MB (floor 600), %.0f B/task (floor 150)", m.wall,
-    m.memory / 1e6, m.bytes / 1e6)
-  local c = measure("calls", {"--n", "1000000"})
-  line("1,000,000 single calls", "%.2f s, %.0f MB, %.0f B/task (floor 150)", c.wall, c.memory / 1e6,
-    c.bytes / 1e6)
-end
-
-if not only or only == "pipeline" then
-  local wall, cpu = {}, {}
-  for i = 1, rounds * 2 do
-    testing.remove_tree(dir .. "/home")
-    local w, c, _, code = testing.measure{flowrun, "--home", dir .. "/home", "--quiet",
-      "flows/utility_ml_pipeline.lua"}
-    wall[i], cpu[i] = w, c
-    if code ~= 0 then error("utility_ml_pipeline ended with exit code " .. code) end
+  if f.step then
+    kit.figure{name = name .. ", step", value = 1e6 / rate, unit = "us", floor = f.step,
+      aim = f.step_aim, wall = true}
   end
-  line("utility_ml_pipeline, whole process", "%.1f ms wall (floor 100), %.1f ms CPU",
-    1e3 * median(wall), 1e3 * median(cpu))
+  kit.say("%.0f bytes per task on disk, %.0f MB resident, %.2f s", m.bytes / n, m.memory / 1e6,
+    m.wall)
 end
 
-if not only or only == "two" then
-  local one, two = measure("one"), measure("two")
-  line("two tasks of 1 s side by side", "%.2f x one (floor 1.15)", two.wall / one.wall)
+function engine.tasks()
+  base = measure("hello", nil, 2 * kit.rounds)
+  per_task("200,000 mapped", "mapped", 200000, {cpu = 6, cpu_aim = 3, rate = 200000,
+    rate_aim = 500000})
+  per_task("200,000 mapped, five fields", "tables", 200000, {rate = 100000, rate_aim = 250000})
+  per_task("chain of 20,000", "chain", 20000, {step = 12, step_aim = 5})
+  per_task("200,000 single calls", "calls", 200000, {})
 end
-testing.remove_tree(dir)
+
+-- Kills a run between its last record and its end; the wall time of the resume that follows.
+local function resume_s(flow, n)
+  local home, dir = kit.dir .. "/killed", kit.dir .. "/gate"
+  testing.remove_tree(home)
+  testing.remove_tree(dir)
+  tty.make_directory(dir)
+  local command = "%s --home %s --quiet --flow %s %s --n %d --dir %s >%s/said 2>&1 & echo $!"
+  local pid = kit.output(command:format(kit.flowrun, home, flow, file, n, dir, dir)):match("%d+")
+  while not tty.stat(dir .. "/reached") do
+    if not tty.stat("/proc/" .. pid) then error(kit.read(dir .. "/said"), 0) end
+    os.execute("sleep 0.02")
+  end
+  os.execute("kill -9 " .. pid)
+  while tty.stat("/proc/" .. pid) do os.execute("sleep 0.02") end
+  kit.write(dir .. "/released", "")
+  local p = kit.process{kit.flowrun, "resume", "--home", home, "--quiet", "--json", "1"}
+  if json.decode(p.said) ~= n * (n + 3) // 2 then error("resume: wrong sum " .. p.said) end
+  testing.remove_tree(home)
+  return p
+end
+
+local function million(name, flow, f)
+  local n = 1000000
+  local m = measure(flow, {"--n", n}, math.min(kit.rounds, 3))
+  kit.figure{name = name .. ", memory", value = m.memory / 1e6, unit = "MB", floor = f.memory,
+    cpu = m.cpu}
+  kit.figure{name = name .. ", disk", value = m.bytes / n, unit = "B/task", floor = 150}
+  local p = resume_s(flow, n)
+  kit.figure{name = name .. ", resume after kill -9", value = p.wall, unit = "s", floor = 2,
+    wall = true, cpu = p.cpu}
+  kit.say("the run: %.2f s wall, %.2f s CPU; the resume: %.2f s CPU, %.0f MB", m.wall, m.cpu, p.cpu,
+    p.memory / 1e6)
+end
+
+function engine.million()
+  million("1,000,000 as one map", "mapped", {memory = 600})
+  million("1,000,000 single calls", "calls", {})
+end
+
+--- Every item of a map is listed afterwards, with key, attempt, times and result.
+function engine.listing()
+  local p = kit.flow(file, {}, {flow = "mapped"})
+  local run = json.decode((kit.output(("%s show --home %s --json @last"):format(kit.flowrun,
+    p.home))))
+  local items, bad = run.tasks[1].items or {}, 0
+  for _, item in ipairs(items) do
+    local whole = item.key and item.attempt and item.started and item.ended
+      and item.result == item.index + 1
+    bad = bad + (whole and 0 or 1)
+  end
+  kit.figure{name = "items that show --json lists whole", value = #items - bad, unit = "",
+    floor = 200000, more = true}
+end
+
+--- Two tasks of about 1 s of arithmetic against one.
+function engine.two()
+  local rounds = 30000000
+  local function best(tasks)
+    local rows = {}
+    for i = 1, kit.rounds do
+      rows[i] = kit.flow(file, {"--tasks", tasks, "--rounds", rounds}, {flow = "spin"})
+    end
+    return kit.least(kit.field(rows, "wall"))
+  end
+  local one, two = best(1), best(2)
+  kit.figure{name = "two tasks side by side", value = two / one, unit = "x one", floor = 1.15,
+    wall = true, cores = true}
+  kit.say("%.2f s beside %.2f s (least of %d each); two bare threads give %.2fx", two, one,
+    kit.rounds, kit.floors.two_threads)
+end
+
+function engine.pipeline()
+  local m = kit.flows("flows/utility_ml_pipeline.lua", {}, {rounds = 2 * kit.rounds})
+  kit.figure{name = "utility_ml_pipeline, whole process", value = 1e3 * m.wall, unit = "ms",
+    floor = 100, aim = 40, wall = true, cpu = m.cpu}
+  local v = m.value
+  kit.say("CPU %.1f ms; held out: maintenance AUC %.3f, outages AUC %.3f, llf %.2f; "
+    .. "the same under Prefect 3.8.8: 8.4 s", 1e3 * m.cpu, v.maintenance.roc_auc, v.outages.roc_auc,
+    v.load.llf)
+end
+
+return engine

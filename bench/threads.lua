@@ -1,46 +1,59 @@
---- Two threads against one, in one process: forest fit and CSV read. Medians and ratios:
+--- Two threads against one: forest fit and CSV read, on the same cores and with the same bytes.
 ---
----     build/flowrun lua bench/threads.lua [ROUNDS]
-local body = require "flowrun.core.body"
-local frame = require "flowrun.frame"
-local ml = require "flowrun.ml"
-local random = require "flowrun.random"
-local testing = require "flowrun.core.testing"
+--- One and two threads take turns, and the least time of each counts: another process can only
+--- add to it. What two bare threads reach on this machine at this moment stands beside the ratio.
+local kit = require "bench.kit"
 
-local rounds = tonumber(arg and arg[1]) or 7
+local threads = {}
 
-local function median(fn)
-  fn()                                           -- memory and threads are there afterwards
-  local list = {}
-  for i = 1, rounds do
-    local began = body.now()
-    fn()
-    list[i] = body.now() - began
+-- run(n) -> seconds, digest; the ratio of the least times.
+local function compare(name, rounds, run)
+  local least, digest = {math.huge, math.huge}, {}
+  for _ = 1, rounds do
+    for n = 1, 2 do
+      local s, bytes = run(n)
+      least[n] = math.min(least[n], s)
+      digest[n] = bytes or digest[n]
+    end
   end
-  table.sort(list)
-  return list[(#list + 1) // 2]
+  if not digest[1] or digest[1] ~= digest[2] then
+    error(name .. ": one and two threads gave different bytes", 0)
+  end
+  kit.figure{name = name .. ", two threads", value = least[1] / least[2], unit = "x one",
+    floor = 1.6, more = true, wall = true, cores = true}
+  kit.say("%.1f ms on one, %.1f ms on two (least of %d, in turn), same bytes; bare threads: %.2fx",
+    1e3 * least[1], 1e3 * least[2], rounds, kit.floors.two_threads)
 end
 
-local function compare(name, fn)
-  frame.threads(1)
-  local one = median(fn)
-  frame.threads(2)
-  local two = median(fn)
-  print(("%-28s %7.1f ms on one thread, %7.1f ms on two: %.2fx (floor 1.6)"):format(name, 1e3 * one,
-    1e3 * two, one / two))
+function threads.forest()
+  local out = kit.dir .. "/model"
+  compare("forest fit 10,000 x 4", 3 * kit.rounds, function(n)
+    local p = kit.flow("bench/flows/fit.lua", {"--threads", n, "--test", 100, "--out", out})
+    return kit.task_s(p.home, "fit_model"), kit.read(out)
+  end)
 end
 
-local n, rng = 10000, random.numpy(1)
-local df = frame.from{{"t", rng:normal(60, 5, n)}, {"v", rng:normal(0.2, 0.05, n)},
-  {"o", rng:normal(70, 10, n)}, {"a", rng:uniform(1, 30, n)}}
-local p = df:with{{"p", "1 / (1 + exp(-(0.05 * (t - 65) + 8 * (v - 0.25))))"}}.p
-df = df:with{{"y", rng:binomial(1, p)}}
-local spec = ml.random_forest{trees = 100, seed = 1}
-compare("forest fit 10,000 x 4", function() spec:fit(df, "y") end)
+--- The file for CSV figures, made once.
+function threads.csv_file()
+  local path = kit.dir .. "/mixed.csv"
+  if not threads.csv then
+    kit.flow("bench/flows/csv.lua", {"--path", path}, {flow = "make"})
+    threads.csv = path
+  end
+  return path
+end
 
-local dir, rows, wide = testing.temp_dir(), 1000000, random.new(3)
-frame.from{{"a", wide:normal(0, 1, rows)}, {"b", wide:normal(0, 1, rows)},
-  {"c", wide:integers(0, 1000000, rows)}, {"d", wide:uniform(0, 1, rows)}}
-  :write_csv(dir .. "/x.csv")
-compare("CSV read 1,000,000 x 4", function() frame.read_csv(dir .. "/x.csv") end)
-testing.remove_tree(dir)
+function threads.read_csv()
+  local path = threads.csv_file()
+  local hash = {}
+  for n = 1, 2 do
+    hash[n] = kit.flow("bench/flows/csv.lua", {"--path", path, "--threads", n, "--hash", "true"},
+      {flow = "read"}).value.hash
+  end
+  compare("CSV read 1,000,000 x 10", 3 * kit.rounds, function(n)
+    local p = kit.flow("bench/flows/csv.lua", {"--path", path, "--threads", n}, {flow = "read"})
+    return kit.task_s(p.home, "read_csv"), hash[n]
+  end)
+end
+
+return threads

@@ -1,15 +1,15 @@
 -- Time series: fits against statsmodels, and what the models are worth on the chapter's load.
 --
---   build/flowrun lua bench/ts.lua                         ours
---   build/flowrun lua bench/ts.lua PYTHON                  and statsmodels with that interpreter
+--   build/flowrun lua bench/ts.lua [PYTHON]      (default $FLOWRUN_PEERS_PYTHON, else only ours)
 --
 -- Process CPU time of one fit, the smallest of several; standard errors included on both sides.
 -- Series come from numpy's legacy stream, so that both sides see the same bits.
 local frame = require "flowrun.frame"
+local json = require "flowrun.json"
 local random = require "flowrun.random"
 local ts = require "flowrun.ts"
 
-local python = arg and arg[1]
+local python = arg and arg[1] or os.getenv("FLOWRUN_PEERS_PYTHON")
 
 -- The chapter's hourly load: a daily wave and noise.
 local function load_series(n, seed)
@@ -63,8 +63,8 @@ local function peer(case)
   local pipe = assert(io.popen(command .. " 2>/dev/null"))
   local text = pipe:read("a")
   pipe:close()
-  local seconds, llf = text:match("^(%S+) (%S+)")
-  return tonumber(seconds), tonumber(llf)
+  local said = json.try_decode(text)
+  if said then return said.cpu_s, said.llf end
 end
 
 local head = "%-34s %10s %14s %10s %14s %8s"

@@ -1,14 +1,16 @@
-"""One fit by statsmodels for bench/ts.lua: python arima.py SERIES N p d q P D Q s
+"""One fit by statsmodels for bench/peers.lua and ts.lua: arima.py SERIES N p d q P D Q s
 
-Prints the process CPU seconds of the fastest of some fits and the log-likelihood of the
+Prints as JSON the process CPU seconds of the fastest of some fits and the log-likelihood of the
 parameters it found, with the differences taken beforehand (its own default starts the levels
 with an approximate diffuse prior, which shifts the value).
 """
+import json
 import sys
 import time
 import warnings
 
 import numpy as np
+import statsmodels
 from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
@@ -41,7 +43,8 @@ def main():
             break
     exact = SARIMAX(y, np.ones(len(y)) if d + D == 0 else None, order=(p, d, q),
                     seasonal_order=(P, D, Q, s), trend="n", simple_differencing=True)
-    print(best, exact.loglike(fit.params))
+    print(json.dumps({"cpu_s": best, "llf": exact.loglike(fit.params),
+                      "version": "statsmodels " + statsmodels.__version__}))
 
 
 main()

@@ -1,8 +1,9 @@
-"""One fit of a peer, for bench/ml.lua:  ml.py CASE ROUND ROWS  ->  cpu wall auc f1 version
+"""One fit of a peer, for bench/peers.lua:  ml.py CASE ROUND ROWS  ->  JSON
 
 The data are numpy's legacy stream, which flowrun.random draws too: RandomState(100 + round) to train on,
 RandomState(900 + round), 40,000 rows, to score on (the chapter's transformers).
 """
+import json
 import os
 import sys
 import time
@@ -25,11 +26,13 @@ def transformers(seed, n):
 case, k, rows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 X, y = transformers(100 + k, rows)
 T, u = transformers(900 + k, 40000)
-model = RandomForestClassifier(100, random_state=k, n_jobs=1) if case == "forest" else GradientBoostingClassifier(random_state=k)
-wall, cpu = time.perf_counter(), time.process_time()
+model = (RandomForestClassifier(100, random_state=k, n_jobs=1) if case == "forest"
+         else GradientBoostingClassifier(random_state=k))
+cpu = time.process_time()
 model.fit(X, y)
-cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+cpu = time.process_time() - cpu
 start = time.process_time()
 p = model.predict_proba(T)[:, 1]
 predict = time.process_time() - start
-print(cpu, wall, predict, roc_auc_score(u, p), f1_score(u, p > 0.5), "scikit-learn-" + sklearn.__version__)
+print(json.dumps({"cpu_s": cpu, "predict_s": predict, "auc": roc_auc_score(u, p),
+                  "f1": f1_score(u, p > 0.5), "version": "scikit-learn " + sklearn.__version__}))

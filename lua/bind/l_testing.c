@@ -65,8 +65,9 @@ static int testing_setenv(lua_State *L)
     return 1;
 }
 
-// measure{program, argument …}: runs it with its output thrown away; returns wall seconds, CPU
-// seconds, peak memory in bytes, exit code (128 + signal when killed).
+// measure{program, argument …, stdout = FILE}: runs it, its output thrown away or written to the
+// file; returns wall seconds, CPU seconds, peak memory in bytes, exit code (128 + signal when
+// killed).
 static int testing_measure(lua_State *L)
 {
     enum { MOST = 64 };
@@ -80,9 +81,12 @@ static int testing_measure(lua_State *L)
     }
     argv[n] = NULL;
     luaL_argcheck(L, n > 0, 1, "expected {program, argument ...}");
+    (void)lua_getfield(L, 1, "stdout");
+    const char *out = luaL_optstring(L, -1, "/dev/null");
     posix_spawn_file_actions_t actions;
     (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    (void)posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC,
+                                           0600);
     (void)posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     int64_t started = fr_clock_mono_ns();
     pid_t pid;

@@ -1,0 +1,59 @@
+--- Every figure with a floor, beside its floor and aim; the exit code is 1 when one is missed or
+--- when CPU time grew by more than 10 % since the last record.
+---
+---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
+---
+--- Sections: engine two pipeline threads peers. Peers need Python packages, see
+--- bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter (python3).
+--- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
+local kit = require "bench.kit"
+local engine = require "bench.engine"
+local peers = require "bench.peers"
+local threads = require "bench.threads"
+
+local sections = {
+  {"engine", "Engine", function()
+    engine.cold_start()
+    engine.tasks()
+    engine.million()
+    engine.listing()
+  end},
+  {"two", "Two tasks", engine.two},
+  {"pipeline", "The utility pipeline", engine.pipeline},
+  {"threads", "Two threads", function()
+    threads.forest()
+    threads.read_csv()
+  end},
+  {"peers", "Peers, one core, in turn", function()
+    if not peers.available() then return end
+    peers.forest()
+    peers.boosting()
+    peers.arima()
+    peers.csv()
+  end},
+}
+
+local wanted, all, i = {}, true, 1
+while arg and arg[i] do
+  if arg[i] == "--rounds" then
+    kit.rounds = tonumber(arg[i + 1]) or error("--rounds wants a number", 0)
+    i = i + 2
+  else
+    wanted[arg[i]], all, i = true, false, i + 1
+  end
+end
+
+kit.section("The machine")
+engine.floors()
+for _, section in ipairs(sections) do
+  if all or wanted[section[1]] then
+    kit.section(section[2])
+    section[3]()
+  end
+  wanted[section[1]] = nil
+end
+if next(wanted) then
+  print("no section " .. next(wanted) .. "; sections: engine two pipeline threads peers")
+  os.exit(2, true)
+end
+os.exit(kit.finish() and 0 or 1, true)
