@@ -4,12 +4,14 @@
 
 #include "core/base/base.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct fr_columns {
     size_t rows, count;
     const double *const *column; // [count][rows]
     const char *const *name;     // [count], for messages
+    bool missing;                // whether values may be NaN, which stands for null
 } fr_columns;
 
 typedef struct fr_target {

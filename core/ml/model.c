@@ -16,10 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,  &fr_boost_ops,
-                                              &fr_linear_ops,  &fr_logistic_ops,
-                                              &fr_scaler_ops,  &fr_ordinal_ops,
-                                              &fr_one_hot_ops, NULL};
+const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
+                                              &fr_forest_regressor_ops,
+                                              &fr_extra_trees_ops,
+                                              &fr_extra_trees_regressor_ops,
+                                              &fr_decision_tree_ops,
+                                              &fr_decision_tree_regressor_ops,
+                                              &fr_boost_ops,
+                                              &fr_linear_ops,
+                                              &fr_logistic_ops,
+                                              &fr_scaler_ops,
+                                              &fr_ordinal_ops,
+                                              &fr_one_hot_ops,
+                                              NULL};
 
 const fr_model_ops *fr_model_kind(const char *name)
 {
@@ -114,6 +123,15 @@ static int not_a_feature(const fr_array *a, const char *name, fr_err *err)
                    name, fr_type_name(&a->type, type), hint);
 }
 
+static bool any_missing(const double *v, size_t n)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < n; i++) {
+        missing += v[i] != v[i];
+    }
+    return missing > 0;
+}
+
 static int check_present(const fr_array *a, const double *v, const char *name,
                          fr_err *err)
 {
@@ -137,7 +155,7 @@ static int check_present(const fr_array *a, const double *v, const char *name,
 }
 
 static int gather_one(gathered *g, size_t f, const fr_array *a, const char *name,
-                      fr_err *err)
+                      bool missing, fr_err *err)
 {
     bool coded = a->type.kind == FR_CATEGORY && a->type.ordered;
     if (!fr_kind_number(a->type.kind) && a->type.kind != FR_BOOL && !coded) {
@@ -157,20 +175,24 @@ static int gather_one(gathered *g, size_t f, const fr_array *a, const char *name
         }
         g->column[f] = g->owned[f];
     }
+    if (missing) {
+        g->x.missing |= any_missing(g->column[f], (size_t)a->length);
+        return FR_OK;
+    }
     return check_present(a, g->column[f], name, err);
 }
 
-static int gather(const fr_frame *x, const char *const *feature, size_t n, gathered *g,
-                  fr_err *err)
+static int gather(const fr_frame *x, const char *const *feature, size_t n, bool missing,
+                  gathered *g, fr_err *err)
 {
     *g = (gathered){.column = fr_zalloc((n + 1) * sizeof *g->column),
                     .owned = fr_zalloc((n + 1) * sizeof *g->owned)};
-    g->x = (fr_columns){(size_t)x->rows, n, g->column, feature};
+    g->x = (fr_columns){(size_t)x->rows, n, g->column, feature, false};
     int rc = FR_OK;
     for (size_t f = 0; f < n && rc == FR_OK; f++) {
         const fr_array *a;
         rc = fr_frame_column(x, feature[f], &a, err);
-        rc = rc != FR_OK ? rc : gather_one(g, f, a, feature[f], err);
+        rc = rc != FR_OK ? rc : gather_one(g, f, a, feature[f], missing, err);
     }
     if (rc != FR_OK) {
         gathered_fini(g);
@@ -295,31 +317,76 @@ static int take_target(fr_model *m, const fr_array *y, int32_t *code, double *nu
     return rc;
 }
 
-static int fit_payload(fr_model *m, const fr_frame *x, const fr_array *y, fr_buf *payload,
-                       fr_err *err)
+// Weights are positive or 0, and not all 0. *sum gets their sum.
+static int take_weights(const fr_array *a, double *weight, fr_err *err)
+{
+    int rc = fr_array_to_f64(a, weight, err);
+    double sum = 0;
+    for (int64_t i = 0; i < a->length && rc == FR_OK; i++) {
+        if (!(weight[i] >= 0) || isinf(weight[i])) {
+            rc = fr_fail(err, FR_EINVAL,
+                         "the weight in row %lld is %g: weights are positive or 0",
+                         (long long)i + 1, weight[i]);
+        }
+        sum += weight[i];
+    }
+    if (rc == FR_OK && !(sum > 0)) {
+        rc = fr_fail(err, FR_EINVAL, "all weights are 0");
+    }
+    return rc;
+}
+
+static int fit_payload(fr_model *m, const fr_model_rows *r, fr_buf *payload, fr_err *err)
 {
     gathered g;
-    int rc = gather(x, (const char *const *)m->feature, m->features, &g, err);
+    int rc = gather(r->x, (const char *const *)m->feature, m->features,
+                    m->ops->takes_missing, &g, err);
     if (rc != FR_OK) {
         return rc;
     }
-    size_t n = (size_t)x->rows + 1;
+    size_t n = (size_t)r->x->rows + 1;
     int32_t *code = fr_try_alloc(n * sizeof *code);
     double *number = m->ops->classifies ? NULL : fr_try_alloc(n * sizeof *number);
+    double *weight = r->weight == NULL ? NULL : fr_try_alloc(n * sizeof *weight);
     fr_target t = {0};
-    if (code == NULL || (!m->ops->classifies && number == NULL)) {
+    if (code == NULL || (!m->ops->classifies && number == NULL) ||
+        (r->weight != NULL && weight == NULL)) {
         rc = fr_fail(err, FR_ENOMEM, "no memory for %zu rows", n);
     } else {
-        rc = take_target(m, y, code, number, &t, err);
+        rc = take_target(m, r->y, code, number, &t, err);
+    }
+    if (rc == FR_OK && weight != NULL) {
+        rc = take_weights(r->weight, weight, err);
     }
     if (rc == FR_OK) {
-        rc = m->ops->fit(&(fr_fit){&g.x, &t, m->option}, payload, err);
+        rc = m->ops->fit(&(fr_fit){m->ops, &g.x, &t, m->option, weight, r->monotone,
+                                   r->categorical},
+                         payload, err);
     }
     rc = rc != FR_OK ? rc : fr_buf_check(payload, err);
     fr_free(code);
     fr_free(number);
+    fr_free(weight);
     gathered_fini(&g);
     return rc;
+}
+
+static int check_extras(const fr_model_ops *ops, const fr_model_rows *r, fr_err *err)
+{
+    if (r->weight != NULL && !ops->takes_weights) {
+        return fr_fail(err, FR_EUNSUPPORTED, "%s takes no weights", ops->title);
+    }
+    if (r->weight != NULL && r->weight->length != r->x->rows) {
+        return fr_fail(err, FR_EINVAL, "the features have %lld rows, the weights %lld",
+                       (long long)r->x->rows, (long long)r->weight->length);
+    }
+    if ((r->monotone != NULL || r->categorical != NULL) && !ops->takes_shapes) {
+        return fr_fail(err, FR_EUNSUPPORTED,
+                       "%s takes no monotone or categorical features, "
+                       "gradient_boosting does",
+                       ops->title);
+    }
+    return FR_OK;
 }
 
 static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_array *y,
@@ -366,6 +433,7 @@ static int model_finish(fr_model *m, const fr_buf *payload, fr_model **out, fr_e
 {
     int rc = fr_model_file_write(m, payload, &m->image, err);
     if (rc == FR_OK) {
+        m->payload_version = m->ops->version;
         m->payload_size = payload->size;
         m->payload = m->image->data + m->image->size - payload->size;
         rc = open_payload(m, "the model", err);
@@ -394,13 +462,22 @@ int fr_model_make(const fr_model_ops *ops, const double *option,
 int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *x,
                  const char *target, const fr_array *y, fr_model **out, fr_err *err)
 {
+    return fr_model_fit_rows(ops, option, &(fr_model_rows){x, target, y, NULL, NULL, NULL},
+                             out, err);
+}
+
+int fr_model_fit_rows(const fr_model_ops *ops, const double *option,
+                      const fr_model_rows *r, fr_model **out, fr_err *err)
+{
     *out = NULL;
-    int rc = check_shape(ops, x, y, err);
+    const fr_frame *x = r->x;
+    int rc = check_shape(ops, x, r->y, err);
+    rc = rc != FR_OK ? rc : check_extras(ops, r, err);
     if (rc != FR_OK) {
         return rc;
     }
     fr_model *m = model_begin(ops, option, (const char *const *)x->names, x->columns,
-                              target, x->rows);
+                              r->target, x->rows);
     fr_buf payload;
     fr_buf_init(&payload, PAYLOAD_MAX);
     int threads = fr_model_option_find(ops, "threads");
@@ -408,14 +485,14 @@ int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *
     unsigned most =
         threads >= 0 && option[threads] > 0 ? (unsigned)option[threads] : before;
     (void)fr_pool_limit(before > 0 ? FR_MIN(before, most) : most);
-    rc = fit_payload(m, x, y, &payload, err);
+    rc = fit_payload(m, r, &payload, err);
     (void)fr_pool_limit(before);
     if (threads >= 0) {
         m->option[threads] = ops->options[threads].preset; // no part of what a model is
     }
     if (rc == FR_OK) {
         rc = fr_model_training_hash((const char *const *)m->feature, m->features, x,
-                                    target, y, &m->training, err);
+                                    r->target, r->y, &m->training, err);
     }
     if (rc == FR_OK) {
         rc = model_finish(m, &payload, out, err);
@@ -444,17 +521,40 @@ static int check_features(const fr_model *m, const fr_frame *x, fr_err *err)
     return FR_OK;
 }
 
-int fr_model_predict(const fr_model *m, const fr_frame *x, double *out, fr_err *err)
+static int apply(const fr_model *m, const fr_frame *x,
+                 int (*use)(const fr_model *m, const fr_columns *x, double *out,
+                            fr_err *err),
+                 double *out, fr_err *err)
 {
     gathered g;
     int rc = check_features(m, x, err);
     rc = rc != FR_OK ? rc
-                     : gather(x, (const char *const *)m->feature, m->features, &g, err);
+                     : gather(x, (const char *const *)m->feature, m->features,
+                              m->ops->takes_missing, &g, err);
     if (rc == FR_OK) {
-        rc = m->ops->predict(m, &g.x, out, err);
+        rc = use(m, &g.x, out, err);
         gathered_fini(&g);
     }
     return rc;
+}
+
+int fr_model_predict(const fr_model *m, const fr_frame *x, double *out, fr_err *err)
+{
+    return apply(m, x, m->ops->predict, out, err);
+}
+
+int fr_model_out_of_bag(const fr_model *m, const fr_frame *x, double *out, fr_err *err)
+{
+    if (m->ops->out_of_bag == NULL) {
+        return fr_fail(err, FR_EUNSUPPORTED, "a %s has no rows out of bag",
+                       m->ops->title);
+    }
+    if (x->rows != m->rows) {
+        return fr_fail(err, FR_EINVAL,
+                       "out of bag: the model was fitted on %lld rows, the frame has %lld",
+                       (long long)m->rows, (long long)x->rows);
+    }
+    return apply(m, x, m->ops->out_of_bag, out, err);
 }
 
 int fr_model_transform(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err)

@@ -11,6 +11,7 @@
 #include "core/base/buf.h"
 #include "core/data/frame.h"
 #include "core/ml/columns.h"
+#include "core/ml/tree.h"
 
 enum { FR_MODEL_OPTIONS = 24 }; // most options of one kind
 
@@ -35,18 +36,36 @@ typedef struct fr_model_option {
 
 typedef struct fr_model fr_model;
 
+// Trees whose values add up to what a model predicts, or (boosting of classes) to the
+// log-odds or logarithm that it is a function of.
+typedef struct fr_model_trees {
+    fr_forest_view view;
+    const double *base; // of each output
+    double scale;       // what the trees' values are multiplied with before adding
+    size_t outputs;     // numbers per row
+} fr_model_trees;
+
+typedef struct fr_model_ops fr_model_ops;
+
 typedef struct fr_fit {
-    const fr_columns *x; // no NaN is promised
+    const fr_model_ops *ops;
+    const fr_columns *x; // no NaN is promised unless the kind takes missing values
     const fr_target *y;
-    const double *option; // by row of the kind's options
+    const double *option;     // by row of the kind's options
+    const double *weight;     // of each row, positive or 0; NULL: all 1
+    const int8_t *monotone;   // of each feature, -1, 0 or 1; NULL: all 0
+    const bool *categorical;  // whether a feature's whole numbers have no order; NULL
 } fr_fit;
 
-typedef struct fr_model_ops {
+struct fr_model_ops {
     const char *name;  // "random_forest"
     const char *title; // for people: "random forest"
     uint32_t version;  // of the payload
     bool classifies;
     uint32_t most_classes; // 0: any number
+    bool takes_missing;    // nulls and NaN among the features
+    bool takes_weights;
+    bool takes_shapes; // monotone and categorical features
     const fr_model_option *options;
     size_t option_count;
     int (*fit)(const fr_fit *fit, fr_buf *payload, fr_err *err);
@@ -60,7 +79,12 @@ typedef struct fr_model_ops {
     // (optional) transformers have this instead of fit and predict, see preprocess.h: a
     // new frame with the fitted columns changed.
     int (*transform)(const fr_model *m, const fr_frame *x, fr_frame **out, fr_err *err);
-} fr_model_ops;
+    // (optional) what predict gives for the rows fitted on, from trees that did not see
+    // them; NaN for a row that all trees saw.
+    int (*out_of_bag)(const fr_model *m, const fr_columns *x, double *out, fr_err *err);
+    // (optional) the trees, for drawing and explaining.
+    void (*trees)(const fr_model *m, fr_model_trees *out);
+};
 
 struct fr_model {
     fr_object object; // first
@@ -74,13 +98,16 @@ struct fr_model {
     char *target;
     fr_array *labels; // classification: sorted; the last is positive
     double option[FR_MODEL_OPTIONS];
+    uint32_t payload_version;
     int64_t rows;     // fitted on
     fr_hash training; // of the features and the target fitted on
     char version[32]; // of the library that fitted it
 };
 
 extern const fr_object_ops fr_model_object_ops;
-extern const fr_model_ops fr_forest_ops, fr_boost_ops, fr_linear_ops, fr_logistic_ops;
+extern const fr_model_ops fr_forest_ops, fr_forest_regressor_ops, fr_extra_trees_ops,
+    fr_extra_trees_regressor_ops, fr_decision_tree_ops, fr_decision_tree_regressor_ops;
+extern const fr_model_ops fr_boost_ops, fr_linear_ops, fr_logistic_ops;
 
 // The kind of a name; NULL when unknown. The list ends with NULL.
 const fr_model_ops *fr_model_kind(const char *name);
@@ -100,6 +127,21 @@ int fr_model_option_choice(const fr_model_option *o, const char *text, size_t n)
 FR_NODISCARD int fr_model_fit(const fr_model_ops *ops, const double *option,
                               const fr_frame *x, const char *target, const fr_array *y,
                               fr_model **out, fr_err *err);
+// The same with more than features and target.
+typedef struct fr_model_rows {
+    const fr_frame *x;
+    const char *target;
+    const fr_array *y;
+    const fr_array *weight;  // NULL, or one number per row
+    const int8_t *monotone;  // NULL, or as in fr_fit
+    const bool *categorical; // NULL, or as in fr_fit
+} fr_model_rows;
+FR_NODISCARD int fr_model_fit_rows(const fr_model_ops *ops, const double *option,
+                                   const fr_model_rows *rows, fr_model **out,
+                                   fr_err *err);
+// What fr_model_predict gives for the rows fitted on, by trees that did not see them.
+FR_NODISCARD int fr_model_out_of_bag(const fr_model *m, const fr_frame *x, double *out,
+                                     fr_err *err);
 // A model from parts that are there already: named features, no target, a payload.
 FR_NODISCARD int fr_model_make(const fr_model_ops *ops, const double *option,
                                const char *const *feature, size_t features, int64_t rows,

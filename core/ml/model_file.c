@@ -270,6 +270,7 @@ int fr_model_file_read(fr_model *m, const char *path, fr_err *err)
         return rc;
     }
     m->payload = m->image->data + at;
+    m->payload_version = version;
     m->payload_size = m->image->size - (size_t)at;
     fr_reader r =
         fr_reader_of(m->image->data + FR_MODEL_HEADER, (size_t)at - FR_MODEL_HEADER);

@@ -5,7 +5,7 @@
 #include "core/ml/order.h"
 
 #include <math.h>
-#include <stdbool.h>
+#include <string.h>
 
 typedef struct rank_job {
     const fr_columns *x;
@@ -41,6 +41,42 @@ static uint32_t cut_bins(const uint64_t *sorted, size_t n, uint32_t most, bool e
     return bins;
 }
 
+static const uint32_t MISSING_KEY = UINT32_MAX; // sorts behind infinity
+
+// Ranks of the column's numbers, then a bin for NaN behind them.
+static int bin_column(rank_job *job, size_t f, const uint64_t *sorted)
+{
+    fr_ranks *r = job->out;
+    size_t n = r->rows, numbers = n;
+    while (numbers > 0 && key_of(sorted[numbers - 1]) == MISSING_KEY) {
+        numbers--;
+    }
+    r->missing[f] = numbers < n;
+    uint32_t most = job->most - (numbers < n);
+    size_t distinct = numbers > 0;
+    for (size_t i = 1; i < numbers; i++) {
+        distinct += key_of(sorted[i]) != key_of(sorted[i - 1]);
+    }
+    bool exact = distinct <= most;
+    size_t room = (exact ? distinct : most) + 1;
+    r->low[f] = fr_try_alloc(2 * room * sizeof **r->low);
+    if (r->low[f] == NULL) {
+        return FR_ENOMEM;
+    }
+    r->high[f] = r->low[f] + room;
+    uint32_t bins =
+        cut_bins(sorted, numbers, most, exact, r->rank[f], r->low[f], r->high[f]);
+    if (numbers < n) {
+        r->low[f][bins] = r->high[f][bins] = NAN;
+        for (size_t i = numbers; i < n; i++) {
+            r->rank[f][(uint32_t)sorted[i]] = (uint16_t)bins;
+        }
+        bins++;
+    }
+    r->bins[f] = bins;
+    return FR_OK;
+}
+
 static int rank_column(void *ctx, size_t f)
 {
     rank_job *job = ctx;
@@ -54,29 +90,18 @@ static int rank_column(void *ctx, size_t f)
         return FR_ENOMEM;
     }
     for (size_t i = 0; i < n; i++) {
-        if (FR_UNLIKELY(isnan(x[i]))) {
+        bool missing = isnan(x[i]);
+        if (FR_UNLIKELY(missing && !job->x->missing)) {
             job->bad_row[f] = i + 1;
             fr_free(keys);
             return FR_EINVAL;
         }
-        keys[i] = (uint64_t)fr_order_key32((float)x[i]) << 32 | i;
+        uint32_t key = missing ? MISSING_KEY : fr_order_key32((float)x[i]);
+        keys[i] = (uint64_t)key << 32 | i;
     }
-    uint64_t *sorted = fr_order_sort(keys, keys + n, n, 32);
-    size_t distinct = 1;
-    for (size_t i = 1; i < n; i++) {
-        distinct += key_of(sorted[i]) != key_of(sorted[i - 1]);
-    }
-    bool exact = distinct <= job->most;
-    size_t room = exact ? distinct : job->most;
-    r->low[f] = fr_try_alloc(2 * room * sizeof **r->low);
-    if (r->low[f] == NULL) {
-        fr_free(keys);
-        return FR_ENOMEM;
-    }
-    r->high[f] = r->low[f] + room;
-    r->bins[f] = cut_bins(sorted, n, job->most, exact, r->rank[f], r->low[f], r->high[f]);
+    int rc = bin_column(job, f, fr_order_sort(keys, keys + n, n, 32));
     fr_free(keys);
-    return FR_OK;
+    return rc;
 }
 
 static int explain(int rc, const fr_columns *x, const size_t *bad_row, fr_err *err)
@@ -106,6 +131,7 @@ int fr_ranks_new(const fr_columns *x, uint32_t most, fr_ranks **out, fr_err *err
                     .features = x->count,
                     .rank = fr_zalloc(x->count * sizeof *r->rank),
                     .bins = fr_zalloc(x->count * sizeof *r->bins),
+                    .missing = fr_zalloc(x->count * sizeof *r->missing),
                     .low = fr_zalloc(x->count * sizeof *r->low),
                     .high = fr_zalloc(x->count * sizeof *r->high)};
     rank_job job = {x, most, r, fr_zalloc(x->count * sizeof *job.bad_row)};
@@ -131,6 +157,7 @@ void fr_ranks_free(fr_ranks *r)
     }
     fr_free(r->rank);
     fr_free(r->bins);
+    fr_free(r->missing);
     fr_free(r->low);
     fr_free(r->high);
     fr_free(r);

@@ -10,16 +10,19 @@
 #include "core/base/err.h"
 #include "core/ml/columns.h"
 
+#include <stdbool.h>
+
 enum { FR_RANKS_EXACT = 65536 };
 
 typedef struct fr_ranks {
     size_t rows, features;
     uint16_t **rank;     // [feature][row]
     uint32_t *bins;      // [feature]
+    bool *missing;       // [feature]: whether the last bin is that of NaN
     float **low, **high; // [feature][bin]: least and greatest value in it
 } fr_ranks;
 
-// FR_EINVAL names the column and row of a NaN; FR_ELIMIT beyond 2^31 rows.
+// FR_EINVAL names the column and row of a NaN unless x->missing; FR_ELIMIT beyond 2^31 rows.
 FR_NODISCARD int fr_ranks_new(const fr_columns *x, uint32_t most, fr_ranks **out,
                               fr_err *err);
 void fr_ranks_free(fr_ranks *r); // NULL is fine

@@ -70,7 +70,7 @@ static uint32_t most_bins(const fr_ranks *r)
     return most;
 }
 
-static void *zeroed(size_t n, size_t size, bool *ok)
+void *fr_grower_zeroed(size_t n, size_t size, bool *ok)
 {
     void *p = fr_try_alloc(n * size);
     if (p == NULL) {
@@ -79,6 +79,11 @@ static void *zeroed(size_t n, size_t size, bool *ok)
         memset(p, 0, n * size);
     }
     return p;
+}
+
+static void *zeroed(size_t n, size_t size, bool *ok)
+{
+    return fr_grower_zeroed(n, size, ok);
 }
 
 static bool room_for_binary(fr_grower *g, size_t bins)
@@ -104,28 +109,18 @@ static bool room_for_binary(fr_grower *g, size_t bins)
     return ok && g->lane != NULL;
 }
 
-static bool room_for_classes(fr_grower *g, size_t bins)
-{
-    bool ok = true;
-    size_t k = g->data->classes;
-    g->class_hist = zeroed(bins * k, sizeof *g->class_hist, &ok);
-    g->counts = zeroed(2 * k, sizeof *g->counts, &ok);
-    g->rows = zeroed(bins, sizeof *g->rows, &ok);
-    g->used = zeroed(bins / 64 + 1, sizeof *g->used, &ok);
-    g->used_words = zeroed(bins / 4096 + 1, sizeof *g->used_words, &ok);
-    return ok;
-}
-
 static bool make_room(fr_grower *g)
 {
     bool ok = true;
     size_t n = g->data->ranks->rows + 1, bins = most_bins(g->data->ranks);
     g->order = zeroed(g->data->ranks->features, sizeof *g->order, &ok);
+    g->drawn = zeroed(n, sizeof *g->drawn, &ok);
+    if (fr_grower_is_general(g->data, g->options)) {
+        return ok && fr_grower_general_room(g, bins);
+    }
     g->samples = zeroed(n, sizeof *g->samples, &ok);
     g->spare = zeroed(n, sizeof *g->spare, &ok);
-    g->drawn = zeroed(n, sizeof *g->drawn, &ok);
-    return ok &&
-           (g->data->classes > 2 ? room_for_classes(g, bins) : room_for_binary(g, bins));
+    return ok && room_for_binary(g, bins);
 }
 
 int fr_grower_new(const fr_tree_data *data, const fr_tree_options *options,
@@ -150,39 +145,57 @@ void fr_grower_free(fr_grower *g)
     if (g == NULL) {
         return;
     }
-    void *const blocks[] = {g->order,       g->samples, g->spare,      g->drawn, g->stack,
-                            g->hist,        g->used,    g->used_words, g->wide,  g->bin,
-                            g->below,       g->score,   g->list,       g->rows,  g->lane,
-                            g->lane_filled, g->counts,  g->class_hist};
+    void *const blocks[] = {g->order, g->samples, g->spare,       g->drawn,
+                            g->stack, g->hist,    g->used,        g->used_words,
+                            g->wide,  g->bin,     g->below,       g->score,
+                            g->list,  g->rows,    g->lane,        g->lane_filled,
+                            g->items, g->place,   g->spare_items, g->start,
+                            g->sums};
     for (size_t i = 0; i < FR_COUNT(blocks); i++) {
         fr_free(blocks[i]);
     }
     fr_free(g);
 }
 
-// Draws the rows of a tree with replacement; returns how many distinct ones.
-static size_t draw_rows(fr_grower *g, uint32_t *positive)
+// Draws the rows of a tree with replacement.
+static void draw_rows(fr_draw *draw, uint32_t n, const fr_tree_options *o,
+                      uint16_t *drawn)
 {
-    uint32_t n = (uint32_t)g->data->ranks->rows;
-    uint16_t *drawn = g->drawn;
-    if (g->options->bootstrap) {
-        memset(drawn, 0, n * sizeof *drawn);
-        for (uint32_t i = 0; i < n; i++) {
-            drawn[fr_draw_below(&g->draw, n)]++;
-        }
-    } else {
+    if (!o->bootstrap) {
         for (uint32_t i = 0; i < n; i++) {
             drawn[i] = 1;
         }
+        return;
     }
+    memset(drawn, 0, n * sizeof *drawn);
+    uint32_t draws = fr_tree_draws(o, n);
+    for (uint32_t i = 0; i < draws; i++) {
+        uint16_t *d = &drawn[fr_draw_below(draw, n)];
+        *d = (uint16_t)(*d + (*d < UINT16_MAX));
+    }
+}
+
+int fr_tree_drawn(size_t rows, const fr_tree_options *options, uint32_t index,
+                  uint16_t *drawn)
+{
+    fr_draw draw;
+    fr_draw_init(&draw, options->seed, index);
+    draw_rows(&draw, (uint32_t)rows, options, drawn);
+    return fr_cancel_code();
+}
+
+// Turns draws into samples; returns how many distinct ones.
+static size_t make_samples(fr_grower *g, uint32_t *weight, uint32_t *positive)
+{
+    uint32_t n = (uint32_t)g->data->ranks->rows;
     const int32_t *code = g->data->code;
-    bool many = g->data->classes > 2;
     size_t kept = 0;
-    *positive = 0;
+    *positive = *weight = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint16_t w = drawn[i], y = (uint16_t)code[i];
-        g->samples[kept] = (fr_sample){i, w, many ? y : (uint16_t)(w * y)};
+        uint16_t w = g->drawn[i], y = (uint16_t)code[i];
+        g->samples[kept] = (fr_sample){i, w, (uint16_t)(w * y)};
         kept += w != 0;
+        *weight += w;
         *positive += (uint32_t)w * y;
     }
     return kept;
@@ -197,15 +210,16 @@ int fr_grower_grow(fr_grower *g, uint32_t index, fr_tree *out, double *importanc
     for (uint32_t f = 0; f < ranks->features; f++) {
         g->order[f] = f;
     }
-    uint32_t positive;
-    size_t samples = draw_rows(g, &positive);
+    draw_rows(&g->draw, (uint32_t)ranks->rows, g->options, g->drawn);
     (void)fr_tree_pair(out); // the root; the second one is given back
     if (!out->failed) {
         out->count = 1;
-        if (g->data->classes > 2) {
-            fr_grower_classes(g, samples, (uint32_t)ranks->rows);
+        if (g->items != NULL) {
+            fr_grower_general(g);
         } else {
-            fr_grower_binary(g, samples, (uint32_t)ranks->rows, positive);
+            uint32_t weight, positive;
+            size_t samples = make_samples(g, &weight, &positive);
+            fr_grower_binary(g, samples, weight, positive);
         }
     }
     int stopped = fr_cancel_code();

@@ -9,15 +9,32 @@
 
 #include <stdbool.h>
 
-enum { FR_TREE_LEAF = -1 };
+enum {
+    FR_TREE_LEAF = -1,
+    FR_TREE_MISSING_RIGHT = 1 << 30, // NaN goes to left + 1, else to left
+    FR_TREE_FEATURES = 1 << 24,      // more than any number of features
+};
 
 // value <= cut goes to `left`, else to left + 1. Little-endian in files, as in memory.
 typedef struct fr_node {
-    float cut;       // leaf: its value (binary: share of class 1)
-    int32_t feature; // FR_TREE_LEAF
+    float cut;       // leaf: its value (binary: share of class 1; regression: mean)
+    int32_t feature; // FR_TREE_LEAF, or a feature and flags
     uint32_t left;   // within the tree; leaf of many classes: its row of
     uint32_t weight; // values. Rows that reached the node
 } fr_node;
+
+static inline size_t fr_node_feature(const fr_node *n)
+{
+    return (size_t)n->feature & (FR_TREE_FEATURES - 1);
+}
+
+// The feature of a node that had no missing values: later ones go where most rows went.
+static inline int32_t fr_node_flagged(uint32_t feature, size_t left_rows,
+                                      size_t right_rows)
+{
+    return (int32_t)(feature |
+                     (left_rows > right_rows ? 0 : (uint32_t)FR_TREE_MISSING_RIGHT));
+}
 
 typedef struct fr_tree {
     fr_node *node;
@@ -36,19 +53,32 @@ static inline void fr_tree_leaf(fr_tree *t, uint32_t n, float value, uint32_t we
     t->node[n] = (fr_node){.cut = value, .feature = FR_TREE_LEAF, .weight = weight};
 }
 
+typedef enum fr_tree_criterion { FR_TREE_GINI, FR_TREE_ENTROPY } fr_tree_criterion;
+
 typedef struct fr_tree_options {
     uint32_t trees;
     uint32_t max_depth;           // UINT32_MAX: no limit
     uint32_t min_split, min_leaf; // distinct rows
     uint32_t max_features;        // tried per node
     bool bootstrap;
+    uint32_t draws;   // rows of a bootstrap sample; 0: as many as there are
+    bool random_cuts; // one uniform cut per feature tried: extra trees
+    fr_tree_criterion criterion;
+    double min_decrease; // of the impurity, as a share of all weight
     uint64_t seed;
 } fr_tree_options;
+
+static inline uint32_t fr_tree_draws(const fr_tree_options *o, uint32_t rows)
+{
+    return o->draws > 0 ? o->draws : rows;
+}
 
 typedef struct fr_tree_data {
     const fr_ranks *ranks;
     const int32_t *code; // class of each row
     size_t classes;
+    const double *number; // regression (classes 0): of each row, around 0
+    const double *weight; // of each row; NULL: all 1
 } fr_tree_data;
 
 typedef struct fr_grower fr_grower;
@@ -62,6 +92,9 @@ void fr_grower_free(fr_grower *g); // NULL is fine
 FR_NODISCARD int fr_grower_grow(fr_grower *g, uint32_t index, fr_tree *out,
                                 double *importance);
 void fr_tree_fini(fr_tree *t);
+// Which rows tree number `index` was grown on: how often each was drawn.
+FR_NODISCARD int fr_tree_drawn(size_t rows, const fr_tree_options *options, uint32_t index,
+                               uint16_t *drawn);
 
 // A forest as one flat piece: root[t] is the first node of tree t (child numbers count
 // from there), value_root[t] its first row of values.
@@ -71,6 +104,7 @@ typedef struct fr_forest_view {
     const float *value;         // many classes: [row][classes]
     const uint64_t *value_root; // many classes: [trees + 1]
     size_t trees, features, classes;
+    size_t outputs; // boosting: tree t adds to row t % outputs of out; 0: as classes say
 } fr_forest_view;
 
 // out[k * rows + i]: the mean over trees of the share of class k where row i ends; one
@@ -78,6 +112,15 @@ typedef struct fr_forest_view {
 // classes.
 FR_NODISCARD int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out,
                                 fr_err *err);
+// The same over the trees that did not draw the row: skip[t * words + i / 64] has bit
+// i % 64 set where row i was drawn, words = (rows + 63) / 64.
+FR_NODISCARD int fr_forest_walk_some(const fr_forest_view *v, const fr_columns *x,
+                                     const uint64_t *skip, double *out, fr_err *err);
+// Rows of out.
+static inline size_t fr_forest_outputs(const fr_forest_view *v)
+{
+    return v->classes > 2 ? v->classes : v->outputs > 1 ? v->outputs : 1;
+}
 // Whether trees begin in order and end at `end`.
 bool fr_forest_fits(const uint64_t *root, size_t trees, uint64_t end);
 // Whether every number in it is in range, so that walking it ends: FR_ECORRUPT otherwise.

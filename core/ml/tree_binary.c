@@ -224,7 +224,8 @@ static void split(fr_grower *g, const fr_open_node *n, const cut *c)
     g->importance[c->feature] += 2 * (c->score - p * p / w);
     g->tree->node[n->node] =
         (fr_node){.cut = fr_ranks_cut(g->data->ranks, c->feature, c->left, c->right),
-                  .feature = (int32_t)c->feature,
+                  .feature = fr_node_flagged(c->feature, middle - n->begin,
+                                             n->end - middle),
                   .left = child,
                   .weight = n->weight};
     fr_grower_push(g, (fr_open_node){middle, n->end, child + 1, n->depth + 1,

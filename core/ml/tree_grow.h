@@ -5,8 +5,7 @@
 #include "core/ml/tree.h"
 #include "core/ml/tree_lanes.h"
 
-// A row in play: how often the bootstrap drew it, and how often as class 1. In forests of
-// many classes `positive` is its class.
+// A row in play: how often the bootstrap drew it, and how often as class 1.
 typedef struct fr_sample {
     uint32_t row;
     uint16_t weight, positive;
@@ -30,8 +29,7 @@ static inline void fr_draw_init(fr_draw *d, uint64_t seed, uint64_t stream)
 
 static inline uint64_t fr_draw_turn(uint64_t x, int k) { return x << k | x >> (64 - k); }
 
-// Uniform below n; the bias of n / 2^32 does not matter for drawing rows and features.
-static inline uint32_t fr_draw_below(fr_draw *d, uint32_t n)
+static inline uint64_t fr_draw_u64(fr_draw *d)
 {
     uint64_t *s = d->s, t = s[1] << 17;
     uint64_t result = fr_draw_turn(s[1] * 5, 7) * 9;
@@ -41,7 +39,18 @@ static inline uint32_t fr_draw_below(fr_draw *d, uint32_t n)
     s[0] ^= s[3];
     s[2] ^= t;
     s[3] = fr_draw_turn(s[3], 45);
-    return (uint32_t)(((result >> 32) * n) >> 32);
+    return result;
+}
+
+// Uniform below n; the bias of n / 2^32 does not matter for drawing rows and features.
+static inline uint32_t fr_draw_below(fr_draw *d, uint32_t n)
+{
+    return (uint32_t)(((fr_draw_u64(d) >> 32) * n) >> 32);
+}
+
+static inline double fr_draw_unit(fr_draw *d) // [0, 1)
+{
+    return (double)(fr_draw_u64(d) >> 11) * 0x1p-53;
 }
 
 // A node that still has to be split.
@@ -50,6 +59,13 @@ typedef struct fr_open_node {
     uint32_t node, depth;
     uint32_t weight, positive;
 } fr_open_node;
+
+// A row in play of a general tree: its weight times how often it was drawn, and its
+// number or class.
+typedef struct fr_item {
+    double weight, y;
+    uint32_t row, drawn;
+} fr_item;
 
 typedef struct fr_wide_bin {
     uint32_t weight, positive, rows;
@@ -81,8 +97,10 @@ struct fr_grower {
     uint32_t *rows;        // distinct rows by bin, when needed
     uint16_t *lane;        // small nodes: [level][feature][128] ranks
     uint64_t *lane_filled; // [level], a bit per feature
-    uint32_t *class_hist;  // many classes: [bin][class], zero between uses
-    uint32_t *counts;      // of the node, and of its left side
+    fr_item *items, *spare_items; // general trees, instead of samples
+    uint32_t *place;              // a node's items in order of one feature
+    uint32_t *start;              // where each of the bins in use begins there
+    double *sums;                 // by class: of the node, its left side, its missing
 };
 
 // The next feature to try: Fisher-Yates over the first *left entries of order.
@@ -101,7 +119,11 @@ size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, uint32_t feature
                            uint32_t left);
 void fr_grower_push(fr_grower *g, fr_open_node n);
 void fr_grower_binary(fr_grower *g, size_t samples, uint32_t weight, uint32_t positive);
-void fr_grower_classes(fr_grower *g, size_t samples, uint32_t weight);
+// Any criterion, weights, missing values, random cuts: tree_general.c.
+void *fr_grower_zeroed(size_t n, size_t size, bool *ok); // clears *ok without memory
+bool fr_grower_is_general(const fr_tree_data *data, const fr_tree_options *options);
+bool fr_grower_general_room(fr_grower *g, size_t bins);
+void fr_grower_general(fr_grower *g);
 
 // Grows the whole subtree of a node of few samples (kernel->most_parts * 32) and weight
 // below 256, of two classes.

@@ -156,7 +156,7 @@ static int split(lane_job *job, const lane_node *n, const lane_cut *c, lane_node
     g->importance[c->feature] += 2 * (score - p * p / n->weight);
     g->tree->node[n->node] =
         (fr_node){.cut = fr_ranks_cut(g->data->ranks, c->feature, c->at, next),
-                  .feature = (int32_t)c->feature,
+                  .feature = fr_node_flagged(c->feature, left.rows, right.rows),
                   .left = child,
                   .weight = n->weight};
     to[0] = right;

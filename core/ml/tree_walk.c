@@ -5,6 +5,7 @@
 #include "core/base/pool.h"
 #include "core/ml/tree.h"
 
+#include <math.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -154,19 +155,30 @@ typedef struct walk_job {
     const fr_forest_view *view;
     const fr_columns *x;
     double *out;
-    packed *nodes; // of all trees; NULL: walk the nodes as they are
+    const uint64_t *skip; // NULL, or as in fr_forest_walk_some
+    size_t width;         // values of a row: features, twice that for missing values
+    packed *nodes;        // of all trees; NULL: walk the nodes as they are
     unsigned shift;
     leaves_fn leaves;
 } walk_job;
 
+// Which value of a row a node compares. A row with missing values holds each feature
+// twice: NaN, which no cut is below, stands in the first place for going left, and
+// infinity in the second for going right.
+static inline uint32_t place_of(const fr_node *n, size_t features, size_t width)
+{
+    bool second = width > features && (n->feature & FR_TREE_MISSING_RIGHT) != 0;
+    return (uint32_t)(fr_node_feature(n) + (second ? features : 0));
+}
+
 static void leaves_of_nodes(const fr_node *tree, const float *x, size_t features,
-                            size_t rows, uint32_t *leaf)
+                            size_t width, size_t rows, uint32_t *leaf)
 {
     for (size_t i = 0; i < rows; i++) {
-        const float *row = x + i * features;
+        const float *row = x + i * width;
         uint32_t k = 0;
         while (tree[k].feature >= 0) {
-            k = tree[k].left + (row[tree[k].feature] > tree[k].cut);
+            k = tree[k].left + (row[place_of(&tree[k], features, width)] > tree[k].cut);
         }
         leaf[i] = k;
     }
@@ -178,7 +190,7 @@ static void pack(walk_job *job)
 {
     const fr_forest_view *v = job->view;
     unsigned bits = 1;
-    while (((size_t)1 << bits) < v->features) {
+    while (((size_t)1 << bits) < job->width) {
         bits++;
     }
     job->shift = 32 - bits;
@@ -194,8 +206,33 @@ static void pack(walk_job *job)
         for (uint64_t k = v->root[t]; k < v->root[t + 1]; k++) {
             const fr_node *n = &v->node[k];
             uint32_t next = n->feature < 0 ? (uint32_t)(k - v->root[t])
-                                           : (uint32_t)n->feature << job->shift | n->left;
+                                           : place_of(n, v->features, job->width)
+                                                     << job->shift |
+                                                 n->left;
             job->nodes[k] = (packed){n->cut, next};
+        }
+    }
+}
+
+static void add_some(const walk_job *job, size_t t, const uint32_t *leaf, size_t begin,
+                     size_t n)
+{
+    const fr_forest_view *v = job->view;
+    const fr_node *tree = v->node + v->root[t];
+    const uint64_t *skip = job->skip + t * ((job->x->rows + 63) / 64);
+    for (size_t i = 0; i < n; i++) {
+        size_t row = begin + i;
+        if ((skip[row / 64] >> row % 64 & 1) != 0) {
+            continue;
+        }
+        if (v->classes <= 2) {
+            job->out[row] += (double)tree[leaf[i]].cut;
+            continue;
+        }
+        const float *value =
+            v->value + (v->value_root[t] + tree[leaf[i]].left) * v->classes;
+        for (size_t k = 0; k < v->classes; k++) {
+            job->out[k * job->x->rows + row] += (double)value[k];
         }
     }
 }
@@ -206,6 +243,13 @@ static void add_values(const walk_job *job, size_t t, const uint32_t *leaf, size
     const fr_forest_view *v = job->view;
     const fr_node *tree = v->node + v->root[t];
     double *out = job->out + begin;
+    if (job->skip != NULL) {
+        add_some(job, t, leaf, begin, n);
+        return;
+    }
+    if (v->outputs > 1) {
+        out += t % v->outputs * job->x->rows;
+    }
     if (v->classes <= 2 && job->nodes != NULL) {
         const packed *leaves = job->nodes + v->root[t];
         for (size_t i = 0; i < n; i++) {
@@ -231,22 +275,26 @@ static int walk_block(void *ctx, size_t chunk)
     const fr_forest_view *v = job->view;
     size_t p = v->features, begin = chunk * BLOCK,
            n = FR_MIN(job->x->rows - begin, BLOCK);
-    float *x = fr_try_alloc((n * p + 16) * sizeof *x);
+    size_t width = job->width;
+    float *x = fr_try_alloc((n * width + 16) * sizeof *x);
     if (x == NULL) {
         return FR_ENOMEM;
     }
     for (size_t f = 0; f < p; f++) {
         const double *from = job->x->column[f] + begin;
         for (size_t i = 0; i < n; i++) {
-            x[i * p + f] = (float)from[i];
+            x[i * width + f] = (float)from[i];
+        }
+        for (size_t i = 0; i < n && width > p; i++) {
+            x[i * width + p + f] = isnan(from[i]) ? INFINITY : (float)from[i];
         }
     }
     uint32_t leaf[BLOCK];
     for (size_t t = 0; t < v->trees; t++) {
         if (job->nodes != NULL) {
-            job->leaves(job->nodes + v->root[t], job->shift, x, p, n, leaf);
+            job->leaves(job->nodes + v->root[t], job->shift, x, width, n, leaf);
         } else {
-            leaves_of_nodes(v->node + v->root[t], x, p, n, leaf);
+            leaves_of_nodes(v->node + v->root[t], x, p, width, n, leaf);
         }
         add_values(job, t, leaf, begin, n);
     }
@@ -256,8 +304,19 @@ static int walk_block(void *ctx, size_t chunk)
 
 int fr_forest_walk(const fr_forest_view *v, const fr_columns *x, double *out, fr_err *err)
 {
-    walk_job job = {.view = v, .x = x, .out = out, .leaves = best_leaves()};
-    size_t rows = v->classes > 2 ? v->classes * x->rows : x->rows;
+    return fr_forest_walk_some(v, x, NULL, out, err);
+}
+
+int fr_forest_walk_some(const fr_forest_view *v, const fr_columns *x,
+                        const uint64_t *skip, double *out, fr_err *err)
+{
+    walk_job job = {.view = v,
+                    .x = x,
+                    .out = out,
+                    .skip = skip,
+                    .width = x->missing ? 2 * v->features : v->features,
+                    .leaves = best_leaves()};
+    size_t rows = fr_forest_outputs(v) * x->rows;
     memset(out, 0, rows * sizeof *out);
     pack(&job);
     int rc = fr_pool_try((x->rows + BLOCK - 1) / BLOCK, walk_block, &job);
@@ -274,6 +333,8 @@ bool fr_forest_fits(const uint64_t *root, size_t trees, uint64_t end)
     return ok;
 }
 
+static const int32_t KNOWN_BITS = FR_TREE_MISSING_RIGHT | (FR_TREE_FEATURES - 1);
+
 int fr_forest_check(const fr_forest_view *v, fr_err *err)
 {
     for (size_t t = 0; t < v->trees; t++) {
@@ -288,7 +349,8 @@ int fr_forest_check(const fr_forest_view *v, fr_err *err)
             const fr_node *n = &tree[k];
             bool leaf =
                 n->feature == FR_TREE_LEAF && (v->classes <= 2 || n->left < values);
-            bool inner = n->feature >= 0 && (size_t)n->feature < v->features &&
+            bool inner = n->feature >= 0 && fr_node_feature(n) < v->features &&
+                         (n->feature & ~KNOWN_BITS) == 0 &&
                          n->left > k && n->left < nodes - 1;
             if (!leaf && !inner) {
                 return fr_fail(err, FR_ECORRUPT, "tree %zu, node %llu is impossible",

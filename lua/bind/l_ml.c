@@ -237,7 +237,26 @@ static int push_model(lua_State *L, int rc, fr_model *const *slot, const fr_err 
     return 1;
 }
 
-// fit(kind, options, features, target name, target)
+// The list at arg as one small integer per feature; NULL for nil.
+static int8_t *check_flags(lua_State *L, int arg, size_t n)
+{
+    if (lua_isnoneornil(L, arg)) {
+        return NULL;
+    }
+    luaL_checktype(L, arg, LUA_TTABLE);
+    int8_t *flag = scratch(L, n, sizeof *flag);
+    for (size_t i = 0; i < n; i++) {
+        (void)lua_rawgeti(L, arg, (lua_Integer)i + 1);
+        lua_Integer v = luaL_checkinteger(L, -1);
+        luaL_argcheck(L, v >= -1 && v <= 1, arg, "-1, 0 or 1 is expected");
+        flag[i] = (int8_t)v;
+        lua_pop(L, 1);
+    }
+    return flag;
+}
+
+// fit(kind, options, features, target name, target, weights, monotone, categorical): the
+// last two lists of -1, 0, 1 and of 0, 1 by feature; nil for none
 static int ml_fit(lua_State *L)
 {
     const fr_model_ops *ops = check_kind(L, 1);
@@ -246,9 +265,22 @@ static int ml_fit(lua_State *L)
     const fr_frame *x = bind_frame_check(L, 3);
     const char *target = luaL_checkstring(L, 4);
     const fr_array *y = bind_array_check(L, 5);
+    lua_settop(L, 8);
+    size_t n = (size_t)x->columns;
+    fr_model_rows rows = {.x = x, .target = target, .y = y};
+    rows.weight = lua_isnil(L, 6) ? NULL : bind_array_check(L, 6);
+    rows.monotone = check_flags(L, 7, n);
+    const int8_t *categorical = check_flags(L, 8, n);
+    if (categorical != NULL) {
+        bool *set = scratch(L, n, sizeof *set);
+        for (size_t i = 0; i < n; i++) {
+            set[i] = categorical[i] != 0;
+        }
+        rows.categorical = set;
+    }
     fr_model **slot = model_box(L);
     fr_err err = FR_ERR_INIT;
-    return push_model(L, fr_model_fit(ops, option, x, target, y, slot, &err), slot, &err);
+    return push_model(L, fr_model_fit_rows(ops, option, &rows, slot, &err), slot, &err);
 }
 
 static int ml_load(lua_State *L)
@@ -323,16 +355,25 @@ static int model_save(lua_State *L)
     return 1;
 }
 
-// Class probabilities of the frame at 2, in scratch: [class][row].
-static double *probabilities(lua_State *L, const fr_model *m, const fr_frame *x)
+typedef int (*predict_fn)(const fr_model *m, const fr_frame *x, double *out, fr_err *err);
+
+// What `predict` says of the frame at 2, in scratch: [class][row], or [row].
+static double *predictions(lua_State *L, const fr_model *m, const fr_frame *x,
+                           predict_fn predict)
 {
-    double *p = scratch(L, (size_t)x->rows * fr_model_classes(m), sizeof *p);
+    size_t outputs = FR_MAX(fr_model_classes(m), 1);
+    double *p = scratch(L, (size_t)x->rows * outputs, sizeof *p);
     fr_err err = FR_ERR_INIT;
-    int rc = fr_model_predict(m, x, p, &err);
+    int rc = predict(m, x, p, &err);
     if (rc != FR_OK) {
         bind_raise_error(L, &err);
     }
     return p;
+}
+
+static double *probabilities(lua_State *L, const fr_model *m, const fr_frame *x)
+{
+    return predictions(L, m, x, fr_model_predict);
 }
 
 static int predict_numbers(lua_State *L, const fr_model *m, const fr_frame *x)
@@ -384,6 +425,49 @@ static const char *push_label(lua_State *L, const fr_array *labels, int64_t i)
     bind_push_buffer(L, text);
     lua_remove(L, -2);
     return lua_tostring(L, -1);
+}
+
+// An array of n numbers in a box on the stack; NaN becomes null.
+static fr_array *push_numbers(lua_State *L, const double *x, size_t n)
+{
+    fr_array **slot = bind_array_box(L);
+    fr_err err = FR_ERR_INIT;
+    fr_builder *b = fr_builder_new(fr_type_of(FR_FLOAT64), (int64_t)n);
+    int rc = FR_OK;
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        rc = isnan(x[i]) ? fr_builder_null(b, &err) : fr_builder_float(b, x[i], &err);
+    }
+    rc = rc != FR_OK ? rc : fr_builder_finish(b, slot, &err);
+    fr_builder_free(b);
+    if (rc != FR_OK) {
+        bind_raise_error(L, &err);
+    }
+    bind_array_sealed(L, *slot);
+    return *slot;
+}
+
+// out_of_bag(model, frame): probabilities as lists of arrays, or one array of numbers;
+// null where every tree saw the row
+static int model_out_of_bag(lua_State *L)
+{
+    const fr_model *m = check_model(L, 1);
+    const fr_frame *x = bind_frame_check(L, 2);
+    size_t n = (size_t)x->rows, classes = fr_model_classes(m);
+    const double *p = predictions(L, m, x, fr_model_out_of_bag);
+    if (classes == 0) {
+        (void)push_numbers(L, p, n);
+        return 1;
+    }
+    lua_createtable(L, (int)classes, 0);
+    for (size_t k = 0; k < classes; k++) {
+        lua_createtable(L, 2, 0);
+        (void)push_label(L, m->labels, (int64_t)k);
+        lua_rawseti(L, -2, 1);
+        (void)push_numbers(L, p + k * n, n);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    return 1;
 }
 
 static int model_predict_proba(lua_State *L)
@@ -810,6 +894,7 @@ int luaopen_flowrun_core_ml(lua_State *L)
         {"score", model_score},
         {"size", model_size},
         {"transform", model_transform},
+        {"out_of_bag", model_out_of_bag},
         {NULL, NULL},
     };
     static const luaL_Reg functions[] = {

@@ -11,6 +11,7 @@ local core = require "flowrun.core.ml"
 local array_core = require "flowrun.core.array"
 local error_class = require "flowrun.core.error"
 local frame = require "flowrun.frame"
+local ml_trees = require "flowrun.ml_trees"
 
 local linear_core = require "flowrun.core.linear"
 
@@ -69,7 +70,10 @@ function Spec:__tostring()
   return ("ml.%s{%s}"):format(self.kind, table.concat(shown, ", "))
 end
 
-local function feature_names(what, df, target, given)
+local fit_names = {features = true, weights = true, sample_weight = true, monotone = true,
+  categorical = true}
+
+local function feature_names(what, df, target, given, weights)
   if given ~= nil then
     if type(given) ~= "table" then
       invalid("%s: features is a list of column names, got a %s", what, type(given))
@@ -81,7 +85,7 @@ local function feature_names(what, df, target, given)
   end
   local names = {}
   for _, name in ipairs(df.columns) do
-    if name ~= target then names[#names + 1] = name end
+    if name ~= target and name ~= weights then names[#names + 1] = name end
   end
   return names
 end
@@ -95,15 +99,19 @@ local function refuse_leak(what, df, names, y)
   end
 end
 
---- Fits on a frame.
+--- Fits on a frame. Trees and boosting take `weights` (sample_weight): a column's name, which
+--- then is no feature, or one number per row. Boosting also takes `monotone = {age = 1}` (its
+--- predictions never fall when age grows; -1: never rise) and `categorical = {"zone"}` (whole
+--- numbers without an order).
 ---@param df flowrun.Frame
 ---@param target string|fr.column the name of a column, or one value per row
----@param options? {features: string[]} default: all columns but the target
+---@param options? {features: string[], weights: string|fr.column, monotone: table<string, integer>,
+---  categorical: string[]} features: all columns but the target
 ---@return flowrun.Model
 function Spec:fit(df, target, options)
   local what = ("ml.%s:fit"):format(self.kind)
   check_frame(df, what)
-  options = check_names(what, options, {features = true})
+  options = check_names(what, options, fit_names)
   local name, y = "y"
   if type(target) == "string" then
     name, y = target, df:col(target)
@@ -115,16 +123,60 @@ function Spec:fit(df, target, options)
   else
     y = array_of(target, what .. ": the target")
   end
-  local names = feature_names(what, df, name, options.features)
+  local weights = options.weights or options.sample_weight
+  local names = feature_names(what, df, name, options.features, weights)
   if y and type(target) ~= "string" then refuse_leak(what, df, names, y) end
-  return core.fit(self.kind, self.options, df:select(names), name, y)
+  if type(weights) == "string" then weights = df:col(weights) end
+  if weights ~= nil then weights = array_of(weights, what .. ": weights") end
+  if self.class_weight then
+    weights = ml_trees.class_weights(what, self.class_weight, y, weights, name)
+  end
+  return core.fit(self.kind, self.options, df:select(names), name, y, weights,
+    ml_trees.monotone(what, names, options.monotone),
+    ml_trees.categorical(what, names, options.categorical))
 end
 
 local function maker(kind)
   return function(options)
-    return setmetatable({kind = kind, options = core.check(kind, options)}, Spec)
+    local weights = type(options) == "table" and options.class_weight
+    if type(weights) == "table" then     -- by class; the model only ever sees weights of rows
+      local others = {}
+      for name, value in pairs(options) do
+        if name ~= "class_weight" then others[name] = value end
+      end
+      core.check(kind, {class_weight = "none"})      -- whether it takes them
+      options = others
+    else
+      weights = nil
+    end
+    return setmetatable({kind = kind, options = core.check(kind, options),
+      class_weight = weights}, Spec)
   end
 end
+
+---@class flowrun.decision_tree.Options
+---@field max_depth? integer greatest number of splits above a leaf: no limit
+---@field min_samples_split? integer fewest rows of a node that is split: 2
+---@field min_samples_leaf? integer fewest rows of a leaf: 1
+---@field max_features? number|string tried per node: "sqrt", "log2", "all", a number,
+---  a share below 1
+---@field min_impurity_decrease? number least decrease of impurity, by the node's share of rows: 0
+---@field bins? integer most different values of a feature: exact (max_bins)
+---@field seed? integer equal seeds give equal models: 0 (random_state)
+---@field threads? integer most threads: what the task may use (n_jobs)
+---@field criterion? "gini"|"entropy" impurity of a node
+---@field class_weight? "none"|"balanced"|table weights by class
+
+--- A single tree for classes: easy to read (`model:text()`, `model:svg()`), and exactly the splits
+--- of scikit-learn's DecisionTreeClassifier.
+---@param options? flowrun.decision_tree.Options
+---@return flowrun.ModelSpec
+ml.decision_tree = maker("decision_tree")
+
+--- A single tree for numbers; options as for decision_tree, without criterion and class_weight.
+---@param options? table
+---@return flowrun.ModelSpec
+ml.decision_tree_regressor = maker("decision_tree_regressor")
 
 ---@class flowrun.random_forest.Options
 ---@field trees? integer how many trees: 100 (n_estimators)
@@ -134,14 +186,37 @@ end
 ---@field max_features? number|string tried per node: "sqrt", "log2", "all", a number,
 ---  a share below 1
 ---@field bootstrap? boolean each tree draws its rows with replacement: true
+---@field max_samples? number rows that a tree draws, or a share up to 1: as many as there are
+---@field min_impurity_decrease? number least decrease of impurity, by the node's share of rows: 0
+---@field bins? integer most different values of a feature, the others are grouped: exact;
+---  256 is faster on many rows (max_bins)
 ---@field seed? integer equal seeds give equal models: 0 (random_state)
 ---@field threads? integer most threads: what the task may use (n_jobs)
+---@field criterion? "gini"|"entropy" impurity of a node
+---@field class_weight? "none"|"balanced"|table weights by class: {no = 1, yes = 10}
 
 --- A random forest: trees on bootstrap samples, exact splits, probabilities averaged
 --- (Breiman 2001; the rules are scikit-learn's RandomForestClassifier's).
 ---@param options? flowrun.random_forest.Options
 ---@return flowrun.ModelSpec
 ml.random_forest = maker("random_forest")
+
+--- A random forest for numbers; options as for random_forest, without criterion and class_weight;
+--- all features are tried per node unless max_features says otherwise.
+---@param options? table
+---@return flowrun.ModelSpec
+ml.random_forest_regressor = maker("random_forest_regressor")
+
+--- Extra trees: a random cut per feature tried, all rows in every tree (Geurts 2006; the rules of
+--- scikit-learn's ExtraTreesClassifier). Options as for random_forest.
+---@param options? flowrun.random_forest.Options
+---@return flowrun.ModelSpec
+ml.extra_trees = maker("extra_trees")
+
+--- Extra trees for numbers.
+---@param options? table
+---@return flowrun.ModelSpec
+ml.extra_trees_regressor = maker("extra_trees_regressor")
 
 ---@class flowrun.gradient_boosting.Options
 ---@field rounds? integer how many trees: 100 (n_estimators)
@@ -229,7 +304,7 @@ end
 ---@return {accuracy: number, precision: number, recall: number, f1: number, roc_auc: number?,
 ---  log_loss: number, rows: integer}
 function methods:score(df, y)
-  if linear_core.is_linear(self) then              -- numbers: r2, rmse, mae
+  if not self:info().classes then                  -- numbers: r2, rmse, mae
     y = target_of(self, "model:score", df, y)
     local e = core.errors(y, raw_predict(self, df))
     return {r2 = e.r2, rmse = e.rmse, mae = e.mae, rows = #df}
@@ -251,10 +326,21 @@ function methods:report(df, y)
   return text
 end
 
---- How much each feature contributed, greatest first; the sum is 1. Trees: the decrease of
---- impurity (or loss) by its splits.
----@return flowrun.Frame columns feature, importance
-function methods:importances()
+--- How much each feature contributed, greatest first. Trees: the decrease of impurity (or loss)
+--- by its splits, as shares of 1. With `kind = "permutation"`: how much the score (accuracy or r2)
+--- on `data` falls when the feature's values are shuffled, mean over `repeats`; this can be asked
+--- of every model, and on rows it was not fitted on.
+---@param options? {kind: "impurity"|"permutation", data: flowrun.Frame, y: fr.column,
+---  repeats: integer, seed: integer}
+---@return flowrun.Frame columns feature, importance; by permutation also std
+function methods:importances(options)
+  options = check_names("model:importances", options, {kind = true, data = true, y = true,
+    repeats = true, seed = true})
+  if options.kind == "permutation" then return ml_trees.permutation(self, options) end
+  if options.kind ~= nil and options.kind ~= "impurity" then
+    invalid('model:importances: kind is "impurity" or "permutation", got %s',
+      tostring(options.kind))
+  end
   local values, rows = raw_importances(self), {}
   for i, name in ipairs(self:info().features) do rows[i] = {name, values[i]} end
   table.sort(rows, function(a, b)
@@ -270,6 +356,20 @@ end
 ---@return flowrun.Frame
 local raw_transform = methods.transform
 function methods:transform(df) return raw_transform(self, check_frame(df, "model:transform")) end
+
+--- Predictions for the rows a forest was fitted on, each by the trees that did not draw it: an
+--- honest score without a test set. Null where every tree drew the row. Needs bootstrap.
+---@param df flowrun.Frame the frame fitted on
+---@param y? fr.column default: the target's column
+---@return {predicted: flowrun.Array|flowrun.Frame, rows: integer, accuracy: number?, r2: number?}
+---  predicted: numbers, or the probabilities of the classes
+function methods:oob(df, y)
+  y = target_of(self, "model:oob", df, y)
+  if not raw_in_sample(self, df, y) then
+    invalid("model:oob: expected the frame that the model was fitted on")
+  end
+  return ml_trees.oob(self, df, y)
+end
 
 -- --- preparing columns ---
 

@@ -28,5 +28,11 @@ return function()
   assert(ml.mape(df.a, df.b) > 0 and #ml.kinds() > 2)
   local ok = pcall(ml.random_forest, {trees = 0})
   assert(not ok and not pcall(ml.random_forest, {tree = 1}))
+  local gaps = frame.from{{"a", {1, frame.null, 3, 4}}, {"b", {0.5, 0.25, 4, 8}}, {"w", {1, 2, 1, 2}},
+    {"y", {0.5, 1, 0, 2}}}
+  local extra = ml.extra_trees_regressor{trees = 2}:fit(gaps, "y", {weights = "w"})
+  local bagged = ml.random_forest{trees = 2, class_weight = {[0] = 2}}:fit(df, "y", {features = {"a", "b"}})
+  assert(#extra:predict(gaps) == 4 and bagged:oob(df).rows >= 0)
+  assert(#extra:importances{kind = "permutation", data = gaps, repeats = 1} == 2)
   collectgarbage()
 end

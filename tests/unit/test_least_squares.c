@@ -63,7 +63,7 @@ static double nist(const char *name, bool poly, size_t p, bool intercept, double
             powers[j][i] = j == 0 ? data[1][i] : powers[j - 1][i] * data[1][i];
         }
     }
-    fr_columns x = {rows, p, columns, NULL};
+    fr_columns x = {rows, p, columns, NULL, false};
     fr_least_squares s;
     CHECK_INT(fr_least_squares_fit(&x, data[0], intercept, 0, &s, NULL), FR_OK);
     char path[600], line[512];
@@ -156,7 +156,7 @@ static made make(size_t rows, size_t p, uint64_t seed)
             m.y[i] += (j % 2 ? -1.0 : 1.0) * m.column[j][i];
         }
     }
-    m.x = (fr_columns){rows, p, m.column, NULL};
+    m.x = (fr_columns){rows, p, m.column, NULL, false};
     return m;
 }
 
@@ -246,7 +246,7 @@ static void few_rows_and_none(void)
 {
     double y[] = {2, 4}, x[] = {1, 2};
     const double *columns[] = {x};
-    fr_columns one = {2, 1, columns, NULL};
+    fr_columns one = {2, 1, columns, NULL, false};
     fr_least_squares s;
     CHECK_INT(fr_least_squares_fit(&one, y, true, 0, &s, NULL), FR_OK);
     CHECK_NEAR(s.coef[0], 2, 1e-15);
@@ -256,7 +256,7 @@ static void few_rows_and_none(void)
     one.rows = 0;
     CHECK_INT(fr_least_squares_fit(&one, y, true, 0, &s, NULL), FR_EINVAL);
     fr_least_squares_fini(&s);
-    one = (fr_columns){2, 0, columns, NULL};
+    one = (fr_columns){2, 0, columns, NULL, false};
     CHECK_INT(fr_least_squares_fit(&one, y, true, 0, &s, NULL), FR_OK);
     CHECK_NEAR(s.intercept, 3, 0);
     fr_least_squares_fini(&s);

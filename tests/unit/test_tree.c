@@ -19,7 +19,7 @@ static fr_tree_options plain(uint32_t features)
 
 static fr_ranks *ranks_of(const double *const *x, size_t rows, size_t features)
 {
-    fr_columns c = {rows, features, x, NAMES};
+    fr_columns c = {rows, features, x, NAMES, false};
     fr_ranks *r = NULL;
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_ranks_new(&c, FR_RANKS_EXACT, &r, &err), FR_OK);
@@ -30,7 +30,7 @@ static void grow(const fr_ranks *r, const int32_t *y, size_t classes,
                  const fr_tree_options *o, fr_lanes_isa isa, fr_tree *out,
                  double *importance)
 {
-    fr_tree_data data = {r, y, classes};
+    fr_tree_data data = {.ranks = r, .code = y, .classes = classes};
     fr_grower *g;
     *out = (fr_tree){0};
     CHECK_INT(fr_grower_new(&data, o, &g, NULL), FR_OK);
@@ -84,10 +84,10 @@ static void compare(walk *w, uint32_t mine, int theirs, const bool *in)
         CHECK(f < 0 && n->feature < 0);
         return;
     }
-    if (n->feature != f || (double)n->cut > t->threshold[theirs] ||
+    if ((int)fr_node_feature(n) != f || (double)n->cut > t->threshold[theirs] ||
         t->threshold[theirs] - (double)n->cut > 1e-6 * fabs(t->threshold[theirs])) {
         uint64_t a, b, c, d;
-        gain_of(w, in, n->feature, (double)n->cut, &a, &b);
+        gain_of(w, in, (int)fr_node_feature(n), (double)n->cut, &a, &b);
         gain_of(w, in, f, t->threshold[theirs], &c, &d);
         CHECK(a * d == c * b); // a tie: below it the trees may differ
         w->ties++;
@@ -205,7 +205,7 @@ static void stumps_are_the_best_possible(void)
             uint64_t nl = 0, pl = 0, p = 0;
             for (size_t i = 0; i < n; i++) {
                 p += y[i] == 1;
-                if (t.count == 3 && (float)x[t.node[0].feature][i] <= t.node[0].cut) {
+                if (t.count == 3 && (float)x[fr_node_feature(&t.node[0])][i] <= t.node[0].cut) {
                     nl++;
                     pl += y[i] == 1;
                 }
@@ -332,12 +332,53 @@ static void missing_values_are_named(void)
     const double v[] = {1, 2, nan("")};
     const double *const x[] = {v, v};
     const char *const names[] = {"temp_c", "wind"};
-    fr_columns c = {3, 2, x, names};
+    fr_columns c = {3, 2, x, names, false};
     fr_ranks *r;
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_ranks_new(&c, FR_RANKS_EXACT, &r, &err), FR_EINVAL);
     CHECK_STR(err.text, "column `temp_c` is missing in row 3: use fill or dropna first");
     CHECK(r == NULL);
+}
+
+static void missing_values_have_the_last_bin(void)
+{
+    const double v[] = {nan(""), 2, 1, -nan(""), 2}, none[] = {nan(""), nan(""), nan(""),
+                                                               nan(""), nan("")};
+    const double *const x[] = {v, none};
+    fr_columns c = {5, 2, x, NAMES, true};
+    fr_ranks *r;
+    CHECK_INT(fr_ranks_new(&c, FR_RANKS_EXACT, &r, NULL), FR_OK);
+    const uint16_t want[] = {2, 1, 0, 2, 1};
+    CHECK(memcmp(r->rank[0], want, sizeof want) == 0);
+    CHECK_INT(r->bins[0], 3);
+    CHECK_INT(r->bins[1], 1);
+    CHECK(r->missing[0] && r->missing[1]);
+    fr_ranks_free(r);
+}
+
+// A tree on the rows' own values: what is missing goes where that is purer.
+static void missing_values_take_the_purer_side(void)
+{
+    const double v[] = {1, 2, 3, 4, nan(""), nan("")};
+    const double *const x[] = {v};
+    const int32_t low[] = {1, 1, 0, 0, 1, 1}, high[] = {1, 1, 0, 0, 0, 0};
+    const int32_t apart[] = {0, 0, 0, 0, 1, 1};
+    const int32_t *const cases[] = {low, high, apart};
+    const int32_t flags[] = {0, FR_TREE_MISSING_RIGHT, FR_TREE_MISSING_RIGHT};
+    fr_columns c = {6, 1, x, NAMES, true};
+    fr_ranks *r;
+    CHECK_INT(fr_ranks_new(&c, FR_RANKS_EXACT, &r, NULL), FR_OK);
+    for (int i = 0; i < 3; i++) {
+        fr_tree_options o = plain(1);
+        fr_tree t;
+        double unused = 0;
+        grow(r, cases[i], 2, &o, FR_LANES_PLAIN, &t, &unused);
+        CHECK_INT(t.count, 3);
+        CHECK_INT(t.node[0].feature, flags[i]);
+        CHECK_NEAR((double)t.node[0].cut, i < 2 ? 2.5 : 4, 0);
+        fr_tree_fini(&t);
+    }
+    fr_ranks_free(r);
 }
 
 static void quantile_bins_keep_equal_values_together(void)
@@ -350,7 +391,7 @@ static void quantile_bins_keep_equal_values_together(void)
         v[i] = i % 3 == 0 ? 7 : fr_rand_unit(&rand) * 20;
     }
     const double *const x[] = {v};
-    fr_columns c = {N, 1, x, NAMES};
+    fr_columns c = {N, 1, x, NAMES, false};
     fr_ranks *r;
     CHECK_INT(fr_ranks_new(&c, 64, &r, NULL), FR_OK);
     CHECK(r->bins[0] > 32 && r->bins[0] <= 64);
@@ -373,7 +414,7 @@ static void a_cancelled_tree_stops(void)
     make_rows(a, a + N, a + 2 * N, y, N, 1);
     fr_ranks *r = ranks_of(x, N, 3);
     fr_tree_options o = plain(3);
-    fr_tree_data data = {r, y, 2};
+    fr_tree_data data = {.ranks = r, .code = y, .classes = 2};
     fr_grower *g;
     CHECK_INT(fr_grower_new(&data, &o, &g, NULL), FR_OK);
     fr_cancel token = {0};
@@ -399,6 +440,8 @@ int main(void)
     CASE(leaves_of_many_classes_hold_shares);
     CASE(extreme_values_are_parted);
     CASE(missing_values_are_named);
+    CASE(missing_values_have_the_last_bin);
+    CASE(missing_values_take_the_purer_side);
     CASE(quantile_bins_keep_equal_values_together);
     CASE(a_cancelled_tree_stops);
     return check_end();
