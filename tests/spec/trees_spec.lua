@@ -31,7 +31,8 @@ local shape = {max_depth = 5, min_samples_leaf = 8}
 local function near(got, want, tolerance)
   expect(#got).to_equal(#want)
   for i = 1, #got do
-    if not (math.abs(got[i] - want[i]) <= tolerance) then
+    local off = math.abs(got[i] - want[i])
+    if off ~= off or off > tolerance then
       error(("[%d]: %.9g, expected %.9g"):format(i, got[i], want[i]), 2)
     end
   end
