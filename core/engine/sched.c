@@ -12,6 +12,7 @@ fr_sched *fr_sched_new(const fr_sched_env *env)
     s->io = *env->io;
     s->next_row = env->next_row > 0 ? env->next_row : 1;
     s->n_edges = 1;                            // edge 0 ends lists
+    s->next_past = 1;
     s->yielded = FR_NO_BRANCH;
     s->live_head = s->live_tail = FR_NO_NODE;
     s->root_cause = FR_NO_NODE;
@@ -37,12 +38,10 @@ void fr_sched_free(fr_sched *s)
         return;
     }
     s->freeing = true;
-    for (uint32_t i = 0; i < s->n_nodes; i++) {
+    for (uint32_t i = 0; i < s->nodes.n; i++) {
         free_node(node_at(s, i));
     }
-    for (uint32_t i = 0; i * NODE_CHUNK < s->n_nodes; i++) {
-        fr_free(s->chunks[i]);
-    }
+    fr_grow_fini(&s->nodes);
     for (uint32_t i = 0; i < s->n_branches; i++) {
         fr_free(s->branches[i].label);
         fr_free(s->branches[i].uses);
@@ -64,7 +63,6 @@ void fr_sched_free(fr_sched *s)
     fr_free(s->ready.data);
     fr_free(s->seen_queue.data);
     fr_free(s->free_slots.data);
-    fr_free(s->chunks);
     fr_free(s->branches);
     fr_free(s->tasks);
     fr_free(s->edges);
@@ -93,6 +91,9 @@ bool sched_stopping(const fr_sched *s)
 
 uint32_t fr_sched_task(fr_sched *s, const char *name)
 {
+    if (s->last_task < s->n_tasks && strcmp(s->tasks[s->last_task].name, name) == 0) {
+        return s->last_task;
+    }
     fr_hash h = fr_hash_str(name);
     bool fresh;
     uint64_t *i = fr_map_put(&s->task_index, h, &fresh);
@@ -101,21 +102,18 @@ uint32_t fr_sched_task(fr_sched *s, const char *name)
         s->tasks = fr_realloc(s->tasks, s->n_tasks * sizeof *s->tasks);
         s->tasks[*i] = (task_name){.name = fr_strdup(name), .hash = h};
     }
-    return (uint32_t)*i;
+    s->last_task = (uint32_t)*i;
+    return s->last_task;
 }
 
 // --- nodes, edges, branches ---
 
 uint32_t sched_new_node(fr_sched *s)
 {
-    if (s->n_nodes % NODE_CHUNK == 0) {
-        uint32_t chunk = s->n_nodes / NODE_CHUNK;
-        s->chunks = fr_realloc(s->chunks, (chunk + 1) * sizeof *s->chunks);
-        s->chunks[chunk] = fr_alloc(NODE_CHUNK * sizeof(node));
-    }
-    uint32_t id = s->n_nodes++;
-    *node_at(s, id) = (node){.slot = FR_NO_NODE, .cause = FR_NO_NODE, .body = FR_NO_BRANCH,
-                             .failures = FR_NO_NODE, .next_failure = FR_NO_NODE};
+    uint32_t id = s->nodes.n;
+    node *n = fr_grow_add(&s->nodes, sizeof *n);
+    *n = (node){.slot = FR_NO_NODE, .cause = FR_NO_NODE, .body = FR_NO_BRANCH,
+                .failures = FR_NO_NODE, .next_failure = FR_NO_NODE};
     return id;
 }
 

@@ -134,6 +134,7 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
     n->args = sched_fingerprint(s, c);
     *out = id;
     past *p = sched_past(s, n->key);
+    n->known = p != NULL;
     if (p != NULL) {
         rc = sched_adopt(s, id, p, err);
         if (rc != FR_OK) {
@@ -179,7 +180,7 @@ int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out,
         return rc;
     }
     node *n = node_at(s, *id);
-    if (sched_past(s, n->key) == NULL) {       // its row must stay: calls inside name it
+    if (!n->known) {                           // its row must stay: calls inside name it
         fr_record r;
         sched_record_of(s, n, &r);
         r.type = FR_REC_TIMER;
@@ -237,7 +238,7 @@ int fr_sched_value(fr_sched *s, uint32_t b, const char *name, fr_value *fresh, c
                    fr_err *err)
 {
     fr_hash key = fr_sched_draw(s, b, name);
-    past *p = sched_past(s, key);
+    past *p = sched_past_other(s, key);
     *out = NULL;
     if (p != NULL && p->value_only) {
         *out = p->result;

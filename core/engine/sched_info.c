@@ -180,7 +180,7 @@ bool fr_sched_task_stats(const fr_sched *s, uint32_t i, fr_task_stats *out)
 
 uint32_t fr_sched_count(const fr_sched *s)
 {
-    return s->n_nodes;
+    return s->nodes.n;
 }
 
 uint32_t fr_sched_running(const fr_sched *s, uint32_t *nodes, uint32_t max)

@@ -1,6 +1,7 @@
 #pragma once
 // sched_int -- what the sched_*.c files share. Private to them.
 
+#include "core/base/grow.h"
 #include "core/base/map.h"
 #include "core/base/mem.h"
 #include "core/engine/item.h"
@@ -18,7 +19,7 @@ enum {
 #define SEEDED(bug) false
 #endif
 
-enum { NODE_CHUNK = 1024, CALL_SPAWN = 0 };
+enum { CALL_SPAWN = 0 };
 
 typedef struct edge {                 // singly linked, in s->edges; index 0 ends a list
     uint32_t next, target;
@@ -30,22 +31,27 @@ typedef struct part_mark {
     size_t end;                       // in past.data
 } part_mark;
 
+typedef struct past_items {           // of a map
+    uint32_t n, failed;
+    fr_buf data;                      // MAP parts, packed items one after the other
+    part_mark *marks;                 // where each part ends; neighbours between reruns are one
+    uint32_t n_marks;
+} past_items;
+
 typedef struct past {                 // what the log says of one key
     fr_hash key, args;
     uint64_t seq;                     // place of the terminal record; 0 = none
     uint64_t retry_seq;               // of the latest failed attempt
     uint32_t row, parent, attempt, name;   // name: task number
     uint32_t lost;                    // attempts that went with their process
-    uint8_t kind, state, reason;
-    bool value_only, parts, began;    // VALUE record; a map has parts, has a TIMER record
     uint32_t node;                    // the call that claimed it
-    uint32_t items, failed_items;
+    uint8_t kind, state, reason;
+    bool value_only, began;           // VALUE record; a map has a TIMER record
+    bool indexed;                     // past_index knows its key
     int64_t queued, started, ended, due;
     int64_t delay;                    // of the retry that is due
     fr_value *result, *error;
-    fr_buf data;                      // MAP parts, packed items one after the other
-    part_mark *marks;                 // where each part ends; neighbours between reruns are one
-    uint32_t n_marks;
+    past_items *items;                // NULL = none
 } past;
 
 typedef struct run_attempt {
@@ -94,6 +100,7 @@ typedef struct node {
     uint32_t body;                    // FLOW, SPAWN: the branch of its body
     uint8_t kind, state, reason;
     bool seen, handled, recorded, user_key, live, timed_out, counted, degraded;
+    bool known;                       // the log has something of it
     bool body_over;                   // FLOW: its body has ended, something inside may run on
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;
@@ -157,12 +164,12 @@ struct fr_sched {
     fr_io io;
     int64_t mono, wall;
     uint64_t seq, durable;
-    node **chunks;
-    uint32_t n_nodes, n_live, live_head, live_tail;
+    fr_grow nodes;
+    uint32_t n_live, live_head, live_tail;
     branch *branches;
     uint32_t n_branches, cap_branches, branches_alive;
     task_name *tasks;
-    uint32_t n_tasks;
+    uint32_t n_tasks, last_task;
     fr_map task_index, used_keys;
     edge *edges;
     uint32_t n_edges, cap_edges, free_edge;
@@ -179,10 +186,11 @@ struct fr_sched {
     queue32 free_slots;
     uint32_t fence, next_row;
     // the past
-    past *pasts;
-    uint32_t n_pasts, cap_pasts;
+    fr_grow pasts;
     fr_map past_index;                // key -> past
-    fr_map past_flows;                // row of a subflow or map -> past
+    uint32_t *past_rows;              // row of a call -> past number + 1; 0 = none
+    uint32_t cap_rows, next_past;     // next_past: row of the call that likely comes next
+    uint32_t n_unindexed;             // calls that only past_rows knows and nobody claimed
     uint32_t *order;                  // by seq: past number + 1; 0 = not an observation
     uint64_t n_order, cap_order, cursor;
     uint64_t past_cancel;             // seq of a recorded cancel, 0 = none
@@ -216,7 +224,11 @@ struct fr_sched {
 
 static inline node *node_at(const fr_sched *s, uint32_t i)
 {
-    return &s->chunks[i / NODE_CHUNK][i % NODE_CHUNK];
+    return fr_grow_at(&s->nodes, i, sizeof(node));
+}
+static inline past *past_at(const fr_sched *s, uint32_t i)
+{
+    return fr_grow_at(&s->pasts, i, sizeof(past));
 }
 static inline bool node_final(const node *n)
 {
@@ -272,7 +284,8 @@ static inline bool queue32_empty(const queue32 *q)
 }
 
 // sched_replay.c
-past *sched_past(const fr_sched *s, fr_hash key);         // NULL when the log has nothing
+past *sched_past(fr_sched *s, fr_hash key);               // of a call; NULL: the log has nothing
+past *sched_past_other(const fr_sched *s, fr_hash key);   // of an item or a value
 int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err);
 bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end

@@ -147,7 +147,7 @@ static bool place_of(const node *n, map_state *m, recall *c, const fr_item_done 
 }
 
 // The parts of one attempt of the flow: since the latest rerun, or before it.
-static void recall_parts(fr_sched *s, node *n, map_state *m, const past *p, recall *c,
+static void recall_parts(fr_sched *s, node *n, map_state *m, const past_items *p, recall *c,
                          bool before)
 {
     fr_reader r = fr_reader_of(p->data.data, p->data.size);
@@ -175,7 +175,7 @@ static void recall_parts(fr_sched *s, node *n, map_state *m, const past *p, reca
     }
 }
 
-static void recall_items(fr_sched *s, node *n, map_state *m, const past *p)
+static void recall_items(fr_sched *s, node *n, map_state *m, const past_items *p)
 {
     recall c = {0};
     fr_map_init(&c.places);
@@ -206,7 +206,8 @@ static void recall_objects(fr_sched *s, const node *n, map_state *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
         uint32_t dup = m->duplicates != NULL ? m->duplicates[i] : 0;
-        past *p = have(m, i) ? NULL : sched_past(s, fr_item_key(n->key, m->hashes[i], dup));
+        past *p = have(m, i) ? NULL
+                             : sched_past_other(s, fr_item_key(n->key, m->hashes[i], dup));
         if (p == NULL) {
             continue;
         }
@@ -389,11 +390,11 @@ void sched_map_start(fr_sched *s, uint32_t id)
     }
     map_state *m = n->map;
     name_items(s, n, m);
-    past *p = sched_past(s, n->key);
-    if (p != NULL && p->parts) {
-        recall_items(s, n, m, p);
+    past *p = n->known ? sched_past(s, n->key) : NULL;
+    if (p != NULL && p->items != NULL) {
+        recall_items(s, n, m, p->items);
     }
-    if (s->n_pasts > 0) {
+    if (s->pasts.n > 0) {
         recall_objects(s, n, m);
     }
     s->stats.items += m->n;
@@ -706,11 +707,10 @@ void sched_map_stop(fr_sched *s, uint32_t id)
 void sched_map_adopt(fr_sched *s, node *n, past *p)
 {
     map_state *m = fr_zalloc(sizeof *m);
-    m->n = m->done = p->items;
-    m->failed = p->failed_items;
-    fr_buf_init(&m->parts, SIZE_MAX / 2);
-    m->parts = p->data;                        // moved
-    fr_buf_init(&p->data, SIZE_MAX / 2);
+    m->n = m->done = p->items->n;
+    m->failed = p->items->failed;
+    m->parts = p->items->data;                 // moved
+    fr_buf_init(&p->items->data, SIZE_MAX / 2);
     n->map = m;
     s->stats.items += m->n;
     s->stats.items_done += m->n;

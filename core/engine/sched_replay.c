@@ -8,26 +8,91 @@
 #include <stdio.h>
 #include <string.h>
 
-past *sched_past(const fr_sched *s, fr_hash key)
+enum { MOST_ROWS = 1 << 28 };          // calls of one run that are found by row
+
+static past *past_of_row(const fr_sched *s, uint32_t row)
 {
-    uint64_t *i = fr_map_find(&s->past_index, key);
-    return i != NULL ? &s->pasts[*i] : NULL;
+    uint32_t i = row < s->cap_rows ? s->past_rows[row] : 0;
+    return i != 0 ? past_at(s, i - 1) : NULL;
 }
 
-static past *past_of(fr_sched *s, fr_hash key)
+// Calls are made in the order in which they got their rows, save where a crash or a race
+// changed it. So the keys of calls need an index only when an unexpected one is asked for.
+static void index_calls(fr_sched *s)
+{
+    for (uint32_t i = 0; i < s->pasts.n; i++) {
+        past *p = past_at(s, i);
+        if (!p->indexed) {
+            p->indexed = true;
+            *fr_map_put(&s->past_index, p->key, NULL) = i;
+        }
+    }
+    s->n_unindexed = 0;
+}
+
+past *sched_past_other(const fr_sched *s, fr_hash key)
+{
+    uint64_t *i = fr_map_find(&s->past_index, key);
+    return i != NULL ? past_at(s, (uint32_t)*i) : NULL;
+}
+
+past *sched_past(fr_sched *s, fr_hash key)
+{
+    past *p = past_of_row(s, s->next_past);
+    if (p != NULL && fr_hash_eq(p->key, key)) {
+        return p;
+    }
+    if (s->n_unindexed > 0) {
+        index_calls(s);
+    }
+    return sched_past_other(s, key);
+}
+
+static uint32_t new_past(fr_sched *s, fr_hash key, bool indexed)
+{
+    past *p = fr_grow_add(&s->pasts, sizeof *p);
+    *p = (past){.key = key, .node = FR_NO_NODE, .indexed = indexed};
+    return s->pasts.n - 1;
+}
+
+static uint32_t past_of_key(fr_sched *s, fr_hash key)
 {
     bool fresh;
     uint64_t *i = fr_map_put(&s->past_index, key, &fresh);
     if (fresh) {
-        if (s->n_pasts == s->cap_pasts) {
-            s->cap_pasts = s->cap_pasts == 0 ? 64 : s->cap_pasts * 2;
-            s->pasts = fr_realloc(s->pasts, s->cap_pasts * sizeof *s->pasts);
-        }
-        *i = s->n_pasts++;
-        s->pasts[*i] = (past){.key = key, .node = FR_NO_NODE};
-        fr_buf_init(&s->pasts[*i].data, SIZE_MAX / 2);
+        *i = new_past(s, key, true);
     }
-    return &s->pasts[*i];
+    return (uint32_t)*i;
+}
+
+// A call keeps its row over resumes; what else has a key (values, items) does not.
+static uint32_t past_of(fr_sched *s, const fr_record *r)
+{
+    bool item = r->kind == FR_CALL_ITEM || (r->kind == FR_CALL_MAP && r->type == FR_REC_RETRY);
+    if (item || r->type == FR_REC_VALUE || r->row == 0 || r->row >= MOST_ROWS) {
+        return past_of_key(s, r->key);
+    }
+    if (r->row >= s->cap_rows) {
+        uint32_t cap = FR_MAX(r->row + 1, s->cap_rows * 2 + 64);
+        s->past_rows = fr_realloc(s->past_rows, cap * sizeof *s->past_rows);
+        memset(s->past_rows + s->cap_rows, 0, (cap - s->cap_rows) * sizeof *s->past_rows);
+        s->cap_rows = cap;
+    }
+    if (s->past_rows[r->row] == 0) {
+        s->past_rows[r->row] = new_past(s, r->key, false) + 1;
+        s->n_unindexed++;
+    }
+    uint32_t i = s->past_rows[r->row] - 1;
+    return fr_hash_eq(past_at(s, i)->key, r->key) ? i : past_of_key(s, r->key);
+}
+
+static past_items *items_of(past *p)
+{
+    if (p->items == NULL) {
+        p->items = fr_zalloc(sizeof *p->items);
+        fr_buf_init(&p->items->data, SIZE_MAX / 2);
+    }
+    return p->items;
 }
 
 static void set_order(fr_sched *s, uint64_t seq, uint32_t entry)
@@ -42,8 +107,9 @@ static void set_order(fr_sched *s, uint64_t seq, uint32_t entry)
     s->n_order = FR_MAX(s->n_order, seq);
 }
 
-static void load_end(fr_sched *s, past *p, const fr_record *r)
+static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
 {
+    past *p = past_at(s, i);
     fr_value_unref(p->result);
     fr_value_unref(p->error);
     p->kind = (uint8_t)r->kind;
@@ -54,20 +120,18 @@ static void load_end(fr_sched *s, past *p, const fr_record *r)
     p->parent = r->parent;
     p->attempt = r->attempt;
     p->name = fr_sched_task(s, r->name);
-    p->items = r->items;
-    p->failed_items = r->failed_items;
     p->queued = r->queued;
     p->started = r->started;
     p->ended = r->ended;
     p->seq = r->seq;
     p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
-    if (r->kind == FR_CALL_FLOW) {
-        fr_hash key = {.lo = r->row, .hi = 1};
-        *fr_map_put(&s->past_flows, key, NULL) = (uint64_t)(p - s->pasts);
+    if (r->kind == FR_CALL_MAP) {
+        items_of(p)->n = r->items;
+        p->items->failed = r->failed_items;
     }
     if (r->kind != FR_CALL_ITEM) {
-        set_order(s, r->seq, (uint32_t)(p - s->pasts) + 1);
+        set_order(s, r->seq, i + 1);
     }
 }
 
@@ -113,9 +177,8 @@ static void load_request(fr_sched *s, const fr_record *r)
     }
 }
 
-static void load_part(const fr_sched *s, past *p, const fr_record *r)
+static void load_part(const fr_sched *s, past_items *p, const fr_record *r)
 {
-    p->parts = true;
     fr_buf_put(&p->data, r->data, r->size);
     part_mark *last = p->n_marks > 0 ? &p->marks[p->n_marks - 1] : NULL;
     if (last == NULL || last->seq < s->rerun_seq) {
@@ -145,18 +208,19 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         return FR_OK;
     }
     if (r->type == FR_REC_MAP_PART) {          // named by the row that the map's TIMER gave
-        uint64_t *map = fr_map_find(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1});
-        if (map == NULL) {
+        past *map = past_of_row(s, r->row);
+        if (map == NULL || !map->began) {
             return fr_fail(err, FR_ECORRUPT, "record %llu has items of an unknown map (row %u)",
                            (unsigned long long)r->seq, r->row);
         }
-        load_part(s, &s->pasts[*map], r);
+        load_part(s, items_of(map), r);
         return FR_OK;
     }
-    past *p = past_of(s, r->key);
+    uint32_t i = past_of(s, r);
+    past *p = past_at(s, i);
     switch (r->type) {
     case FR_REC_TASK:
-        load_end(s, p, r);
+        load_end(s, i, r);
         break;
     case FR_REC_RETRY:
         p->attempt = r->attempt;
@@ -179,10 +243,6 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         if (r->kind == FR_CALL_MAP) {
             p->queued = r->queued;
             p->began = true;
-        }
-        if (r->kind != FR_CALL_SLEEP) {
-            *fr_map_put(&s->past_flows, (fr_hash){.lo = r->row, .hi = 1}, NULL) =
-                (uint64_t)(p - s->pasts);
         }
         break;
     case FR_REC_MAP_PART:
@@ -261,6 +321,7 @@ static bool same_call(fr_sched *s, const node *n, const past *p)
 int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
 {
     node *n = node_at(s, id);
+    s->next_past = p->row + 1;
     if (p->seq == 0) {                         // unfinished: only counts and deadlines
         n->row = p->row;
         n->attempt = SEEDED(BUG_ATTEMPTS_LOST) ? 0 : p->attempt;
@@ -289,6 +350,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     n->result = p->result != NULL ? fr_value_ref(p->result) : NULL;
     n->error = p->error != NULL ? fr_value_ref(p->error) : NULL;
     p->node = id;
+    s->n_unindexed -= !p->indexed;
     s->stats.replayed++;
     s->stats.waiting--;
     n->state = p->state;
@@ -323,14 +385,14 @@ static bool inside_finished(const fr_sched *s, const past *p)
         return true;                           // of an earlier attempt of the flow
     }
     for (uint32_t row = p->parent; row != 0;) {
-        uint64_t *flow = fr_map_find(&s->past_flows, (fr_hash){.lo = row, .hi = 1});
+        const past *flow = past_of_row(s, row);
         if (flow == NULL) {
             return false;
         }
-        if (s->pasts[*flow].seq != 0) {
+        if (flow->seq != 0) {
             return true;
         }
-        row = s->pasts[*flow].parent;
+        row = flow->parent;
     }
     return false;
 }
@@ -351,7 +413,7 @@ bool sched_advance(fr_sched *s)
             }
             continue;
         }
-        past *p = &s->pasts[entry - 1];
+        past *p = past_at(s, entry - 1);
         if (p->seq != s->cursor) {
             continue;                          // a later record of the same key replaced it
         }
@@ -377,15 +439,19 @@ bool fr_sched_replaying(const fr_sched *s)
 
 void sched_past_free(fr_sched *s)
 {
-    for (uint32_t i = 0; i < s->n_pasts; i++) {
-        fr_value_unref(s->pasts[i].result);
-        fr_value_unref(s->pasts[i].error);
-        fr_buf_fini(&s->pasts[i].data);
-        fr_free(s->pasts[i].marks);
+    for (uint32_t i = 0; i < s->pasts.n; i++) {
+        past *p = past_at(s, i);
+        fr_value_unref(p->result);
+        fr_value_unref(p->error);
+        if (p->items != NULL) {
+            fr_buf_fini(&p->items->data);
+            fr_free(p->items->marks);
+            fr_free(p->items);
+        }
     }
-    fr_free(s->pasts);
+    fr_grow_fini(&s->pasts);
+    fr_free(s->past_rows);
     fr_free(s->order);
     fr_free(s->unhandled);
     fr_map_fini(&s->past_index);
-    fr_map_fini(&s->past_flows);
 }

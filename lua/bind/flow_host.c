@@ -46,6 +46,7 @@ void flow_host_free(fr_host *h)
     fr_arena_fini(&h->places);
     fr_map_fini(&h->place_index);
     fr_free(h->sources);
+    fr_value_unref(h->packed);
     fr_free(h);
 }
 
@@ -78,6 +79,13 @@ const char *flow_host_place(fr_host *h, lua_State *L, int level)
         *at = (uint64_t)(uintptr_t)fr_arena_strndup(&h->places, text, (size_t)n);
     }
     return (const char *)(uintptr_t)*at;
+}
+
+fr_value **flow_host_slot(fr_host *h)
+{
+    fr_value_unref(h->packed);
+    h->packed = NULL;
+    return &h->packed;
 }
 
 void flow_push_value(lua_State *L, const fr_value *v)

@@ -46,6 +46,7 @@ typedef struct fr_host {
     fr_arena places;                  // interned "file:line"
     fr_map place_index;
     void *sources;                    // the packed bundle
+    fr_value *packed;                 // arguments on their way into the scheduler
 } fr_host;
 
 // Task options as the scheduler wants them, made by flow.options{…}; kept by the task.
@@ -72,3 +73,6 @@ lua_State *flow_host_interruptible(lua_State *L);
 lua_State *flow_host_running(void);   // async-signal-safe
 const char *flow_host_place(fr_host *h, lua_State *L, int level);   // "file.lua:12" of a caller
 void flow_push_value(lua_State *L, const fr_value *v); // nil for NULL
+// An empty slot that the host owns, until its next use: holds a value over code that may raise,
+// without a box of Lua's for every call.
+fr_value **flow_host_slot(fr_host *h);

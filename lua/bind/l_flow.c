@@ -199,7 +199,7 @@ static int task_call(lua_State *L)
     begin_call(L, h, FR_CALL_TASK, &c);
     c.key = user_key(L, 2, n);
     fill_after(L, h, &c);
-    fr_value **args = marshal_box(L);
+    fr_value **args = flow_host_slot(h);
     marshal *m = marshal_scratch(L);
     m->handle = handle_id;
     m->ctx = h;
@@ -215,6 +215,7 @@ static int task_call(lua_State *L)
     c.n_args = (uint32_t)n;
     uint32_t node;
     int rc = fr_sched_call(h->sched, &c, &node, &err);
+    (void)flow_host_slot(h);                           // the scheduler keeps what it needs
     if (rc != FR_OK) {
         return bind_raise(L, rc, &err);
     }
@@ -603,7 +604,7 @@ static int flow_record(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     fr_host *h = in_branch(L, name);
-    fr_value **fresh = marshal_box(L);
+    fr_value **fresh = flow_host_slot(h);
     fr_err err = FR_ERR_INIT;
     int rc = marshal_value(L, 2, name, marshal_scratch(L), fresh, &err);
     const fr_value *v = NULL;
