@@ -363,11 +363,27 @@ static void pump(fr_run *r)
 
 static void take_request(void *ctx, uint64_t id, const char *kind, const char *json)
 {
-    (void)id;
-    (void)json;
     fr_run *r = ctx;
+    fr_arrival a = {.name = NULL};
+    fr_value *value = NULL;
     if (strcmp(kind, "cancel") == 0) {
         fr_run_cancel(r, FR_ECANCELLED, "requested");
+    } else if (r->spec.host.arrival != NULL &&
+               r->spec.host.arrival(r->spec.host.ctx, kind, json, &a, &value)) {
+        a.id = (uint32_t)id;
+        a.value = value;
+        fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+        fr_sched_arrival(r->sched, &a);
+        fr_value_unref(value);
+        fr_run_kick(r);
+    }
+}
+
+// What was asked of the run while it had no process, or between its row and its socket.
+static void take_requests(fr_run *r)
+{
+    if (r->store != NULL) {
+        (void)!fr_store_requests(r->store, take_request, r, NULL);
     }
 }
 
@@ -375,8 +391,8 @@ static void on_readable(uv_poll_t *p, int status, int events)
 {
     (void)events;
     fr_run *r = p->data;
-    if (status == 0 && r->store != NULL) {
-        (void)!fr_store_requests(r->store, take_request, r, NULL);
+    if (status == 0) {
+        take_requests(r);
     }
 }
 
@@ -494,6 +510,9 @@ void fr_run_start(fr_run *r)
 {
     r->started = true;
     fr_mailbox_keep(r->engine->wake, 1);         // keeps the loop alive until the end
+    if (r->spec.resume != 0 && !r->spec.plan) {
+        take_requests(r);
+    }
     fr_sched_begin(r->sched);
     (void)uv_idle_start(&r->idle, on_idle);
 }

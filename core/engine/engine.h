@@ -36,6 +36,11 @@ typedef struct fr_flow_host {         // flow bodies, on the engine's thread
     void *ctx;
     fr_ran (*resume)(void *ctx, uint32_t branch);
     void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
+    // Reads a request that brings something for a wait: kind "signal", "approve", "reject" and
+    // its JSON. false: it is none, or damaged. The value is a new reference; name and the
+    // others live until the next call. (optional)
+    bool (*arrival)(void *ctx, const char *kind, const char *json, fr_arrival *out,
+                    fr_value **value);
     // Everything ended and is durable. The outcome's pointers live as long as the run.
     // retry_ns: -1, or how long to wait before the run goes on by itself (flow retries): make
     // a new run with resume and rerun then; its row says SCHEDULED (retry) meanwhile.

@@ -14,9 +14,9 @@ typedef enum fr_record_type {
     FR_REC_START = 2,        // (seq 0) an attempt is running
     FR_REC_RETRY = 3,        // an attempt failed, the next is due at `due`
     FR_REC_VALUE = 4,        // now(), random(), uuid(), state(): a value handed to the body
-    FR_REC_TIMER = 5,        // a durable sleep (wall deadline in `due`), a subflow or a map began
+    FR_REC_TIMER = 5,        // a wait (wall deadline in `due`), a subflow or a map began
     FR_REC_MAP_PART = 6,     // packed finished items of a map (core/engine/item.h)
-    FR_REC_REQUEST = 7,      // a cancel or signal was taken; an observation
+    FR_REC_REQUEST = 7,      // a cancel (an observation) or what arrived for a wait was taken
     FR_REC_ADDENDUM = 8,     // a late require: name and file hash
 } fr_record_type;
 
@@ -27,6 +27,8 @@ typedef enum fr_call_kind {
     FR_CALL_SLEEP = 3,
     FR_CALL_FLOW = 4,
     FR_CALL_ITEM = 5,        // an item of a map that needs a row of its own (failed, or an object)
+    FR_CALL_SIGNAL = 6,      // waits for what arrives from outside: a signal, an approval
+    FR_CALL_POKE = 7,        // a task asked again and again until it says something
 } fr_call_kind;
 
 typedef struct fr_record {

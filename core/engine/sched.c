@@ -30,6 +30,7 @@ static void free_node(node *n)
     if (n->map != NULL) {
         sched_map_free(n->map);
     }
+    sched_wait_free(n->wait);
 }
 
 void fr_sched_free(fr_sched *s)
@@ -48,6 +49,7 @@ void fr_sched_free(fr_sched *s)
     }
     for (uint32_t i = 0; i < s->n_tasks; i++) {
         fr_free(s->tasks[i].name);
+        sched_line_free(s->tasks[i].line);
     }
     for (uint32_t i = 0; i < s->n_slots; i++) {
         if (s->slots[i] != NULL) {
@@ -469,36 +471,23 @@ void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t id, uint32_t item)
     s->barriers[s->n_barriers++] = (barrier){need, id, item};
 }
 
-static void start_sleep(fr_sched *s, uint32_t id)
-{
-    node *n = node_at(s, id);
-    if (n->due == 0) {
-        n->due = s->wall + n->sleep_ns;
-        fr_record r;
-        sched_record_of(s, n, &r);
-        r.type = FR_REC_TIMER;
-        sched_record(s, &r);
-    }
-    // The wall clock may have jumped: never wait longer than was asked for.
-    int64_t left = FR_MIN(FR_MAX(n->due - s->wall, 0), n->sleep_ns);
-    sched_move(s, n, FR_DEFERRED, FR_BECAUSE_TIMER);
-    sched_timer_add(s, TIMER_SLEEP, s->mono + left, id, 0, 0);
-}
-
 void sched_ready_to_start(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     uint32_t dep = failed_dep(s, n);
     n->queued = s->wall;
+    if (n->kind == FR_CALL_POKE && dep == FR_NO_NODE && !sched_stopping(s)) {
+        sched_wait_start(s, id);
+    }
     n->need = s->seq;                          // all that led to this call
     if (dep != FR_NO_NODE) {
         fail_upstream(s, id, dep);
     } else if (sched_stopping(s)) {
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "the run was cancelled before it started"));
-    } else if (n->kind == FR_CALL_SLEEP) {
-        start_sleep(s, id);
-    } else if (n->due > s->wall && !SEEDED(BUG_DELAY_FORGOTTEN)) {
+    } else if (n->kind == FR_CALL_SLEEP || n->kind == FR_CALL_SIGNAL) {
+        sched_wait_start(s, id);
+    } else if (n->due > s->wall && n->kind != FR_CALL_POKE && !SEEDED(BUG_DELAY_FORGOTTEN)) {
         // A retry that a crash interrupted: only what is left of its delay.
         sched_move(s, n, FR_SCHEDULED, FR_BECAUSE_RETRY);
         int64_t due = s->mono + FR_MIN(n->due - s->wall, n->sleep_ns);

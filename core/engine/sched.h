@@ -55,6 +55,16 @@ typedef struct fr_dep {
     uint32_t output;                  // 0 = the whole result, k = its k-th named output
 } fr_dep;
 
+// How a call waits; copied.
+typedef struct fr_wait {
+    int64_t at_ns;                    // SLEEP: until this wall time; 0 = for sleep_ns
+    int64_t timeout_ns;               // SIGNAL, POKE: -1 = none
+    bool human;                       // SIGNAL: somebody decides
+    const fr_value *late;             // its result when the time is over; NULL: it fails,
+    const char *late_code;            // with this code: "timeout", "rejected"
+    fr_retry_plan every;              // POKE: the time between two pokes
+} fr_wait;
+
 typedef struct fr_call {
     fr_call_kind kind;
     uint32_t branch;
@@ -69,6 +79,7 @@ typedef struct fr_call {
     const fr_value *list;             // MAP: the items, or NULL when they come from list_dep
     fr_dep list_dep;                  // MAP: node FR_NO_NODE when `list` is given
     int64_t sleep_ns;                 // SLEEP
+    const fr_wait *wait;              // SIGNAL, POKE, SLEEP until a time; borrowed
 } fr_call;
 
 // What happened to a branch that io->resume ran.
@@ -152,6 +163,17 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d);
 void fr_sched_durable(fr_sched *s, uint64_t seq);
 void fr_sched_timer(fr_sched *s);                         // the time asked for has come
 void fr_sched_cancel(fr_sched *s, int code, const char *why);   // FR_ECANCELLED, FR_ETIMEOUT
+// Something came from outside for a wait (sched_wait.c). It is recorded; the oldest wait of
+// that name takes it, or the next one: nothing that arrives early is lost.
+typedef struct fr_arrival {
+    uint32_t id;                      // of its row among the requests; 0 = none
+    const char *name;                 // of the wait: "signal:go", "approve:release"
+    fr_hash key;                      // of the one wait it is meant for; zero = any of that name
+    const fr_value *value;            // what the wait gives
+    const char *by;                   // who sent it; for the journal, may be NULL
+    bool rejects;                     // the wait fails
+} fr_arrival;
+void fr_sched_arrival(fr_sched *s, const fr_arrival *a);
 bool fr_sched_ended(const fr_sched *s);                   // everything it started has ended
 
 typedef struct fr_outcome {

@@ -71,6 +71,7 @@ static void copy_call(node *n, const fr_call *c)
     n->list_dep = c->kind == FR_CALL_MAP && c->list == NULL ? c->list_dep : (fr_dep){FR_NO_NODE, 0};
     n->where = c->where;
     n->sleep_ns = c->sleep_ns;
+    sched_wait_copy(n, c->wait);
     if (c->n_deps + c->n_after > 0) {
         n->deps = fr_alloc((c->n_deps + c->n_after) * sizeof *n->deps);
         if (c->n_deps > 0) {

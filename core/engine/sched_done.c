@@ -62,6 +62,10 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
     if (d->started != 0 && (ra->ask == FR_ASK_NOTHING || ra->ask == FR_ASK_FALLBACK)) {
         n->ended = d->ended;                   // a delay counts from the end of the attempt
     }
+    if (n->kind == FR_CALL_POKE && ra->ask == FR_ASK_NOTHING && sched_poke_done(s, id, d)) {
+        sched_attempt_free(s, ra);
+        return;
+    }
     fr_value *before = n->error;
     n->error = NULL;
     if (ra->ask != FR_ASK_NOTHING) {
@@ -135,10 +139,11 @@ void fr_sched_timer(fr_sched *s)
         case TIMER_TIMEOUT:
             time_out(s, &e);
             break;
-        case TIMER_SLEEP:
-            if (node_at(s, e.node)->state == FR_DEFERRED) {
-                sched_finish(s, e.node, FR_SUCCESS, FR_BECAUSE_TIMER, fr_value_nil(), NULL);
-            }
+        case TIMER_WAIT:
+            sched_wait_due(s, e.node);
+            break;
+        case TIMER_POKE:
+            sched_poke_due(s, &e);
             break;
         case TIMER_ITEM:
             sched_wait_durable(s, s->seq, e.node, e.item);

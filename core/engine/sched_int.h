@@ -49,7 +49,7 @@ typedef struct past {                 // what the log says of one key
     bool value_only, began;           // VALUE record; a map has a TIMER record
     bool indexed;                     // past_index knows its key
     int64_t queued, started, ended, due;
-    int64_t delay;                    // of the retry that is due
+    int64_t delay;                    // of the retry that is due; POKE: failures in a row
     fr_value *result, *error;
     past_items *items;                // NULL = none
 } past;
@@ -85,6 +85,13 @@ typedef struct map_state {
     uint32_t first_failed;
 } map_state;
 
+typedef struct wait_state {           // of a node that waits (sched_wait.c)
+    fr_wait spec;                     // its pointers are owned
+    uint32_t failures, recorded;      // POKE: failed pokes in a row; those on record
+    int64_t told;                     // POKE: when its row of `running` was last written
+    bool over;                        // POKE: its time ended while one ran
+} wait_state;
+
 typedef struct node {
     fr_hash key, args;
     uint32_t row, task, branch, use;
@@ -108,6 +115,7 @@ typedef struct node {
     fr_value *argv, *list;
     fr_value *result, *error;
     map_state *map;
+    wait_state *wait;
     const char *where, *label;        // label: the user's key
     int64_t queued, started, ended, due;
     int64_t sleep_ns;                 // of a task: its retry's delay
@@ -126,7 +134,11 @@ typedef struct branch {
     uint32_t n_uses;
 } branch;
 
-typedef enum timer_kind { TIMER_RETRY, TIMER_TIMEOUT, TIMER_SLEEP, TIMER_ITEM } timer_kind;
+typedef enum timer_kind {
+    TIMER_RETRY, TIMER_TIMEOUT, TIMER_ITEM,
+    TIMER_WAIT,                       // a sleep is over, a wait has lasted too long
+    TIMER_POKE,
+} timer_kind;
 
 typedef struct timer_entry {
     int64_t due;                      // mono ns
@@ -152,8 +164,21 @@ typedef struct suspect {              // what was on a CPU when a process died
     int signal;                       // of the last death, 0 = none seen
 } suspect;
 
+typedef struct arrival {              // came for a wait
+    fr_hash key;                      // of the one it is meant for; zero = any
+    fr_value *value;                  // NULL: taken
+    bool rejects;
+} arrival;
+
+typedef struct wait_line {            // waits of one name, and what came for them
+    queue32 waiting;                  // nodes; some may have ended
+    arrival *came;
+    size_t first, n_came, cap_came;   // before `first` all are taken
+} wait_line;
+
 typedef struct task_name {
     char *name;
+    wait_line *line;                  // NULL: nothing waits by that name
     fr_hash hash;
     double mean_ns;                   // of finished bodies; 0 = unknown
     fr_task_stats stats;
@@ -291,6 +316,18 @@ bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
 void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);
+
+// sched_wait.c
+void sched_wait_copy(node *n, const fr_wait *w);
+void sched_wait_free(wait_state *w);
+void sched_line_free(wait_line *l);
+void sched_wait_start(fr_sched *s, uint32_t id);          // all that it waited for has arrived
+void sched_wait_due(fr_sched *s, uint32_t id);            // its time is over
+void sched_load_arrival(fr_sched *s, const fr_record *r);
+void sched_load_taken(fr_sched *s, const fr_record *r);   // a wait had ended by an arrival
+void sched_poke_due(fr_sched *s, const timer_entry *e);
+// A poke ended; true: it said nothing, or may fail, and the call goes on.
+bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d);
 
 // sched_alone.c
 void sched_load_death(fr_sched *s, const fr_record *r);

@@ -130,6 +130,9 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
         items_of(p)->n = r->items;
         p->items->failed = r->failed_items;
     }
+    if (r->kind == FR_CALL_SIGNAL) {
+        sched_load_taken(s, r);
+    }
     if (r->kind != FR_CALL_ITEM) {
         set_order(s, r->seq, i + 1);
     }
@@ -174,6 +177,8 @@ static void load_request(fr_sched *s, const fr_record *r)
         drop_unhandled(s);
     } else if (strcmp(r->name, "death") == 0) {
         sched_load_death(s, r);
+    } else if (strcmp(r->name, "arrival") == 0) {
+        sched_load_arrival(s, r);
     }
 }
 
@@ -199,11 +204,11 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
                        (unsigned long long)s->seq + 1, (unsigned long long)r->seq);
     }
     s->seq = s->durable = r->seq;
-    s->next_row = FR_MAX(s->next_row, r->row + 1);
-    if (r->type == FR_REC_REQUEST) {
+    if (r->type == FR_REC_REQUEST) {           // its row is that of a request, not of a call
         load_request(s, r);
         return FR_OK;
     }
+    s->next_row = FR_MAX(s->next_row, r->row + 1);
     if (r->type == FR_REC_ADDENDUM) {
         return FR_OK;
     }
@@ -243,6 +248,10 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         if (r->kind == FR_CALL_MAP) {
             p->queued = r->queued;
             p->began = true;
+        }
+        if (r->kind == FR_CALL_POKE) {
+            p->attempt = r->attempt;
+            p->delay = r->failed_items;
         }
         break;
     case FR_REC_MAP_PART:
@@ -328,6 +337,9 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
         n->lost = p->lost;
         n->due = p->due;
         n->sleep_ns = n->kind == FR_CALL_SLEEP ? n->sleep_ns : p->delay;
+        if (n->kind == FR_CALL_POKE && n->wait != NULL) {
+            n->wait->failures = n->wait->recorded = (uint32_t)p->delay;
+        }
         return FR_OK;
     }
     if (!same_call(s, n, p) || sched_outdated(s, n, p->seq)) {

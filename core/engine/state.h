@@ -54,7 +54,10 @@ typedef enum fr_state {
     X(QUALITY, 20, "quality")                                                            \
     X(EMPTY_MAP, 21, "empty_map")                                                        \
     X(QUARANTINED, 22, "quarantined")                                                    \
-    X(INTERRUPTED, 23, "interrupted")
+    X(INTERRUPTED, 23, "interrupted")                                                    \
+    X(SIGNAL, 24, "signal")                                                              \
+    X(HUMAN, 25, "approval")                                                             \
+    X(POKE, 26, "sensor")
 
 typedef enum fr_reason {
 #define X(name, number, shown) FR_BECAUSE_##name = (number),

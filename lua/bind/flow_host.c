@@ -47,6 +47,8 @@ void flow_host_free(fr_host *h)
     fr_map_fini(&h->place_index);
     fr_free(h->sources);
     fr_value_unref(h->packed);
+    fr_free(h->arrival);
+    fr_free(h->arrival_by);
     fr_free(h);
 }
 
@@ -204,8 +206,14 @@ static void host_ended(void *ctx, const fr_outcome *outcome, int64_t retry_ns)
     h->retry_ns = retry_ns;
 }
 
+static bool host_arrival(void *ctx, const char *kind, const char *json, fr_arrival *out,
+                         fr_value **value)
+{
+    return flow_read_arrival(ctx, kind, json, out, value);
+}
+
 fr_flow_host flow_host_ops(fr_host *h)
 {
     return (fr_flow_host){.ctx = h, .resume = host_resume, .moment = host_moment_note,
-                          .ended = host_ended};
+                          .arrival = host_arrival, .ended = host_ended};
 }

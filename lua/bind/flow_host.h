@@ -47,6 +47,7 @@ typedef struct fr_host {
     fr_map place_index;
     void *sources;                    // the packed bundle
     fr_value *packed;                 // arguments on their way into the scheduler
+    char *arrival, *arrival_by;       // name of the wait that a request is for; who asks
 } fr_host;
 
 // Task options as the scheduler wants them, made by flow.options{…}; kept by the task.
@@ -54,6 +55,13 @@ typedef struct flow_opts {
     fr_task_opts o;
     fr_value *fallback;
 } flow_opts;
+
+// How a sensor waits, made by wait.every{…}; kept by the callable.
+#define FLOW_EVERY "flowrun.Every"
+typedef struct flow_every {
+    fr_wait spec;
+    fr_value *late;
+} flow_every;
 
 typedef struct flow_handle {          // userdata; user value 1 is the Run
     fr_host *host;
@@ -76,3 +84,9 @@ void flow_push_value(lua_State *L, const fr_value *v); // nil for NULL
 // An empty slot that the host owns, until its next use: holds a value over code that may raise,
 // without a box of Lua's for every call.
 fr_value **flow_host_slot(fr_host *h);
+// l_flow.c: the host whose branch this very coroutine is; raises otherwise, naming `what`.
+fr_host *flow_in_branch(lua_State *L, const char *what);
+void flow_push_handle(lua_State *L, fr_host *host, uint32_t node, uint32_t output);
+// l_wait.c: see fr_flow_host.arrival.
+bool flow_read_arrival(fr_host *h, const char *kind, const char *json, fr_arrival *out,
+                       fr_value **value);

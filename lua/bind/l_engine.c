@@ -550,6 +550,10 @@ static const char *kind_name(fr_call_kind kind)
         return "flow";
     case FR_CALL_ITEM:
         return "item";
+    case FR_CALL_SIGNAL:
+        return "signal";
+    case FR_CALL_POKE:
+        return "poke";
     }
     return "spawn";
 }

@@ -2,13 +2,14 @@
 //
 // A callable (task, or what task:with{} made) is a table with integer fields: [1] name
 // "module:task", [2] its flow_opts, [3] the function, [4] key (string, function or nil),
-// [5] list of handles to wait for. lua/flowrun/task.lua makes them.
+// [5] list of handles to wait for, [6] how a sensor waits. lua/flowrun/task.lua and wait.lua
+// make them.
 #include "lua/bind/error_value.h"
 #include "lua/bind/flow_host.h"
 
 #include <string.h>
 
-enum { FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER };
+enum { FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER, FIELD_WAIT };
 enum { OUTPUT_BITS = 16 };
 
 static flow_handle *test_handle(lua_State *L, int idx)
@@ -57,6 +58,13 @@ static fr_host *in_branch(lua_State *L, const char *what)
                         "which the engine records", what);
     }
     return h;
+}
+
+fr_host *flow_in_branch(lua_State *L, const char *what) { return in_branch(L, what); }
+
+void flow_push_handle(lua_State *L, fr_host *host, uint32_t node, uint32_t output)
+{
+    push_handle(L, host, node, output);
 }
 
 static int give_way_k(lua_State *L, int status, lua_KContext n)
@@ -161,6 +169,13 @@ static void begin_call(lua_State *L, fr_host *h, fr_call_kind kind, fr_call *c)
     flow_opts *o = luaL_checkudata(L, -1, FLOW_OPTS);
     lua_pop(L, 1);                                     // the callable keeps it
     c->opts = &o->o;
+    lua_rawgeti(L, 1, FIELD_WAIT);
+    flow_every *w = luaL_testudata(L, -1, FLOW_EVERY);
+    lua_pop(L, 1);
+    if (w != NULL && kind == FR_CALL_TASK) {
+        c->kind = FR_CALL_POKE;
+        c->wait = &w->spec;
+    }
     c->where = flow_host_place(h, L, 1);
 }
 

@@ -150,16 +150,20 @@ fr.run = setmetatable({}, {
 -- Opened at first use: most flows need neither (start-up is a feature).
 local late = {sh = "flowrun.sh", http = "flowrun.http", json = "flowrun.json",
               config = "flowrun.config"}
+local late_functions = {at = "flowrun.wait", signal = "flowrun.wait", approve = "flowrun.wait",
+                        wait_for = "flowrun.wait"}
 setmetatable(fr, {
   __index = function(t, name)
-    local module = late[name]
+    local module = late[name] or late_functions[name]
     if not module then
       local near = error_class.nearest(tostring(name), {"task", "flow", "spawn", "all", "any",
-        "sleep", "now", "random", "uuid", "fail", "log", "run", "backoff", "sh", "http", "json"})
+        "sleep", "now", "random", "uuid", "fail", "log", "run", "backoff", "sh", "http", "json",
+        "at", "signal", "approve", "wait_for"})
       error_class.raise("not_found", ("fr.%s does not exist%s"):format(tostring(name),
         near and "; did you mean fr." .. near .. "?" or ""))
     end
     local v = require(module)
+    if late_functions[name] then v = v[name] end
     rawset(t, name, v)
     return v
   end,

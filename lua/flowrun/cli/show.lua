@@ -1,6 +1,7 @@
 --- `flowrun show RUN`: one run with its parameters, tasks, result or error.
 local look = require "flowrun.cli._look"
 local text = require "flowrun.cli._text"
+local waits = require "flowrun.cli._waits"
 
 local function state_text(r)
   local why = r.reason and r.reason ~= "" and r.reason ~= "ran" and " (" .. r.reason .. ")"
@@ -82,6 +83,10 @@ local function show(store, run)
   if #rows > 0 then
     print("\n" .. text.table({"ROW", "TASK", "STATE", "ATTEMPT", "TOOK", "RESULT"}, rows,
       {true, false, false, true, true, false}))
+  end
+  for _, w in ipairs(run.state == "RUNNING" and waits.of(store, run.id) or {}) do
+    print(("\nwaits for %s\n  answer: flowrun %s %d %s"):format(waits.text(w), w.kind, run.id,
+      w.name))
   end
   if #tasks > MOST then
     print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST),
