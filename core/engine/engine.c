@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/engine/mailbox.h"
 #include "core/engine/reaper.h"
+#include "core/engine/run_limit.h"
 
 #include <uv.h>
 
@@ -28,6 +29,7 @@ struct fr_engine {
     fr_exec *exec;
     fr_mailbox *wake;                  // from the store thread
     fr_run *runs;
+    fr_limits *limits;                 // without a store
     _Atomic(int) trouble;              // a code the store thread left, with trouble_text
     fr_err trouble_text;
     uv_mutex_t lock;
@@ -47,6 +49,7 @@ struct fr_run {
     uv_poll_t poll;
     int handles;                       // open uv handles
     bool polling, started, ending, ended, pumping, closed;
+    fr_run_limit *limit;               // made at its first ask for a slot
     uint64_t barrier;                  // durable place last told to the executor
 };
 
@@ -140,6 +143,8 @@ static void io_append(void *ctx, const fr_record *record)
     fr_run *r = ctx;
     if (r->store != NULL) {
         fr_store_append(r->store, record);
+    } else if (record->slot != 0) {
+        fr_run_limit_release(r->limit, record->slot);
     }
 }
 
@@ -155,6 +160,40 @@ static void io_cancel(void *ctx, fr_attempt *a, int code)
 {
     fr_run *r = ctx;
     fr_exec_thread.cancel(r->engine->exec, a, code);
+}
+
+static void slot_answer(void *ctx, uint32_t ask, const char *refused)
+{
+    fr_run *r = ctx;
+    fr_sched_slot(r->sched, ask, refused);
+}
+
+static void slot_moved(void *ctx)
+{
+    fr_run_kick(ctx);
+}
+
+static void io_slot_ask(void *ctx, const fr_slot_ask *a)
+{
+    fr_run *r = ctx;
+    if (r->limit == NULL) {
+        fr_run_limit_env env = {.loop = r->engine->env.loop, .run = r->store,
+                                .store = r->store != NULL ? r->engine->store : NULL,
+                                .memory = r->engine->limits, .answer = slot_answer,
+                                .moved = slot_moved, .ctx = r};
+        r->limit = fr_run_limit_open(&env);
+    }
+    if (!r->spec.plan) {
+        fr_run_limit_ask(r->limit, a);
+    }
+}
+
+static void io_slot_release(void *ctx, uint32_t ask)
+{
+    fr_run *r = ctx;
+    if (r->limit != NULL && !r->spec.plan) {
+        fr_run_limit_release(r->limit, ask);
+    }
 }
 
 static void on_timer(uv_timer_t *t)
@@ -233,6 +272,11 @@ static void on_durable(void *ctx, fr_store_run *run, uint64_t seq)   // store th
     fr_mailbox_wake(e->wake);
 }
 
+static void on_slots(void *ctx, fr_store_run *run)                   // store thread
+{
+    on_durable(ctx, run, 0);
+}
+
 static void on_trouble(void *ctx, int code, const fr_err *err)       // store thread
 {
     fr_engine *e = ctx;
@@ -294,6 +338,8 @@ static void end_run(fr_run *r)
     fr_outcome o;
     fr_sched_outcome(r->sched, &o);
     int64_t retry_ns = flow_retry(r, &o);
+    fr_run_limit_close(r->limit);
+    r->limit = NULL;
     if (r->store != NULL) {
         fr_run_info info = r->spec.info;
         info.state = retry_ns >= 0 ? FR_SCHEDULED : o.state;
@@ -338,6 +384,9 @@ static void pump(fr_run *r)
     r->pumping = true;
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
     tell_durable(r);
+    if (r->limit != NULL) {
+        (void)fr_run_limit_look(r->limit);
+    }
     bool full = r->store != NULL && fr_store_backlog(r->engine->store) > BACKLOG_MAX;
     if (!full) {
         fr_sched_run(r->sched, BUDGET);
@@ -347,6 +396,7 @@ static void pump(fr_run *r)
     } else {
         fr_store_flush(r->engine->store);
     }
+    bool more = r->limit != NULL && r->store == NULL && fr_run_limit_look(r->limit);
     r->pumping = false;
     bool idle = !fr_sched_busy(r->sched);
     if (idle && r->spec.plan) {
@@ -354,7 +404,7 @@ static void pump(fr_run *r)
     } else if (idle && fr_sched_ended(r->sched)) {
         fr_sched_close_log(r->sched);
         end_run(r);
-    } else if (!full && fr_sched_busy(r->sched)) {
+    } else if (!full && (more || fr_sched_busy(r->sched))) {
         (void)uv_idle_start(&r->idle, on_idle);
     } else {
         (void)uv_idle_stop(&r->idle);
@@ -393,6 +443,10 @@ static void on_readable(uv_poll_t *p, int status, int events)
     fr_run *r = p->data;
     if (status == 0) {
         take_requests(r);
+        if (r->limit != NULL && !r->ended) {
+            fr_run_limit_told(r->limit);
+            pump(r);
+        }
     }
 }
 
@@ -424,7 +478,8 @@ static int open_store_run(fr_run *r, fr_err *err)
 static void make_sched(fr_run *r)
 {
     fr_io io = {.ctx = r, .append = io_append, .start = io_start, .cancel = io_cancel,
-                .timer = io_timer, .resume = io_resume,
+                .timer = io_timer, .resume = io_resume, .slot_ask = io_slot_ask,
+                .slot_release = io_slot_release,
                 .moment = r->spec.host.moment != NULL ? io_moment : NULL};
     fr_sched_env env = {.io = &io, .code = &r->code, .seed = r->spec.info.seed,
                         .strict = r->spec.strict, .keep_args = r->spec.plan};
@@ -452,6 +507,48 @@ static void open_handles(fr_run *r)
     }
 }
 
+enum { MOST_LIMITS = 256 };            // that a script may name
+
+typedef struct limits_known {
+    const fr_limit *limits;
+    size_t n;
+    bool *known;                       // those that are as the script says
+} limits_known;
+
+static int know_limit(void *ctx, const fr_limit *l, fr_err *err)
+{
+    const limits_known *k = ctx;
+    (void)err;
+    for (size_t i = 0; i < k->n; i++) {
+        const fr_limit *mine = &k->limits[i];
+        bool same = l->capacity == mine->capacity && l->rate == mine->rate &&
+                    l->period_ns == mine->period_ns;
+        if (strcmp(l->name, mine->name) == 0 && (same || l->source == FR_LIMIT_COMMAND)) {
+            k->known[i] = true;
+        }
+    }
+    return FR_OK;
+}
+
+// What the script says of limits. A commit only when it says something new.
+static int tell_limits(fr_run *r, fr_err *err)
+{
+    fr_store *store = r->engine->store;
+    bool known[MOST_LIMITS] = {false};
+    size_t n = r->spec.plan ? 0 : FR_MIN(r->spec.n_limits, (size_t)MOST_LIMITS);
+    limits_known k = {r->spec.limits, n, known};
+    int rc = n > 0 && store != NULL ? fr_store_limits(store, know_limit, &k, err) : FR_OK;
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        if (store == NULL) {
+            fr_limits_set(r->engine->limits, &r->spec.limits[i], fr_clock_wall_ns());
+        } else if (!known[i]) {
+            rc = fr_store_limit_set(store, &r->spec.limits[i], err);
+        }
+    }
+    r->spec.limits = NULL;             // the caller's
+    return rc;
+}
+
 int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *err)
 {
     *out = NULL;
@@ -462,7 +559,10 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
     r->spec.info.flow = r->flow;
     r->params = spec->info.params != NULL ? fr_value_ref(spec->info.params) : NULL;
     r->spec.info.params = r->params;
-    int rc = open_store_run(r, err);
+    int rc = tell_limits(r, err);
+    if (rc == FR_OK) {
+        rc = open_store_run(r, err);
+    }
     if (rc != FR_OK) {
         fr_value_unref(r->params);
         fr_free(r->flow);
@@ -589,6 +689,7 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
     *out = NULL;
     fr_engine *e = fr_zalloc(sizeof *e);
     e->env = *env;
+    e->limits = fr_limits_new(NULL, NULL);
     (void)uv_mutex_init(&e->lock);
     int rc = fr_mailbox_open(env->loop, on_wake, e, &e->wake, err);
     if (rc != FR_OK) {
@@ -596,7 +697,8 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
     }
     if (env->home != NULL) {
         fr_store_env store = {.home = env->home, .relaxed = env->relaxed, .kinds = env->kinds,
-                              .durable = on_durable, .trouble = on_trouble, .ctx = e};
+                              .durable = on_durable, .slots = on_slots, .trouble = on_trouble,
+                              .ctx = e};
         rc = fr_store_open(&store, &e->store, err);
         if (rc != FR_OK) {
             goto fail;
@@ -622,6 +724,7 @@ fail:
         fr_mailbox_close(e->wake);
     }
     uv_mutex_destroy(&e->lock);
+    fr_limits_free(e->limits);
     fr_free(e->marker);
     fr_free(e);
     return rc;
@@ -639,6 +742,7 @@ void fr_engine_close(fr_engine *e)
     fr_mailbox_close(e->wake);
     (void)uv_run(e->env.loop, UV_RUN_NOWAIT);
     uv_mutex_destroy(&e->lock);
+    fr_limits_free(e->limits);
     fr_free(e->marker);
     fr_free(e);
 }

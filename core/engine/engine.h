@@ -60,6 +60,8 @@ typedef struct fr_run_spec {
     // (0 = none) carry it; then it ends as "planned" (fr_flow_host.ended is called).
     bool plan;
     fr_flow_host host;
+    const fr_limit *limits;           // what the script says of named limits
+    size_t n_limits;
 } fr_run_spec;
 
 // Makes the run (a new row, or the lock and log of an old one). Nothing runs before

@@ -317,6 +317,13 @@ void fr_limits_forget(fr_limits *l, uint64_t run, int64_t now)
 {
     touched t = {0};
     remove_slots(l, run, 0, of_run, note, &t);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < l->n_answers; i++) {
+        if (l->answers[i].run != run) {
+            l->answers[kept++] = l->answers[i];
+        }
+    }
+    l->n_answers = kept;
     settle(l, &t, now);
 }
 

@@ -49,8 +49,8 @@ static const fr_option options[] = {
      "Most time that one attempt may take; it is stopped then."},
     {"deadline", NULL, ALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
      "Most time from the call to its end, waits and retries included."},
-    {"queue_timeout", NULL, CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
-     "Most time to wait for a worker or a limit."},
+    {"queue_timeout", NULL, CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+     "Most time to wait for a worker or a limit; it fails then without having started."},
     // when and in what order
     {"after", NULL, WITH, FR_OPTION_HANDLES, 0, 0, NULL, NULL, true,
      "Handles that must succeed first although their values are not needed."},
@@ -58,10 +58,10 @@ static const fr_option options[] = {
      "function(...) of its arguments that says whether it runs or is skipped."},
     {"trigger_rule", NULL, CALL, FR_OPTION_ENUM, 0, 0, RULES, "all_success", false,
      "Which ends of what it depends on let it run."},
-    {"priority", NULL, ALL, FR_OPTION_COUNT, -1000, 1000, NULL, "0", false,
-     "Larger starts first when workers or limits are short."},
-    {"limit", NULL, CALL, FR_OPTION_NAMES, 0, 0, NULL, NULL, false,
-     "Names of limits that it holds a slot of while it runs."},
+    {"priority", NULL, CALL, FR_OPTION_COUNT, -1000, 1000, NULL, "0", true,
+     "Larger starts first when limits are short; a point is worth a minute of waiting."},
+    {"limit", NULL, CALL, FR_OPTION_LIMITS, 0, 0, NULL, NULL, true,
+     "Slots that it holds while it runs: \"oms\", {\"oms\", db = 2}, {rate = \"100/min\"}."},
     {"schedule", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
      "When it runs by itself: {cron=, every=, rrule=, tz=, missed=}."},
     {"on", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
@@ -148,6 +148,7 @@ const char *fr_option_type_name(fr_option_type type)
         [FR_OPTION_FUNCTION_OR_TEXT] = "function_or_text",
         [FR_OPTION_VALUE] = "value",
         [FR_OPTION_HANDLES] = "handles",
+        [FR_OPTION_LIMITS] = "limits",
         [FR_OPTION_TABLE] = "table",
     };
     return (size_t)type < FR_COUNT(names) ? names[type] : "?";

@@ -60,6 +60,7 @@ void fr_sched_free(fr_sched *s)
     fr_map_fini(&s->task_index);
     fr_map_fini(&s->used_keys);
     fr_map_fini(&s->suspect_index);
+    fr_map_fini(&s->asks);
     fr_free(s->suspects);
     fr_free(s->held.data);
     fr_free(s->ready.data);
@@ -218,6 +219,8 @@ void sched_record(fr_sched *s, fr_record *r)
         return;                                // the log keeps what was true
     }
     r->seq = ++s->seq;
+    r->slot = s->releasing;
+    s->releasing = 0;
     s->io.append(s->io.ctx, r);
     if (SEEDED(BUG_COMMIT_ORDER)) {
         append_late(s);
@@ -545,7 +548,8 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id)
                          .args = n->argv, .n_args = n->n_args,
                          .n_outputs = n->opts->n_outputs, .n_deps = n->n_deps, .need = n->need,
                          .cpu = n->opts->cpu, .effect = n->opts->effect,
-                         .report_start = n->opts->timeout_ns > 0 || mean == 0 ||
+                         .report_start = n->opts->timeout_ns > 0 || n->opts->queue_timeout_ns > 0 ||
+                                         mean == 0 ||
                                          mean > (double)SLOW_TASK_NS,
                          .queued = n->queued, .owner = ra};
     if (n->n_deps > 0) {
@@ -563,6 +567,7 @@ void sched_attempt_free(fr_sched *s, run_attempt *ra)
     for (uint32_t i = 0; ra->own_deps != NULL && i < ra->a.n_deps; i++) {
         fr_value_unref(ra->own_deps[i]);
     }
+    sched_limit_drop(s, ra);
     fr_free(ra->own_deps);
     fr_free(ra->own_indexes);
     for (uint32_t i = 0; i < FR_LEADS; i++) {

@@ -13,6 +13,7 @@
 // possible. A completion costs O(out-degree); nothing ever scans.
 
 #include "core/engine/exec.h"
+#include "core/engine/limit.h"
 #include "core/engine/record.h"
 #include "core/engine/retry.h"
 
@@ -45,6 +46,10 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     uint32_t infra_retries;           // attempts that may be lost with their process
     uint32_t asks;                    // FR_ASKS of the options that are functions
     int64_t timeout_ns;               // 0 = none; counted from the start of the body
+    int64_t queue_timeout_ns;         // 0 = none; from ready to the start of the body
+    const fr_limit_need *limits;      // slots that an attempt holds
+    uint32_t n_limits;
+    int32_t priority;
     uint32_t cpu, n_outputs;          // both at least 1
     bool effect;
     const fr_value *fallback;         // NULL = none, or a function (see asks)
@@ -94,6 +99,10 @@ typedef struct fr_io {
     void (*append)(void *ctx, const fr_record *r);
     void (*start)(void *ctx, fr_attempt *a);              // fr_sched_done follows
     void (*cancel)(void *ctx, fr_attempt *a, int code);
+    // Asks for slots; fr_sched_slot answers. The ask ends by release, or with the record that
+    // names it (fr_record.slot).
+    void (*slot_ask)(void *ctx, const fr_slot_ask *a);
+    void (*slot_release)(void *ctx, uint32_t ask);
     void (*timer)(void *ctx, int64_t due_mono_ns);        // the one timer; INT64_MAX = none
     // Runs flow code until it blocks (fr_sched_wait returned false), gives way, or ended
     // (fr_sched_branch_end was called).
@@ -161,6 +170,8 @@ bool fr_sched_busy(const fr_sched *s);                    // run has more to do 
 void fr_sched_started(fr_sched *s, fr_attempt *a, int64_t wall_ns);
 void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d);
 void fr_sched_durable(fr_sched *s, uint64_t seq);
+// What became of an ask; refused: "", or why its slots can never be had. Repeats are harmless.
+void fr_sched_slot(fr_sched *s, uint32_t ask, const char *refused);
 void fr_sched_timer(fr_sched *s);                         // the time asked for has come
 void fr_sched_cancel(fr_sched *s, int code, const char *why);   // FR_ECANCELLED, FR_ETIMEOUT
 // Something came from outside for a wait (sched_wait.c). It is recorded; the oldest wait of

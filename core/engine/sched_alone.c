@@ -122,7 +122,7 @@ static bool may_go(const fr_sched *s, const run_attempt *ra)
     return s->durable >= s->deaths_seq && !s->alone && (s->n_out == 0 || !ra->alone);
 }
 
-void sched_send(fr_sched *s, run_attempt *ra)
+void sched_gate(fr_sched *s, run_attempt *ra)
 {
     if (s->n_suspects == 0) {
         s->io.start(s->io.ctx, &ra->a);
@@ -158,12 +158,12 @@ void sched_returned(fr_sched *s, const run_attempt *ra)
     }
 }
 
-static void take_back(fr_sched *s, uint32_t slot)
+void sched_take_back(fr_sched *s, run_attempt *ra)
 {
     uint32_t left = (uint32_t)(s->held.tail - s->held.head), v;
     for (; left > 0; left--) {
         (void)queue32_pop(&s->held, &v);
-        if (v != slot) {
+        if (v != ra->slot) {
             queue32_push(&s->held, v);
         }
     }
@@ -175,7 +175,8 @@ void sched_cancel_attempt(fr_sched *s, run_attempt *ra, int code)
         s->io.cancel(s->io.ctx, &ra->a, code);
         return;
     }
-    take_back(s, ra->slot);
+    sched_take_back(s, ra);
+    sched_limit_drop(s, ra);
     fr_done d = {.code = code, .last = true};
     fr_sched_done(s, &ra->a, &d);
 }

@@ -185,7 +185,9 @@ static fr_value *own_error(const fr_value *error, int code)
 
 static void finish_failed(fr_sched *s, uint32_t id, fr_value *error, int code)
 {
-    sched_finish(s, id, FR_FAILED, sched_reason_of(code), NULL, error);
+    bool queue = node_at(s, id)->queue_over && code == FR_ETIMEOUT;
+    sched_finish(s, id, FR_FAILED, queue ? FR_BECAUSE_QUEUE_TIMEOUT : sched_reason_of(code), NULL,
+                 error);
 }
 
 // No further attempt: the fallback, or the end.

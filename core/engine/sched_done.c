@@ -5,6 +5,7 @@ void fr_sched_started(fr_sched *s, fr_attempt *a, int64_t wall_ns)
 {
     run_attempt *ra = a->owner;
     node *n = node_at(s, ra->node);
+    ra->started = true;
     if (n->started == 0 || n->kind != FR_CALL_MAP) {
         n->started = wall_ns;
     }
@@ -46,8 +47,15 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
     if (d->started != 0 || d->n_items > 0) {
         learn_cost(s, n, d, d->n_items);
     }
+    if (sched_queue_gave_up(s, ra, d)) {
+        return;
+    }
+    if (ra->limit != 0 && (d->last || d->n_items > 0 || d->result != NULL)) {
+        sched_limit_ends(s, ra);
+    }
     if (n->kind == FR_CALL_MAP) {
         sched_map_done(s, ra, d);
+        sched_limit_ended(s);
         return;
     }
     FR_ASSERT(n->slot == ra->slot);            // each attempt is answered once
@@ -77,6 +85,7 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
         sched_attempt_failed(s, id, d->error, d->code);
     }
     fr_value_unref(before);
+    sched_limit_ended(s);
     sched_attempt_free(s, ra);
 }
 
@@ -144,6 +153,9 @@ void fr_sched_timer(fr_sched *s)
             break;
         case TIMER_POKE:
             sched_poke_due(s, &e);
+            break;
+        case TIMER_QUEUE:
+            sched_queue_over(s, &e);
             break;
         case TIMER_ITEM:
             sched_wait_durable(s, s->seq, e.node, e.item);

@@ -11,7 +11,7 @@
 enum {
     BUG_UNORDERED = 1, BUG_COMMIT_ORDER, BUG_NO_BARRIER, BUG_GLOBAL_INDEX, BUG_ATTEMPTS_LOST,
     BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
-    BUG_DELAY_FORGOTTEN,
+    BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_SLOT_EARLY,
 };
 #ifdef FR_SEEDED_BUG
 #define SEEDED(bug) (FR_SEEDED_BUG == (bug))
@@ -59,7 +59,9 @@ typedef struct run_attempt {
     uint32_t node, slot;
     uint32_t item;                    // a single item's attempt: its index
     bool single_item;
-    bool alone, held;                 // alone: nothing beside it; held: not yet started for that
+    bool alone, held;                 // alone: nothing beside it; held: not with the executor yet
+    bool started, queue_over, gave_up;     // its time in the queue is over; it was told so
+    uint8_t limit;                    // what became of its ask (sched_limit.c)
     fr_ask ask;                       // what a.option is; its answer is acted on
     uint32_t *own_indexes;
     fr_value **own_deps;
@@ -108,6 +110,7 @@ typedef struct node {
     uint8_t kind, state, reason;
     bool seen, handled, recorded, user_key, live, timed_out, counted, degraded;
     bool known;                       // the log has something of it
+    bool queue_over;                  // queue_timeout
     bool body_over;                   // FLOW: its body has ended, something inside may run on
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;
@@ -135,7 +138,7 @@ typedef struct branch {
 } branch;
 
 typedef enum timer_kind {
-    TIMER_RETRY, TIMER_TIMEOUT, TIMER_ITEM,
+    TIMER_RETRY, TIMER_TIMEOUT, TIMER_ITEM, TIMER_QUEUE,
     TIMER_WAIT,                       // a sleep is over, a wait has lasted too long
     TIMER_POKE,
 } timer_kind;
@@ -230,6 +233,8 @@ struct fr_sched {
     uint64_t deaths_seq;              // of the latest record of a death
     bool alone;                       // a suspect runs
     queue32 held;                     // slots of attempts that wait for their turn
+    fr_map asks;                      // ask -> slot of its attempt (sched_limit.c)
+    uint32_t releasing;               // ask that the next record gives back; 0 = none
     // how it ends
     int cancel_code;
     bool cancel_seen, begun, log_closed, degraded, freeing;
@@ -335,10 +340,19 @@ void sched_forgive(fr_sched *s);                          // a rerun was asked f
 enum { FR_ANY_ITEM = INT32_MAX };
 bool sched_is_suspect(const fr_sched *s, fr_hash call, uint32_t item);
 fr_value *sched_quarantine(const fr_sched *s, fr_hash call, uint32_t item);   // or NULL
-void sched_send(fr_sched *s, run_attempt *ra);            // to the executor, when it may
+void sched_gate(fr_sched *s, run_attempt *ra);            // to the executor, when it may
+void sched_take_back(fr_sched *s, run_attempt *ra);       // what is held
 void sched_release(fr_sched *s);                          // what may go now
 void sched_returned(fr_sched *s, const run_attempt *ra);
 void sched_cancel_attempt(fr_sched *s, run_attempt *ra, int code);
+
+// sched_limit.c
+void sched_send(fr_sched *s, run_attempt *ra);            // asks for its slots, then the gate
+void sched_limit_drop(fr_sched *s, run_attempt *ra);      // gives back what it asked for
+void sched_limit_ends(fr_sched *s, run_attempt *ra);      // the next record gives it back
+void sched_limit_ended(fr_sched *s);                      // there was none
+void sched_queue_over(fr_sched *s, const timer_entry *e);
+bool sched_queue_gave_up(fr_sched *s, run_attempt *ra, const fr_done *d);
 
 // sched_ask.c -- what follows a failed attempt, and functions given as options
 // Whether this failure may be tried again, as far as plain options say; *lost: at the expense
@@ -360,6 +374,7 @@ fr_reason sched_reason_of(int code);
 // sched_map.c
 void sched_map_start(fr_sched *s, uint32_t id);
 void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d);
+void sched_map_unstarted(fr_sched *s, run_attempt *ra, const fr_value *error);   // it failed so
 void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item);   // its delay is over
 void sched_map_stop(fr_sched *s, uint32_t id);
 void sched_map_free(map_state *m);
@@ -369,6 +384,7 @@ fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err);
 
 // sched_value.c
 fr_value *sched_error(const char *code, const char *format, ...) FR_PRINTF(2, 3);
+fr_value *sched_error_final(const char *code, const char *format, ...) FR_PRINTF(2, 3);  // no retry
 bool sched_field(const fr_value *v, const char *key, fr_item *out);   // of a packed table
 bool sched_error_retry(const fr_value *error);            // false when it forbids retries
 void sched_error_text(const fr_value *error, char *out, size_t size);   // its message

@@ -421,7 +421,8 @@ void sched_map_start(fr_sched *s, uint32_t id)
             }
         }
     }
-    m->windowed = n->opts->timeout_ns > 0 || m->attempts.count > 0 ||
+    m->windowed = n->opts->timeout_ns > 0 || n->opts->queue_timeout_ns > 0 ||
+                  n->opts->n_limits > 0 || m->attempts.count > 0 ||
                   sched_is_suspect(s, n->key, FR_ANY_ITEM);
     if (m->windowed) {
         fill_window(s, id);
@@ -682,6 +683,22 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
     if (m->out == 0 && (m->done == m->n || sched_stopping(s))) {
         end_map(s, id);
     }
+}
+
+void sched_map_unstarted(fr_sched *s, run_attempt *ra, const fr_value *error)
+{
+    const map_state *m = node_at(s, ra->node)->map;
+    uint32_t i = ra->item;
+    fr_item_done item = {.index = i, .flags = FR_ITEM_FAILED, .attempt = ra->a.attempt,
+                         .args = m->hashes[i],
+                         .duplicate = m->duplicates != NULL ? m->duplicates[i] : 0,
+                         .value = error->bytes, .size = error->size};
+    fr_buf b;
+    fr_buf_init(&b, SIZE_MAX / 2);
+    fr_item_put(&b, &item);
+    fr_done d = {.items = b.data, .size = b.size, .n_items = 1, .last = true};
+    sched_map_done(s, ra, &d);
+    fr_buf_fini(&b);
 }
 
 void sched_map_stop(fr_sched *s, uint32_t id)

@@ -5,24 +5,43 @@
 #include <stdio.h>
 #include <string.h>
 
-fr_value *sched_error(const char *code, const char *format, ...)
+static fr_value *make_error(const char *code, bool retry, const char *format, va_list args)
 {
     char message[1024];
-    va_list args;
-    va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
-    va_end(args);
     fr_buf b;
     fr_buf_init(&b, 8192);
     fr_buf_put_u8(&b, FR_TABLE);
     fr_buf_put_varint(&b, 0);
-    fr_buf_put_varint(&b, 2);                       // keys in byte order: code, message
+    fr_buf_put_varint(&b, retry ? 2 : 3);           // keys in byte order: code, message, retry
     fr_value_put_string(&b, "code", 4);
     fr_value_put_string(&b, code, strlen(code));
     fr_value_put_string(&b, "message", 7);
     fr_value_put_string(&b, message, strlen(message));
+    if (!retry) {
+        fr_value_put_string(&b, "retry", 5);
+        fr_buf_put_u8(&b, FR_FALSE);
+    }
     fr_value *v = fr_value_new(b.data, b.size, NULL, 0);
     fr_buf_fini(&b);
+    return v;
+}
+
+fr_value *sched_error(const char *code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fr_value *v = make_error(code, true, format, args);
+    va_end(args);
+    return v;
+}
+
+fr_value *sched_error_final(const char *code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fr_value *v = make_error(code, false, format, args);
+    va_end(args);
     return v;
 }
 

@@ -57,7 +57,9 @@ typedef enum fr_state {
     X(INTERRUPTED, 23, "interrupted")                                                    \
     X(SIGNAL, 24, "signal")                                                              \
     X(HUMAN, 25, "approval")                                                             \
-    X(POKE, 26, "sensor")
+    X(POKE, 26, "sensor")                                                                \
+    X(LIMIT, 27, "limit")                                                                \
+    X(QUEUE_TIMEOUT, 28, "queue_timeout")
 
 typedef enum fr_reason {
 #define X(name, number, shown) FR_BECAUSE_##name = (number),

@@ -150,10 +150,11 @@ bool fr_store_slots_moved(fr_store_run *r);      // since the last call, fr_stor
 typedef void (*fr_slot_fn)(void *ctx, uint32_t ask, const char *refused);
 FR_NODISCARD int fr_store_slots(fr_store_run *r, fr_slot_fn fn, void *ctx, int64_t *next,
                                 fr_err *err);
-// The other runs that use limits: where they live (pid 0: dead, but children of it are left;
-// -1: dead). Those that waiters watch.
-typedef void (*fr_slot_run_fn)(void *ctx, uint64_t run, int pid);
+// The other runs that use limits, which those that wait watch.
+typedef void (*fr_slot_run_fn)(void *ctx, uint64_t run);
 FR_NODISCARD int fr_store_slot_runs(fr_store_run *r, fr_slot_run_fn fn, void *ctx, fr_err *err);
+// Where a run lives; 0: it is dead and its reaper still kills its children; -1: dead.
+int fr_store_run_pid(fr_store *s, uint64_t run);
 // Sets capacity, rate and period of limit what->name, which is made when absent. A script's
 // word does not change a command's.
 FR_NODISCARD int fr_store_limit_set(fr_store *s, const fr_limit *what, fr_err *err);

@@ -622,15 +622,16 @@ int fr_store_slot_runs(fr_store_run *r, fr_slot_run_fn fn, void *ctx, fr_err *er
     }
     (void)sqlite3_bind_int64(st, 1, (int64_t)r->id);
     while ((step = sqlite3_step(st)) == SQLITE_ROW) {
-        uint64_t run = (uint64_t)sqlite3_column_int64(st, 0);
-        int pid = 0;
-        if (!fr_run_lock_probe(s, run, &pid)) {
-            pid = fr_run_reaper_probe(s, run) ? 0 : -1;
-        }
-        fn(ctx, run, pid);
+        fn(ctx, (uint64_t)sqlite3_column_int64(st, 0));
     }
     (void)sqlite3_reset(st);
     return end(s, step, err);
+}
+
+int fr_store_run_pid(fr_store *s, uint64_t run)
+{
+    int pid = 0;
+    return fr_run_lock_probe(s, run, &pid) ? pid : fr_run_reaper_probe(s, run) ? 0 : -1;
 }
 
 int fr_store_limits(fr_store *s, fr_limit_fn fn, void *ctx, fr_err *err)

@@ -29,6 +29,7 @@ fr_host *flow_host_new(lua_State *L)
     h->L = lua_tothread(L, -1);
     lua_pop(L, 1);
     h->branch = FR_NO_BRANCH;
+    h->kept = LUA_NOREF;
     fr_arena_init(&h->places);
     fr_map_init(&h->place_index);
     return h;
@@ -42,6 +43,7 @@ void flow_host_free(fr_host *h)
     for (uint32_t i = 0; i < h->n_co; i++) {
         luaL_unref(h->L, LUA_REGISTRYINDEX, h->co[i]);
     }
+    luaL_unref(h->L, LUA_REGISTRYINDEX, h->kept);
     fr_free(h->co);
     fr_arena_fini(&h->places);
     fr_map_fini(&h->place_index);
@@ -50,6 +52,24 @@ void flow_host_free(fr_host *h)
     fr_free(h->arrival);
     fr_free(h->arrival_by);
     fr_free(h);
+}
+
+void flow_host_keep(fr_host *h, lua_State *L, int idx, flow_opts *o)
+{
+    if (FR_LIKELY(o->kept_by == h)) {
+        return;
+    }
+    idx = lua_absindex(L, idx);
+    if (h->kept == LUA_NOREF) {
+        lua_newtable(L);
+        h->kept = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->kept);
+    lua_pushvalue(L, idx);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    o->kept_by = h;
 }
 
 fr_host *flow_host_current(lua_State *L)

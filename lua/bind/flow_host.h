@@ -32,6 +32,7 @@ typedef struct fr_host {
         const fr_value *params;
         fr_store_run *log;            // NULL: lines are shown, not kept
     } info;
+    int kept;                         // registry reference of the options that calls use
     int *co;                          // by branch: registry reference of its coroutine
     uint32_t n_co;
     uint32_t branch;                  // the one that runs, FR_NO_BRANCH between
@@ -54,6 +55,9 @@ typedef struct fr_host {
 typedef struct flow_opts {
     fr_task_opts o;
     fr_value *fallback;
+    const fr_host *kept_by;           // the host that keeps it: a call outlives task:with{}
+    char *limit_names;                // what o.limits points to
+    fr_limit_need limits[FR_LIMIT_NEEDS];
 } flow_opts;
 
 // How a sensor waits, made by wait.every{…}; kept by the callable.
@@ -80,6 +84,8 @@ fr_host *flow_host_current(lua_State *L);
 lua_State *flow_host_interruptible(lua_State *L);
 lua_State *flow_host_running(void);   // async-signal-safe
 const char *flow_host_place(fr_host *h, lua_State *L, int level);   // "file.lua:12" of a caller
+// Keeps the options at `idx` for as long as the host lives.
+void flow_host_keep(fr_host *h, lua_State *L, int idx, flow_opts *o);
 void flow_push_value(lua_State *L, const fr_value *v); // nil for NULL
 // An empty slot that the host owns, until its next use: holds a value over code that may raise,
 // without a box of Lua's for every call.

@@ -370,6 +370,34 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     spec->host.moment = bool_field(L, 2, "moments") ? spec->host.moment : NULL;
 }
 
+// limits = {{name=, slots=, rate=, period= (s)} ...}: the array stays on the stack.
+static void fill_limits(lua_State *L, fr_run_spec *spec)
+{
+    if (lua_getfield(L, 2, "limits") != LUA_TTABLE || lua_rawlen(L, -1) == 0) {
+        return;
+    }
+    int list = lua_gettop(L);
+    size_t n = (size_t)lua_rawlen(L, list);
+    fr_limit *all = lua_newuserdatauv(L, n * sizeof *all, 0);
+    memset(all, 0, n * sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, list, (lua_Integer)i + 1);
+        int t = lua_gettop(L);
+        all[i].source = FR_LIMIT_SCRIPT;
+        lua_getfield(L, t, "name");
+        (void)snprintf(all[i].name, FR_LIMIT_NAME, "%s", luaL_checkstring(L, -1));
+        lua_getfield(L, t, "slots");
+        all[i].capacity = luaL_optinteger(L, -1, -1);
+        lua_getfield(L, t, "rate");
+        all[i].rate = (uint32_t)luaL_optinteger(L, -1, 0);
+        lua_getfield(L, t, "period");
+        all[i].period_ns = (int64_t)(luaL_optnumber(L, -1, 0) * 1e9);
+        lua_settop(L, t - 1);
+    }
+    spec->limits = all;
+    spec->n_limits = n;
+}
+
 static int run_gc(lua_State *L)
 {
     l_run *r = luaL_checkudata(L, 1, FLOW_RUN);
@@ -397,6 +425,7 @@ static int engine_run(lua_State *L)
     fr_value **params = marshal_box(L);
     fr_run_spec spec;
     fill_spec(L, r->host, params, &spec);
+    fill_limits(L, &spec);
     fr_err err = FR_ERR_INIT;
     int rc = fr_engine_run(e->engine, &spec, &r->host->run, &err);
     if (rc != FR_OK) {

@@ -7,6 +7,7 @@
 #include "lua/bind/error_value.h"
 #include "lua/bind/flow_host.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER, FIELD_WAIT };
@@ -167,7 +168,8 @@ static void begin_call(lua_State *L, fr_host *h, fr_call_kind kind, fr_call *c)
     lua_pop(L, 1);
     lua_rawgeti(L, 1, FIELD_OPTS);
     flow_opts *o = luaL_checkudata(L, -1, FLOW_OPTS);
-    lua_pop(L, 1);                                     // the callable keeps it
+    flow_host_keep(h, L, -1, o);
+    lua_pop(L, 1);
     c->opts = &o->o;
     lua_rawgeti(L, 1, FIELD_WAIT);
     flow_every *w = luaL_testudata(L, -1, FLOW_EVERY);
@@ -698,7 +700,9 @@ static int opts_gc(lua_State *L)
 {
     flow_opts *o = luaL_checkudata(L, 1, FLOW_OPTS);
     fr_value_unref(o->fallback);
+    fr_free(o->limit_names);
     o->fallback = NULL;
+    o->limit_names = NULL;
     return 0;
 }
 
@@ -744,6 +748,34 @@ static void fill_codes(lua_State *L, fr_task_opts *o)
     lua_pop(L, 1);
 }
 
+// limits = {{name=, n=, rate=, period= (s)} ...}
+static void fill_limits(lua_State *L, flow_opts *o)
+{
+    if (lua_getfield(L, 1, "limits") != LUA_TTABLE) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_Unsigned n = lua_rawlen(L, -1);
+    luaL_argcheck(L, n <= FR_LIMIT_NEEDS, 1, "too many limits");
+    o->limit_names = fr_zalloc((size_t)n * FR_LIMIT_NAME + 1);
+    for (lua_Unsigned i = 0; i < n; i++) {
+        char *name = o->limit_names + i * FR_LIMIT_NAME;
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        lua_getfield(L, -1, "name");
+        (void)snprintf(name, FR_LIMIT_NAME, "%s", luaL_checkstring(L, -1));
+        lua_getfield(L, -2, "n");
+        lua_getfield(L, -3, "rate");
+        lua_getfield(L, -4, "period");
+        o->limits[i] = (fr_limit_need){.name = name, .n = (uint32_t)luaL_optinteger(L, -3, 1),
+                                       .rate = (uint32_t)luaL_optinteger(L, -2, 0),
+                                       .period_ns = (int64_t)(luaL_optnumber(L, -1, 0) * 1e9)};
+        lua_pop(L, 5);
+    }
+    lua_pop(L, 1);
+    o->o.limits = o->limits;
+    o->o.n_limits = (uint32_t)n;
+}
+
 static void fill_list(lua_State *L, fr_retry_plan *p)
 {
     if (lua_getfield(L, 1, "delays") == LUA_TTABLE) {
@@ -759,7 +791,8 @@ static void fill_list(lua_State *L, fr_retry_plan *p)
 
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
 // cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), infra_retries=,
-// retry_codes= (list), functions= (names of the options that are functions)}
+// limits=, priority=, queue_timeout= (s), retry_codes= (list),
+// functions= (names of the options that are functions)}
 static int flow_options(lua_State *L)
 {
     static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
@@ -779,6 +812,9 @@ static int flow_options(lua_State *L)
     p->jitter = field_number(L, "jitter", 0);
     fill_list(L, p);
     o->o.timeout_ns = field_ns(L, "timeout");
+    o->o.queue_timeout_ns = field_ns(L, "queue_timeout");
+    o->o.priority = (int32_t)field_number(L, "priority", 0);
+    fill_limits(L, o);
     o->o.cpu = (uint32_t)field_number(L, "cpu", 1);
     o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
     lua_getfield(L, 1, "effect");

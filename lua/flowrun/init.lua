@@ -5,6 +5,7 @@ local duration = require "flowrun.duration"
 local error_class = require "flowrun.core.error"
 local flow = require "flowrun.flow"
 local flow_core = require "flowrun.core.flow"
+local limits = require "flowrun.limits"
 local log = require "flowrun.log"
 local task = require "flowrun.task"
 
@@ -12,6 +13,7 @@ local fr = {}
 
 fr.task = task.define
 fr.flow = flow.define
+fr.limit = limits.define
 fr.backoff = backoff
 fr.log = log
 
@@ -158,7 +160,7 @@ setmetatable(fr, {
     if not module then
       local near = error_class.nearest(tostring(name), {"task", "flow", "spawn", "all", "any",
         "sleep", "now", "random", "uuid", "fail", "log", "run", "backoff", "sh", "http", "json",
-        "at", "signal", "approve", "wait_for"})
+        "at", "signal", "approve", "wait_for", "limit"})
       error_class.raise("not_found", ("fr.%s does not exist%s"):format(tostring(name),
         near and "; did you mean fr." .. near .. "?" or ""))
     end

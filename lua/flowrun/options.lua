@@ -9,6 +9,7 @@ local core = require "flowrun.core.option"
 local value = require "flowrun.core.value"
 local backoff = require "flowrun.backoff"
 local duration = require "flowrun.duration"
+local limits = require "flowrun.limits"
 local error_class = require "flowrun.core.error"
 
 local options = {}
@@ -189,6 +190,10 @@ function read.handles(v)
     list[i] = h
   end
   return list
+end
+
+function read.limits(v)
+  return limits.read(v)
 end
 
 function read.table(v)

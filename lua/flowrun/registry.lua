@@ -11,6 +11,7 @@ local registry = {}
 ---@field tasks table<string, table> by qualified name "module:task"
 ---@field flows table<string, table> by qualified name
 ---@field order table[] tasks and flows as they were defined
+---@field limits table<string, table> what fr.limit said: {name=, slots=, rate=, period=}
 ---@field worker boolean loaded in a worker: flows are not run, top-level runs end the load
 
 local stack = {}                                 -- {registry=, module=} of loads under way
@@ -20,7 +21,7 @@ local session
 ---@param worker? boolean
 ---@return flowrun.Registry
 function registry.new(worker)
-  return {tasks = {}, flows = {}, order = {}, worker = worker or false}
+  return {tasks = {}, flows = {}, order = {}, limits = {}, worker = worker or false}
 end
 
 --- From here on definitions belong to `r`, in module `module`.

@@ -4,6 +4,7 @@ local bundle = require "flowrun.bundle"
 local engine_core = require "flowrun.core.engine"
 local error_class = require "flowrun.core.error"
 local flow = require "flowrun.flow"
+local limits = require "flowrun.limits"
 local params = require "flowrun.params"
 
 local session = {}
@@ -67,7 +68,7 @@ function session.start(script, f, p, o)
     params = p, seed = o.seed or session.new_seed(),
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
-    started = o.started, plan = o.plan,
+    started = o.started, plan = o.plan, limits = limits.list(script.registry),
   }, flow.body(f.fn))
   run:start()
   return run

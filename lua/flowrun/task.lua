@@ -3,6 +3,7 @@ local backoff = require "flowrun.backoff"
 local body = require "flowrun.core.body"
 local error_class = require "flowrun.core.error"
 local flow_core = require "flowrun.core.flow"
+local limits = require "flowrun.limits"
 local options = require "flowrun.options"
 local registry = require "flowrun.registry"
 
@@ -46,7 +47,8 @@ end
 ---@package
 --- Normalised options as the scheduler's option object.
 ---@param o table
-function task.scheduler_options(o)
+---@param full? string qualified name of the task, whose own rate has it
+function task.scheduler_options(o, full)
   local plan = options.retry_plan(o)
   local curve = plan.backoff
   if curve == "list" or curve == "function" then curve = "fixed" end
@@ -55,6 +57,8 @@ function task.scheduler_options(o)
     factor = plan.factor, jitter = plan.jitter, delays = plan.list,
     retry_codes = type(o.retry_if) == "table" and o.retry_if or nil,
     infra_retries = o.infra_retries,
+    limits = o.limit and limits.of_task(o.limit, full), priority = o.priority,
+    queue_timeout = o.queue_timeout,
     timeout = o.timeout, cpu = o.resources and o.resources.cpu,
     outputs = o.outputs and #o.outputs, effect = o.effect,
     has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function", fallback = o.fallback,
@@ -85,7 +89,7 @@ function task.define(name, opts, fn)
   local o = options.check("task", name, opts)
   local self = setmetatable({kind = "task", name = name, options = o, where = where, fn = fn}, Task)
   self[1] = registry.add("task", name, self, where)
-  self[2] = task.scheduler_options(o)
+  self[2] = task.scheduler_options(o, self[1])
   self[3] = fn
   self[4] = o.key
   return self
@@ -114,7 +118,7 @@ function methods:with(over)
   local copy = setmetatable({kind = "task", name = self.name, options = merged,
                              where = self.where, fn = self.fn}, Task)
   copy[1], copy[3] = self[1], self[3]
-  copy[2] = task.scheduler_options(merged)
+  copy[2] = task.scheduler_options(merged, self[1])
   copy[4], copy[5] = merged.key, merged.after
   return copy
 end

@@ -160,10 +160,9 @@ static pid_t start_holder(home *h, uint32_t n)
     return pid;
 }
 
-static void note_run(void *ctx, uint64_t run, int pid)
+static void note_run(void *ctx, uint64_t run)
 {
-    (void)run;
-    *(int *)ctx = pid;
+    *(uint64_t *)ctx = run;
 }
 
 static void a_killed_owner_leaks_nothing(void)
@@ -176,13 +175,13 @@ static void a_killed_owner_leaks_nothing(void)
     ask(r, 1, "oms", 1, 100);
     sync_store(s);
     CHECK_INT(granted(r, NULL), 0);
-    int owner = 0;
+    uint64_t owner = 0;
     CHECK_INT(fr_store_slot_runs(r, note_run, &owner, &err), FR_OK);
-    CHECK_INT(owner, pid);
+    CHECK_INT(owner, 1);
+    CHECK_INT(fr_store_run_pid(s, owner), pid);
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
-    CHECK_INT(fr_store_slot_runs(r, note_run, &owner, &err), FR_OK);
-    CHECK_INT(owner, -1);
+    CHECK_INT(fr_store_run_pid(s, owner), -1);
     fr_store_slot_look(r);
     sync_store(s);
     CHECK_INT(granted(r, NULL), 1 << 1);

@@ -1,0 +1,202 @@
+-- Named limits: slots, rates, queues, what is said when something cannot be had.
+local t = require "flowrun.test"
+local describe, it, expect = t.describe, t.it, t.expect
+local limits = require "flowrun.limits"
+local options = require "flowrun.options"
+local testing = require "flowrun.core.testing"
+
+local program = os.getenv("FLOWRUN") or "build/flowrun"
+
+local function write(path, text)
+  local f = assert(io.open(path, "w"))
+  f:write(text)
+  f:close()
+end
+
+local function read(path)
+  local f = io.open(path)
+  if not f then return "" end
+  local text = f:read("a")
+  f:close()
+  return text
+end
+
+-- Runs a script in a home of its own; what it prints, and its exit code.
+local function run(dir, script, words)
+  write(dir .. "/f.lua", script)
+  local _, _, code = os.execute(("cd '%s' && FLOWRUN_HOME=home '%s' %s >out 2>err"):format(dir,
+    program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program,
+    words or "--quiet f.lua"))
+  return read(dir .. "/out"), code, read(dir .. "/err")
+end
+
+local function temp()
+  return setmetatable({path = testing.temp_dir()},
+    {__close = function(self) testing.remove_tree(self.path) end})
+end
+
+-- Bodies note when they begin and end, so that the most at a time can be counted.
+local head = [[
+local fr = require "flowrun"
+local function say(what)
+  local f = io.open("ledger", "a")
+  f:write(what, "\n")
+  f:close()
+end
+]]
+
+local function most_at_a_time(ledger)
+  local now, most = 0, 0
+  for line in ledger:gmatch("[^\n]+") do
+    now = now + (line:sub(1, 1) == "+" and 1 or -1)
+    most = math.max(most, now)
+  end
+  return most, now
+end
+
+describe("limits", function()
+  it("reads what the option may be", function()
+    local function names(v)
+      local out = {}
+      for i, need in ipairs(limits.read(v)) do
+        out[i] = ("%s=%d"):format(need.name, need.n)
+      end
+      return table.concat(out, " ")
+    end
+    expect(names("oms")):to_equal("oms=1")
+    expect(names{"oms", "db"}):to_equal("db=1 oms=1")
+    expect(names{oms = 2, "db"}):to_equal("db=1 oms=2")
+    local own = limits.read{rate = "100/min"}[1]
+    expect(own.rate):to_equal(100)
+    expect(own.period):to_equal(60)
+    local starts, seconds = limits.rate("3/10m")
+    expect(starts):to_equal(3)
+    expect(seconds):to_equal(600)
+  end)
+
+  it("says what is wrong with an option", function()
+    local function refused(v)
+      local ok, err = pcall(options.check, "task", "send", {limit = v})
+      expect(ok):to_equal(false)
+      return err.message
+    end
+    expect(refused(3)):to_contain("option 'limit': expected names of limits, or {name = slots}")
+    expect(refused{oms = 0}):to_contain("a number of slots, from 1, for 'oms'")
+    expect(refused{"oms", oms = 2}):to_contain("'oms' is there twice")
+    expect(refused{"a b"}):to_contain("a name of a limit")
+    expect(refused{rate = "often"}):to_contain('a rate such as "100/min"')
+    expect(refused{rate = "6000/min"}):to_contain("100/s for 6000/min")
+  end)
+
+  it("never runs more at a time than a limit has slots, calls and items alike", function()
+    local dir <close> = temp()
+    local out, code = run(dir.path, head .. [[
+      fr.limit("oms", 2)
+      local send = fr.task("send", {limit = "oms"}, function(i)
+        say("+")
+        fr.sleep(0.001)
+        say("-")
+        return i
+      end)
+      return fr.flow("f", function()
+        local hs = {}
+        for i = 1, 6 do hs[i] = send(i) end
+        local items = send:map{7, 8, 9, 10, 11, 12}
+        local sum = 0
+        for _, h in ipairs(hs) do sum = sum + h:get() end
+        for _, v in ipairs(items:get()) do sum = sum + v end
+        return sum
+      end)]])
+    expect(code):to_equal(0)
+    expect(out):to_equal("78\n")
+    local most, left = most_at_a_time(read(dir.path .. "/ledger"))
+    expect(most <= 2):to_equal(true)
+    expect(left):to_equal(0)
+  end)
+
+  it("gives a limit nobody set one slot", function()
+    local dir <close> = temp()
+    run(dir.path, head .. [[
+      local send = fr.task("send", {limit = "mutex"}, function() say("+") fr.sleep(0) say("-") end)
+      return fr.flow("f", function() send:map{1, 2, 3, 4}:get() end)]])
+    expect((most_at_a_time(read(dir.path .. "/ledger")))):to_equal(1)
+  end)
+
+  it("fails at once, and says how to mend it, when a task wants more than there is", function()
+    local dir <close> = temp()
+    local _, code, err = run(dir.path, head .. [[
+      fr.limit("oms", 2)
+      local send = fr.task("send", {limit = {oms = 3}, retries = 5}, function() return 1 end)
+      return fr.flow("f", function() return send():get() end)]])
+    expect(code):to_equal(1)
+    expect(err):to_contain('it wants 3 slots of limit "oms", which has 2')
+    expect(err):to_contain("flowrun limits set oms 3")
+  end)
+
+  it("lets a fallback take the place of what waited too long, else fails as queue_timeout",
+    function()
+      local dir <close> = temp()
+      local out, code = run(dir.path, head .. [[
+        fr.limit("closed", 0)
+        local a = fr.task("a", {limit = "closed", queue_timeout = 0.01, fallback = "other"},
+          function() return "ran" end)
+        local b = fr.task("b", {limit = "closed", queue_timeout = 0.01, retries = 3},
+          function() return "ran" end)
+        return fr.flow("f", function()
+          local ok, err = b():try()
+          local _, items = b:map{1, 2}:try()
+          return a():get() .. "|" .. tostring(ok) .. err.code .. err.message .. "|" .. items.message
+        end)]])
+      expect(code):to_equal(0)
+      expect(out):to_contain('other|niltimeoutqueue_timeout: it waited 0.01 s for limit "closed"')
+      expect(out):to_contain('2 of 2 items failed; item 1: queue_timeout')
+    end)
+
+  it("gives slots back between the attempts of a task that is tried again", function()
+    local dir <close> = temp()
+    local out, code = run(dir.path, head .. [[
+      local shaky = fr.task("shaky", {limit = "oms", retries = 1, delay = 0.05}, function()
+        local f = io.open("seen")
+        if f then f:close() return "second" end
+        io.open("seen", "w"):close()
+        error("once")
+      end)
+      local other = fr.task("other", {limit = "oms"}, function() say("other") end)
+      return fr.flow("f", function()
+        local h = shaky()
+        other():get()
+        return h:state() .. " " .. h:get()
+      end)]])
+    expect(code):to_equal(0)
+    expect(out):to_equal("SCHEDULED second\n")
+  end)
+
+  it("refuses fr.limit where it cannot hold", function()
+    local ok, err = pcall(limits.define, "oms", -1)
+    expect(ok):to_equal(false)
+    expect(err.message):to_contain("expected a number of slots")
+    ok, err = pcall(limits.define, "oms", {slot = 1})
+    expect(ok):to_equal(false)
+    expect(err.message):to_contain("it knows slots and rate")
+    ok, err = pcall(limits.define, "no good", 1)
+    expect(ok):to_equal(false)
+    expect(err.message):to_contain("expected a name of a limit")
+  end)
+
+  it("keeps the options of task:with{} while a call needs them", function()
+    local dir <close> = temp()
+    local out, code = run(dir.path, head .. [[
+      local t = fr.task("t", function(i) if i % 2 == 0 then error("x") end fr.sleep(0.01) return i end)
+      return fr.flow("f", function()
+        local hs, junk = {}, {}
+        for i = 1, 100 do hs[i] = t:with{retries = 2, delay = 0.001, fallback = "b" .. i}(i) end
+        collectgarbage()
+        collectgarbage()
+        for i = 1, 2000 do junk[i] = ("x"):rep(i % 300) end
+        for i = 1, 100 do hs[i] = hs[i]:get() end
+        return hs[2] .. hs[100]
+      end)]])
+    expect(code):to_equal(0)
+    expect(out):to_equal("b2b100\n")
+  end)
+end)
