@@ -8,13 +8,15 @@ local out = arg[2] or root .. "/docs/reference"
 local page_of = {
   ["flowrun.handle"] = "flowrun",
   ["flowrun.frame_io"] = "flowrun.frame", ["flowrun.frame_relate"] = "flowrun.frame",
+  ["flowrun.ts_models"] = "flowrun.ts", ["flowrun.ts_score"] = "flowrun.ts",
+  ["flowrun.ts_explore"] = "flowrun.ts", ["flowrun.ts_auto"] = "flowrun.ts",
   ["flowrun.task"] = "flowrun", ["flowrun.flow"] = "flowrun",
 }
 
 -- Modules that scripts do not require.
 local inner = {}
 for name in ([[bare_handles bundle config frame_args options params pretty registry repl sandbox
-  session source worker]]):gmatch("%S+") do
+  session source ts_args worker]]):gmatch("%S+") do
   inner["flowrun." .. name] = true
 end
 
@@ -24,7 +26,8 @@ local receivers = {
     group_class = "group", array_methods = "array"},
   ["flowrun.random"] = {methods = "rng"},
   ["flowrun.ml"] = {methods = "model", Spec = "kind{…}", Prep = "prep"},
-  ["flowrun.ts"] = {methods = "fit", spec_methods = "kind{…}"},
+  ["flowrun.ts"] = {methods = "fit", spec_methods = "kind{…}", ts_models = "ts",
+    ts_score = "ts", ts_explore = "ts", ts_auto = "ts"},
   ["flowrun.store"] = {Store = "home"},
   ["flowrun.report.html"] = {Page = "page"},
 }

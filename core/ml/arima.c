@@ -22,7 +22,7 @@ void fr_arima_free(fr_arima *m)
     }
 }
 
-static void name_coefs(fr_arima *m, const fr_arima_data *data)
+static void name_coefs(fr_arima *m, const fr_series_data *data)
 {
     const fr_arima_order *o = &m->order;
     const int size[4] = {o->p, o->q, o->P, o->Q};
@@ -124,7 +124,7 @@ static int fill_errors(fr_arima *m, const fr_arima_problem *p, const fr_arima_de
 }
 
 // One more pass over u = y - X beta alone: residuals and the state forecasts start from.
-static int fill_state(fr_arima *m, const fr_arima_problem *p, const fr_arima_data *data,
+static int fill_state(fr_arima *m, const fr_arima_problem *p, const fr_series_data *data,
                       const double *params, const double *beta, fr_err *err)
 {
     size_t n = (size_t)p->n, r = (size_t)p->r, lost = (size_t)p->lost;
@@ -180,7 +180,7 @@ done:
 }
 
 static fr_arima *model_new(const fr_arima_problem *p, const fr_arima_design *d,
-                           const fr_arima_data *data)
+                           const fr_series_data *data)
 {
     fr_arima *m = fr_zalloc(sizeof *m);
     m->order = p->order;
@@ -199,7 +199,7 @@ static fr_arima *model_new(const fr_arima_problem *p, const fr_arima_design *d,
     return m;
 }
 
-int fr_arima_fit(const fr_arima_spec *spec, const fr_arima_data *data, fr_arima **out,
+int fr_arima_fit(const fr_arima_spec *spec, const fr_series_data *data, fr_arima **out,
                  fr_err *err)
 {
     fr_arima_problem p;
@@ -223,7 +223,14 @@ int fr_arima_fit(const fr_arima_spec *spec, const fr_arima_data *data, fr_arima 
     m->converged = found.converged;
     rc = fr_arima_values_new(&p, 1, &v, err);
     rc = rc == FR_OK ? fill_estimates(m, &p, &d, params, v, err) : rc;
-    rc = rc == FR_OK ? fill_errors(m, &p, &d, params, v, err) : rc;
+    if (rc == FR_OK && spec->quick) {
+        m->sigma2_se = (double)NAN;
+        for (size_t i = 0; i < m->coefs; i++) {
+            m->coef[i].se = (double)NAN;
+        }
+    } else if (rc == FR_OK) {
+        rc = fill_errors(m, &p, &d, params, v, err);
+    }
     rc = rc == FR_OK ? fill_state(m, &p, data, params, v->beta, err) : rc;
     if (rc == FR_OK) {
         *out = m;
@@ -236,7 +243,7 @@ done:
     return rc;
 }
 
-int fr_arima_loglik(const fr_arima_spec *spec, const fr_arima_data *data,
+int fr_arima_loglik(const fr_arima_spec *spec, const fr_series_data *data,
                     const double *params, double sigma2, double *llf, fr_err *err)
 {
     fr_arima_problem p;

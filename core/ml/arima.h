@@ -6,13 +6,9 @@
 // reference (an fr_object of kind MODEL). Results have the same bits at any thread count
 // and on any x86-64. Long fits poll fr_cancelled().
 
-#include "core/base/buf.h"
+#include "core/ml/series.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-enum { FR_ARIMA_PARAMS = 48, FR_ARIMA_STATE = 4096, FR_ARIMA_NAME = 64 };
+enum { FR_ARIMA_PARAMS = 48, FR_ARIMA_STATE = 4096, FR_ARIMA_NAME = FR_SERIES_NAME };
 
 typedef struct fr_arima_order {
     int p, d, q;
@@ -34,27 +30,17 @@ typedef struct fr_arima_spec {
     // Rissanen's estimate, which other programs report too; more: the best of so many
     // starts.
     int starts;
+    // For comparisons: the search ends when a step gains less than 2e-6 per row (llf to
+    // about .01), and there are no standard errors.
+    bool quick;
 } fr_arima_spec;
-
-typedef struct fr_arima_data { // borrowed
-    const double *y;           // n values, NaN = missing
-    int64_t n;
-    size_t exogs;
-    const double *const *exog; // exogs columns of n values, none missing
-    const char *const *exog_names;
-} fr_arima_data;
-
-typedef struct fr_arima_coef {
-    char name[FR_ARIMA_NAME]; // "ar1", "ma1", "sar1", "sma1", "const", "drift", a column
-    double value, se;         // se is NaN when the information matrix gives none
-} fr_arima_coef;
 
 typedef struct fr_arima {
     fr_arima_order order;
     bool has_constant, has_drift;
     size_t exogs; // the last `exogs` coefs
     size_t coefs; // regression (constant or drift first) behind the ARMA part
-    fr_arima_coef *coef;
+    fr_series_coef *coef; // "ar1", "ma1", "sar1", "sma1", "const", "drift", a column;
     double sigma2, sigma2_se, llf, aic, aicc, bic;
     int64_t n, observed, used; // rows, not missing, entering the likelihood
     int iterations, passes;
@@ -70,7 +56,7 @@ typedef struct fr_arima {
 
 // The caller owns *out (fr_arima_free). FR_EINVAL for data or orders that cannot be
 // fitted.
-FR_NODISCARD int fr_arima_fit(const fr_arima_spec *spec, const fr_arima_data *data,
+FR_NODISCARD int fr_arima_fit(const fr_arima_spec *spec, const fr_series_data *data,
                               fr_arima **out, fr_err *err);
 void fr_arima_free(fr_arima *m);
 // Whether the order and the trend can be fitted at all; FR_EINVAL or FR_ELIMIT say why not.
@@ -80,7 +66,7 @@ void fr_arima_put(fr_buf *b, const fr_arima *m);
 FR_NODISCARD int fr_arima_get(fr_reader *r, fr_arima **out, fr_err *err);
 // Log-likelihood at given parameters: ARMA part (ar, ma, seasonal ar, seasonal ma) and
 // sigma2 (NaN: concentrated out); regression coefficients are always concentrated out.
-FR_NODISCARD int fr_arima_loglik(const fr_arima_spec *spec, const fr_arima_data *data,
+FR_NODISCARD int fr_arima_loglik(const fr_arima_spec *spec, const fr_series_data *data,
                                  const double *params, double sigma2, double *llf,
                                  fr_err *err);
 // mean[steps] and standard deviation sd[steps] of the values after the last; exog has

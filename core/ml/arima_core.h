@@ -131,7 +131,7 @@ typedef struct fr_arima_design {
     double *rotation, *offset;
 } fr_arima_design;
 FR_NODISCARD int fr_arima_problem_new(const fr_arima_spec *spec,
-                                      const fr_arima_data *data, fr_arima_problem *m,
+                                      const fr_series_data *data, fr_arima_problem *m,
                                       fr_arima_design *design, fr_err *err);
 // The fields of m that follow from m->order alone.
 void fr_arima_shape(fr_arima_problem *m);

@@ -136,7 +136,7 @@ typedef struct columns {
     const char *names[2];
 } columns;
 
-static void fill_levels(columns *c, const fr_arima_data *data, bool constant, bool drift,
+static void fill_levels(columns *c, const fr_series_data *data, bool constant, bool drift,
                         int64_t first)
 {
     size_t k = 0;
@@ -221,7 +221,7 @@ static size_t rotate(columns *c, double *rotation)
     return count;
 }
 
-static const char *column_name(const fr_arima_data *data, size_t lead, bool drift,
+static const char *column_name(const fr_series_data *data, size_t lead, bool drift,
                                size_t k)
 {
     return k < lead ? drift ? "drift" : "const" : data->exog_names[k - lead];
@@ -300,7 +300,7 @@ static int count_used(fr_arima_problem *m, fr_err *err)
     return FR_OK;
 }
 
-static int check_data(const fr_arima_data *data, int64_t *first, int64_t *observed,
+static int check_data(const fr_series_data *data, int64_t *first, int64_t *observed,
                       fr_err *err)
 {
     *first = data->n;
@@ -330,7 +330,7 @@ static int check_data(const fr_arima_data *data, int64_t *first, int64_t *observ
                          : fr_fail(err, FR_EINVAL, "arima: the series has no value");
 }
 
-static int regress(fr_arima_problem *m, columns *c, const fr_arima_data *data,
+static int regress(fr_arima_problem *m, columns *c, const fr_series_data *data,
                    size_t lead, bool drift, fr_arima_design *d, fr_err *err)
 {
     if (c->rows <= (int64_t)c->count) {
@@ -357,7 +357,7 @@ static int regress(fr_arima_problem *m, columns *c, const fr_arima_data *data,
     return FR_OK;
 }
 
-int fr_arima_problem_new(const fr_arima_spec *spec, const fr_arima_data *data,
+int fr_arima_problem_new(const fr_arima_spec *spec, const fr_series_data *data,
                          fr_arima_problem *m, fr_arima_design *design, fr_err *err)
 {
     *m = (fr_arima_problem){.order = spec->order};

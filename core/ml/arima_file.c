@@ -2,46 +2,10 @@
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/ml/arima_core.h"
+#include "core/ml/series_file.h"
 
 #include <math.h>
 #include <string.h>
-
-static void put_double(fr_buf *b, double v)
-{
-    uint64_t u;
-    memcpy(&u, &v, sizeof u);
-    fr_buf_put_u64(b, u);
-}
-
-static double read_double(fr_reader *r)
-{
-    uint64_t u = fr_read_u64(r);
-    double v;
-    memcpy(&v, &u, sizeof v);
-    return v;
-}
-
-static void put_doubles(fr_buf *b, const double *v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        put_double(b, v[i]);
-    }
-}
-
-// NULL when the bytes left are too few.
-static double *read_doubles(fr_reader *r, uint64_t n)
-{
-    if (r->failed || n > (uint64_t)(r->end - r->at) / 8) {
-        r->failed = true;
-        return NULL;
-    }
-    double *v = fr_try_alloc((size_t)n * sizeof *v + 1);
-    for (uint64_t i = 0; v != NULL && i < n; i++) {
-        v[i] = read_double(r);
-    }
-    r->failed = r->failed || v == NULL;
-    return v;
-}
 
 void fr_arima_put(fr_buf *b, const fr_arima *m)
 {
@@ -56,19 +20,19 @@ void fr_arima_put(fr_buf *b, const fr_arima *m)
         size_t n = strlen(m->coef[i].name);
         fr_buf_put_varint(b, n);
         fr_buf_put(b, m->coef[i].name, n);
-        put_double(b, m->coef[i].value);
-        put_double(b, m->coef[i].se);
+        series_put_doubles(b, &m->coef[i].value, 1);
+        series_put_doubles(b, &m->coef[i].se, 1);
     }
     const double numbers[] = {m->sigma2, m->sigma2_se, m->llf, m->aic, m->aicc, m->bic};
-    put_doubles(b, numbers, FR_COUNT(numbers));
+    series_put_doubles(b, numbers, FR_COUNT(numbers));
     const int64_t counts[] = {m->n,          m->observed, m->used,          m->first,
                               m->iterations, m->passes,   m->covariance_dim};
     for (size_t i = 0; i < FR_COUNT(counts); i++) {
         fr_buf_put_varint(b, (uint64_t)counts[i]);
     }
-    put_doubles(b, m->state, (size_t)m->dim);
-    put_doubles(b, m->covariance, (size_t)m->covariance_dim * (size_t)m->covariance_dim);
-    put_doubles(b, m->residuals, (size_t)m->n);
+    series_put_doubles(b, m->state, (size_t)m->dim);
+    series_put_doubles(b, m->covariance, (size_t)m->covariance_dim * (size_t)m->covariance_dim);
+    series_put_doubles(b, m->residuals, (size_t)m->n);
 }
 
 static void read_coefs(fr_reader *r, fr_arima *m)
@@ -82,8 +46,8 @@ static void read_coefs(fr_reader *r, fr_arima *m)
             return;
         }
         memcpy(m->coef[i].name, name, (size_t)n);
-        m->coef[i].value = read_double(r);
-        m->coef[i].se = read_double(r);
+        m->coef[i].value = series_read_double(r);
+        m->coef[i].se = series_read_double(r);
         r->failed = r->failed || !isfinite(m->coef[i].value);
     }
 }
@@ -113,7 +77,7 @@ static void read_numbers(fr_reader *r, fr_arima *m)
     double *numbers[] = {&m->sigma2, &m->sigma2_se, &m->llf, &m->aic, &m->aicc, &m->bic};
     int64_t counts[7];
     for (size_t i = 0; i < FR_COUNT(numbers); i++) {
-        *numbers[i] = read_double(r);
+        *numbers[i] = series_read_double(r);
     }
     for (size_t i = 0; i < FR_COUNT(counts); i++) {
         uint64_t v = fr_read_varint(r);
@@ -153,9 +117,9 @@ int fr_arima_get(fr_reader *r, fr_arima **out, fr_err *err)
     }
     if (ok) {
         uint64_t square = (uint64_t)m->covariance_dim * (uint64_t)m->covariance_dim;
-        m->state = read_doubles(r, (uint64_t)m->dim);
-        m->covariance = square > 0 ? read_doubles(r, square) : NULL;
-        m->residuals = read_doubles(r, (uint64_t)m->n);
+        m->state = series_read_doubles(r, (uint64_t)m->dim);
+        m->covariance = square > 0 ? series_read_doubles(r, square) : NULL;
+        m->residuals = series_read_doubles(r, (uint64_t)m->n);
     }
     if (!ok || r->failed) {
         fr_arima_free(m);

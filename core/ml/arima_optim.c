@@ -31,6 +31,7 @@ typedef struct search {
     int passes;
     double H[FR_ARIMA_PARAMS * FR_ARIMA_PARAMS]; // inverse Hessian, estimated
     bool fresh; // H is the identity: its scale is unknown
+    double enough; // a step that gains less ends the search
 } search;
 
 static double step_of(double u, double size) { return size * fmax(1, fabs(u)); }
@@ -196,7 +197,8 @@ static int descend(search *s, point *p, int max_iterations, int *iterations,
         double gain = p->f - next.f;
         learn(s, p, &next);
         *p = next;
-        if (gain < 1e-12 * fmax(1, fabs(p->f)) && largest(p->g, s->k) < 1e-5) {
+        bool still = gain < 1e-12 * fmax(1, fabs(p->f)) && largest(p->g, s->k) < 1e-5;
+        if (still || gain < s->enough) {
             *converged = true;
             ++*iterations;
             break;
@@ -305,6 +307,7 @@ static int search_from(search *s, const fr_arima_spec *spec, point *p,
 {
     int most = spec->max_iterations > 0 ? spec->max_iterations : MAX_ITERATIONS, rc;
     size_t starts = (size_t)FR_MIN(spec->starts, FR_ARIMA_STARTS);
+    s->enough = spec->quick ? 2e-6 : 0;
     reset(s);
     if (starts > 1) {
         rc = explore(s, starts, p, err);

@@ -12,7 +12,9 @@
 static void forecaster_destroy(fr_object *o)
 {
     fr_forecaster *f = (fr_forecaster *)o;
-    fr_arima_free(f->arima);
+    if (f->model != NULL) {
+        f->ops->free(f->model);
+    }
     for (size_t i = 0; i < f->exogs && f->exog != NULL; i++) {
         fr_free(f->exog[i]);
     }
@@ -30,10 +32,8 @@ static fr_hash forecaster_hash(const fr_object *o)
 
 static size_t forecaster_size(const fr_object *o)
 {
-    const fr_arima *m = ((const fr_forecaster *)o)->arima;
-    size_t square = (size_t)m->covariance_dim * (size_t)m->covariance_dim;
-    return sizeof(fr_forecaster) + sizeof *m + m->coefs * sizeof *m->coef +
-           ((size_t)m->n + (size_t)m->dim + square) * sizeof(double);
+    const fr_forecaster *f = (const fr_forecaster *)o;
+    return sizeof *f + f->ops->size(f->model);
 }
 
 static int forecaster_save(const fr_object *o, const char *path, fr_err *err)
@@ -47,6 +47,29 @@ static int forecaster_load(const char *path, fr_object **out, fr_err *err)
     int rc = fr_forecaster_load(path, &f, err);
     *out = (fr_object *)f;
     return rc;
+}
+
+// Kinds of models: append only.
+static const fr_series_ops *const kinds[] = {&fr_series_arima, &fr_series_ets,
+                                             &fr_series_theta, &fr_series_mstl};
+
+const fr_series_ops *fr_forecaster_kind(const char *name, int tag)
+{
+    for (size_t i = 0; i < FR_COUNT(kinds); i++) {
+        if (name != NULL ? strcmp(kinds[i]->name, name) == 0 : kinds[i]->tag == tag) {
+            return kinds[i];
+        }
+    }
+    return NULL;
+}
+
+int fr_series_alone(const char *name, const fr_series_data *data, fr_err *err)
+{
+    return data->exogs == 0
+               ? FR_OK
+               : fr_fail(err, FR_EINVAL,
+                         "%s takes no regressors, got `%s`: use ts.arima with exog", name,
+                         data->exog_names[0]);
 }
 
 const fr_object_ops fr_forecaster_ops = {
@@ -157,11 +180,12 @@ static fr_hash training_hash(const fr_forecaster_data *d)
     return h;
 }
 
-int fr_forecaster_fit(const fr_arima_spec *spec, const char *title,
+int fr_forecaster_fit(const fr_series_ops *ops, const void *spec, const char *title,
                       const fr_forecaster_data *d, fr_forecaster **out, fr_err *err)
 {
     *out = NULL;
     fr_forecaster *f = fr_forecaster_new();
+    f->ops = ops;
     f->title = fr_strdup(title);
     f->target = fr_strdup(d->target);
     f->time = fr_strdup(d->time == NULL ? "" : d->time_name);
@@ -174,12 +198,13 @@ int fr_forecaster_fit(const fr_arima_spec *spec, const char *title,
     grid g;
     int rc = grid_init(&g, d, &f->spacing, err);
     if (rc == FR_OK) {
-        fr_arima_data data = {g.y, g.rows, d->exogs, (const double *const *)g.exog,
+        fr_series_data data = {g.y, g.rows, d->exogs, (const double *const *)g.exog,
                               d->exog_names};
-        rc = fr_arima_fit(spec, &data, &f->arima, err);
+        rc = ops->fit(spec, &data, &f->model, err);
     }
     grid_fini(&g);
     if (rc == FR_OK) {
+        ops->facts(f->model, &f->facts);
         f->training = training_hash(d);
         rc = fr_forecaster_seal(f, err);
     }
@@ -201,7 +226,7 @@ static int check_future_times(const fr_forecaster *f, const fr_frame *x, fr_err 
         have->type.unit != f->spacing.type.unit) {
         return FR_OK; // another resolution: nothing to compare
     }
-    int rc = fr_spacing_times(&f->spacing, f->arima->n, x->rows, &want, err);
+    int rc = fr_spacing_times(&f->spacing, f->facts.n, x->rows, &want, err);
     for (int64_t i = 0; i < x->rows && rc == FR_OK; i++) {
         if (!fr_array_has(have, i) || fr_array_int(have, i) != fr_array_int(want, i)) {
             rc = fr_fail(
@@ -300,25 +325,86 @@ static void table_fini(table *t)
     fr_free(t->name);
 }
 
+// Bounds of one level, of a normal distribution.
+static void normal_bounds(double level, int64_t steps, const double *mean,
+                          const double *sd, double *lo, double *hi)
+{
+    double z = fr_special_normal_quantile(0.5 + level / 200);
+    for (int64_t i = 0; i < steps; i++) {
+        lo[i] = mean[i] - z * sd[i];
+        hi[i] = mean[i] + z * sd[i];
+    }
+}
+
+// The models' own quantiles at the bounds of all levels: lo of the first, hi of the first
+// … FR_EUNSUPPORTED: there are none.
+static int own_bounds(const fr_forecaster *f, int64_t steps, const double *levels,
+                      size_t count, double **out, fr_err *err)
+{
+    *out = NULL;
+    if (f->ops->quantiles == NULL || count == 0) {
+        return FR_EUNSUPPORTED;
+    }
+    double *p = fr_alloc(2 * count * sizeof *p);
+    double *q = fr_try_alloc(2 * count * (size_t)steps * sizeof *q);
+    int rc = q == NULL ? fr_fail(err, FR_ENOMEM, "no memory for %lld steps",
+                                 (long long)steps)
+                       : FR_OK;
+    for (size_t l = 0; l < count; l++) {
+        p[2 * l] = 0.5 - levels[l] / 200;
+        p[2 * l + 1] = 0.5 + levels[l] / 200;
+    }
+    rc = rc == FR_OK ? f->ops->quantiles(f->model, steps, p, 2 * count, q, err) : rc;
+    fr_free(p);
+    if (rc != FR_OK) {
+        fr_free(q);
+        return rc;
+    }
+    *out = q;
+    return FR_OK;
+}
+
+static int fill_bounds(const fr_forecaster *f, int64_t steps, const double *mean,
+                       const double *sd, const double *levels, size_t count, table *t,
+                       fr_err *err)
+{
+    double *own, *lo, *hi;
+    int rc = own_bounds(f, steps, levels, count, &own, err);
+    if (rc != FR_OK && rc != FR_EUNSUPPORTED) {
+        return rc;
+    }
+    rc = FR_OK;
+    for (size_t l = 0; l < count && rc == FR_OK; l++) {
+        rc = table_double(t, "lo", levels[l], steps, &lo, err);
+        rc = rc == FR_OK ? table_double(t, "hi", levels[l], steps, &hi, err) : rc;
+        if (rc == FR_OK && own == NULL) {
+            normal_bounds(levels[l], steps, mean, sd, lo, hi);
+        } else if (rc == FR_OK) {
+            size_t bytes = (size_t)steps * sizeof *lo;
+            memcpy(lo, own + 2 * (int64_t)l * steps, bytes);
+            memcpy(hi, own + (2 * (int64_t)l + 1) * steps, bytes);
+        }
+    }
+    fr_free(own);
+    return rc;
+}
+
 static int fill_forecast(const fr_forecaster *f, int64_t steps, const double *const *exog,
                          const double *levels, size_t level_count, table *t, fr_err *err)
 {
-    double *mean, *lo, *hi, *sd = fr_try_alloc((size_t)steps * sizeof *sd + 1);
+    double *mean = NULL, *sd = fr_try_alloc((size_t)steps * sizeof *sd + 1);
     int rc = sd == NULL
                  ? fr_fail(err, FR_ENOMEM, "no memory for %lld steps", (long long)steps)
                  : FR_OK;
-    rc = rc == FR_OK ? index_column(f, f->arima->n, steps, 1, &t->col[0], err) : rc;
+    rc = rc == FR_OK ? index_column(f, f->facts.n, steps, 1, &t->col[0], err) : rc;
     t->count = t->col[0] != NULL;
     rc = rc == FR_OK ? table_double(t, "mean", 0, steps, &mean, err) : rc;
-    rc = rc == FR_OK ? fr_arima_forecast(f->arima, steps, exog, mean, sd, err) : rc;
-    for (size_t l = 0; l < level_count && rc == FR_OK; l++) {
-        double z = fr_special_normal_quantile(0.5 + levels[l] / 200);
-        rc = table_double(t, "lo", levels[l], steps, &lo, err);
-        rc = rc == FR_OK ? table_double(t, "hi", levels[l], steps, &hi, err) : rc;
-        for (int64_t i = 0; i < steps && rc == FR_OK; i++) {
-            lo[i] = mean[i] - z * sd[i];
-            hi[i] = mean[i] + z * sd[i];
-        }
+    if (rc == FR_OK) {
+        double *wanted = level_count > 0 ? sd : NULL;
+        rc = f->ops->forecast(f->model, steps, exog, mean, wanted, err);
+    }
+    if (rc == FR_OK) {
+        rc = fill_bounds(f, steps, mean, sd, levels, level_count, t, err);
     }
     fr_free(sd);
     return rc;
@@ -365,13 +451,13 @@ int fr_forecaster_forecast(const fr_forecaster *f, int64_t steps, const fr_frame
 int fr_forecaster_residuals(const fr_forecaster *f, fr_frame **out, fr_err *err)
 {
     *out = NULL;
-    int64_t n = f->arima->n;
+    int64_t n = f->facts.n;
     table t = {0, fr_zalloc(2 * sizeof *t.col), fr_zalloc(2 * sizeof *t.name)};
     int rc = index_column(f, 0, n, 1, &t.col[0], err);
     t.count = t.col[0] != NULL;
     fr_builder *b = fr_builder_new(fr_type_of(FR_FLOAT64), n);
     for (int64_t i = 0; i < n && rc == FR_OK; i++) {
-        double e = f->arima->residuals[i];
+        double e = f->facts.residuals[i];
         rc = isnan(e) ? fr_builder_null(b, err) : fr_builder_float(b, e, err);
     }
     rc = rc == FR_OK ? fr_builder_finish(b, &t.col[1], err) : rc;

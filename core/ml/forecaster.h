@@ -2,16 +2,19 @@
 // forecaster -- a fitted time-series model with the names and times around it: what a
 // task returns, a file holds and `fit:forecast{…}` uses.
 //
-// Lifetime: an fr_object of kind FORECASTER, immutable, any thread. The seasonal naive
-// forecast is the model ARIMA(0,0,0)(0,1,0)s under another title.
+// Lifetime: an fr_object of kind FORECASTER, immutable, any thread. Kinds of models fill
+// the table in series.h. The seasonal naive forecast is the model ARIMA(0,0,0)(0,1,0)s
+// under another title.
 
 #include "core/data/frame.h"
-#include "core/ml/arima.h"
+#include "core/ml/series.h"
 #include "core/ml/spacing.h"
 
 typedef struct fr_forecaster {
     fr_object object; // first
-    fr_arima *arima;
+    const fr_series_ops *ops;
+    void *model;
+    fr_series_facts facts; // of model
     char *title;         // "ARIMA(2,1,2)(1,0,1)[24]"
     char *target, *time; // column names; "" for a bare array, or without times
     size_t exogs;
@@ -35,9 +38,11 @@ typedef struct fr_forecaster_data {
     const char *const *exog_names;
 } fr_forecaster_data;
 
-FR_NODISCARD int fr_forecaster_fit(const fr_arima_spec *spec, const char *title,
-                                   const fr_forecaster_data *data, fr_forecaster **out,
-                                   fr_err *err);
+FR_NODISCARD int fr_forecaster_fit(const fr_series_ops *ops, const void *spec,
+                                   const char *title, const fr_forecaster_data *data,
+                                   fr_forecaster **out, fr_err *err);
+// The kind of that name or tag; NULL when there is none.
+const fr_series_ops *fr_forecaster_kind(const char *name, int tag);
 // time (or step, from 1), mean, and lo/hi per level (0 < level < 100). `exog` holds the
 // regressors for the steps to come, matched by name; NULL when the model has none.
 FR_NODISCARD int fr_forecaster_forecast(const fr_forecaster *f, int64_t steps,

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, HEADER = 32, TEXT_MAX = 1 << 20, NAMES_MAX = 1 << 20 };
+enum { FORMAT = 2, HEADER = 32, TEXT_MAX = 1 << 20, NAMES_MAX = 1 << 20 };
 
 static const size_t FILE_MAX = (size_t)1 << 34;
 static const char magic[8] = {'f', 'l', 'o', 'w', 'f', 'c', 's', 't'};
@@ -49,7 +49,8 @@ static void put_body(fr_buf *b, const fr_forecaster *f)
     }
     put_hash(b, f->training);
     put_text(b, f->version);
-    fr_arima_put(b, f->arima);
+    fr_buf_put_u8(b, f->ops->tag);
+    f->ops->put(b, f->model);
 }
 
 static int encode(const fr_forecaster *f, fr_buf *b, fr_err *err)
@@ -165,7 +166,8 @@ static void read_names(fr_reader *r, fr_forecaster *f)
     }
 }
 
-static int decode(fr_reader *r, fr_forecaster *f, fr_err *err)
+// Format 1 knew ARIMA models only.
+static int decode(fr_reader *r, uint32_t format, fr_forecaster *f, fr_err *err)
 {
     f->title = read_text(r);
     f->target = read_text(r);
@@ -182,8 +184,16 @@ static int decode(fr_reader *r, fr_forecaster *f, fr_err *err)
     if (r->failed) {
         return fr_fail(err, FR_ECORRUPT, "the names around the model are damaged");
     }
-    int rc = fr_arima_get(r, &f->arima, err);
-    if (rc == FR_OK && (r->at != r->end || f->arima->exogs != f->exogs)) {
+    uint8_t tag = format == 1 ? fr_series_arima.tag : fr_read_u8(r);
+    f->ops = fr_forecaster_kind(NULL, tag);
+    if (r->failed || f->ops == NULL) {
+        return fr_fail(err, FR_ECORRUPT, "unknown kind of model %d", tag);
+    }
+    int rc = f->ops->get(r, &f->model, err);
+    if (rc == FR_OK) {
+        f->ops->facts(f->model, &f->facts);
+    }
+    if (rc == FR_OK && (r->at != r->end || f->facts.exogs != f->exogs)) {
         rc = fr_fail(err, FR_ECORRUPT, "the file does not end where the model does");
     }
     return rc;
@@ -199,7 +209,7 @@ int fr_forecaster_parse(const void *bytes, size_t n, fr_forecaster **out, fr_err
     }
     fr_reader r = fr_reader_of(p + 8, n - 8);
     uint32_t format = fr_read_u32(&r);
-    if (format != FORMAT) {
+    if (format < 1 || format > FORMAT) {
         return fr_fail(err, FR_EVERSION, "written in format %u, this version reads %d",
                        format, FORMAT);
     }
@@ -209,7 +219,7 @@ int fr_forecaster_parse(const void *bytes, size_t n, fr_forecaster **out, fr_err
     }
     fr_forecaster *f = fr_forecaster_new();
     r = fr_reader_of(p + HEADER, n - HEADER);
-    int rc = decode(&r, f, err);
+    int rc = decode(&r, format, f, err);
     if (rc != FR_OK) {
         fr_forecaster_unref(f);
         return rc;

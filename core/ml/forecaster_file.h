@@ -2,8 +2,8 @@
 // forecaster_file -- a forecaster as bytes. Private to core/ml/forecaster*.c.
 //
 //    0  "flowfcst"    8  u32 format    12  u32 0    16  checksum of all from 32
-//   32  title, target, time, spacing, regressors, training hash, library version, the
-//   model
+//   32  title, target, time, spacing, regressors, training hash, library version, tag
+//       of the kind of model, the model
 // Numbers are little-endian.
 
 #include "core/ml/forecaster.h"

@@ -2,7 +2,10 @@
 
 #include "core/base/mem.h"
 #include "core/ml/accuracy.h"
+#include "core/ml/arima.h"
 #include "core/ml/forecaster.h"
+#include "core/ml/mstl.h"
+#include "core/ml/theta.h"
 #include "lua/bind/frame_box.h"
 
 #include <math.h>
@@ -35,18 +38,117 @@ static int field(lua_State *L, int idx, const char *name)
     return v;
 }
 
-static int ts_fit(lua_State *L) // (spec, title, y, target, time, time_name, exog)
+static double number(lua_State *L, int idx, const char *name) // NaN: absent
 {
-    lua_settop(L, 7);
-    luaL_checktype(L, 1, LUA_TTABLE);
-    const char *title = luaL_checkstring(L, 2);
-    fr_arima_spec spec = {
+    lua_getfield(L, idx, name);
+    double v = luaL_optnumber(L, -1, (double)NAN);
+    lua_pop(L, 1);
+    return v;
+}
+
+static char letter(lua_State *L, int idx, const char *name)
+{
+    lua_getfield(L, idx, name);
+    const char *s = luaL_checkstring(L, -1);
+    char c = s[0];
+    lua_pop(L, 1);
+    return c;
+}
+
+static bool flag(lua_State *L, int idx, const char *name)
+{
+    lua_getfield(L, idx, name);
+    bool v = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+// What ts.lua made of the options, as the kind's own specification.
+typedef union any_spec {
+    fr_arima_spec arima;
+    fr_ets_spec ets;
+    fr_theta_spec theta;
+    fr_mstl_spec mstl;
+} any_spec;
+
+static void take_arima(lua_State *L, any_spec *out)
+{
+    out->arima = (fr_arima_spec){
         .order = {field(L, 1, "p"), field(L, 1, "d"), field(L, 1, "q"), field(L, 1, "P"),
                   field(L, 1, "D"), field(L, 1, "Q"), field(L, 1, "period")},
         .trend = (fr_arima_trend)field(L, 1, "trend"),
         .max_iterations = field(L, 1, "max_iterations"),
         .starts = field(L, 1, "starts"),
+        .quick = flag(L, 1, "quick"),
     };
+}
+
+static void take_ets(lua_State *L, any_spec *out)
+{
+    out->ets = (fr_ets_spec){
+        .form = {letter(L, 1, "error"), letter(L, 1, "trend"), letter(L, 1, "season"),
+                 flag(L, 1, "damped"), field(L, 1, "period")},
+        .alpha = number(L, 1, "alpha"),
+        .beta = number(L, 1, "beta"),
+        .gamma = number(L, 1, "gamma"),
+        .phi = number(L, 1, "phi"),
+        .max_iterations = field(L, 1, "max_iterations"),
+    };
+    lua_getfield(L, 1, "initial");
+    if (!lua_isnil(L, -1)) { // level, trend, season …: stays on the stack
+        size_t n = (size_t)out->ets.form.period + 2;
+        double *states = lua_newuserdatauv(L, n * sizeof *states, 0);
+        for (size_t i = 0; i < n; i++) {
+            lua_geti(L, -2, (lua_Integer)i + 1);
+            states[i] = luaL_checknumber(L, -1);
+            lua_pop(L, 1);
+        }
+        out->ets.initial = states;
+    }
+}
+
+static void take_theta(lua_State *L, any_spec *out)
+{
+    out->theta = (fr_theta_spec){field(L, 1, "period"),
+                                 (fr_theta_season)field(L, 1, "use_season")};
+}
+
+static int integers(lua_State *L, const char *name, int *out)
+{
+    lua_getfield(L, 1, name);
+    int n = lua_isnil(L, -1) ? 0 : (int)luaL_len(L, -1);
+    for (int i = 0; i < n && i < FR_MSTL_SEASONS; i++) {
+        lua_geti(L, -1, i + 1);
+        out[i] = (int)luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return FR_MIN(n, (int)FR_MSTL_SEASONS);
+}
+
+static void take_mstl(lua_State *L, any_spec *out)
+{
+    out->mstl = (fr_mstl_spec){.robust = flag(L, 1, "robust")};
+    out->mstl.count = (size_t)integers(L, "periods", out->mstl.periods);
+    (void)integers(L, "windows", out->mstl.windows);
+}
+
+static const fr_series_ops *take_spec(lua_State *L, any_spec *out)
+{
+    static void (*const takes[])(lua_State *, any_spec *) = {take_arima, take_ets, take_theta,
+                                                         take_mstl};
+    static const char *const names[] = {"arima", "ets", "theta", "mstl", NULL};
+    lua_getfield(L, 1, "kind");
+    int kind = luaL_checkoption(L, -1, NULL, names);
+    takes[kind](L, out);
+    return fr_forecaster_kind(names[kind], 0);
+}
+
+static int ts_fit(lua_State *L) // (spec, title, y, target, time, time_name, exog)
+{
+    lua_settop(L, 7);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    const char *title = luaL_checkstring(L, 2);
     fr_forecaster_data data = {.y = bind_array_check(L, 3),
                                .target = luaL_checkstring(L, 4)};
     if (!lua_isnil(L, 5)) {
@@ -59,9 +161,11 @@ static int ts_fit(lua_State *L) // (spec, title, y, target, time, time_name, exo
         data.exog = (const fr_array *const *)exog->cols;
         data.exog_names = (const char *const *)exog->names;
     }
+    any_spec spec;
+    const fr_series_ops *ops = take_spec(L, &spec);
     fr_err err = FR_ERR_INIT;
     fr_forecaster **slot = forecaster_box(L);
-    int rc = fr_forecaster_fit(&spec, title, &data, slot, &err);
+    int rc = fr_forecaster_fit(ops, &spec, title, &data, slot, &err);
     return seal(L, rc, slot, &err);
 }
 
@@ -119,7 +223,7 @@ static void set_text(lua_State *L, const char *name, const char *v)
     lua_setfield(L, -2, name);
 }
 
-static void set_coefs(lua_State *L, const fr_arima *m)
+static void set_coefs(lua_State *L, const fr_series_facts *m)
 {
     lua_createtable(L, (int)m->coefs, 0);
     for (size_t i = 0; i < m->coefs; i++) {
@@ -132,22 +236,18 @@ static void set_coefs(lua_State *L, const fr_arima *m)
     lua_setfield(L, -2, "coefs");
 }
 
-static int ts_info(lua_State *L) // (forecaster): everything about it but the arrays
+static void set_order(lua_State *L, const fr_arima *m)
 {
-    const fr_forecaster *f = check_forecaster(L, 1);
-    const fr_arima *m = f->arima;
-    char text[64], hash[FR_HASH_TEXT];
-    lua_createtable(L, 0, 24);
-    set_text(L, "title", f->title);
-    set_text(L, "target", f->target);
-    set_text(L, "time", f->time);
-    set_text(L, "version", f->version);
-    if (f->time[0] != 0) {
-        fr_spacing_text(&f->spacing, text);
-        set_text(L, "step", text);
+    const int order[] = {m->order.p, m->order.d, m->order.q,     m->order.P,
+                         m->order.D, m->order.Q, m->order.period};
+    static const char *const names[] = {"p", "d", "q", "P", "D", "Q", "period"};
+    for (size_t i = 0; i < FR_COUNT(order); i++) {
+        set_integer(L, names[i], order[i]);
     }
-    fr_hash_text(f->training, hash);
-    set_text(L, "training", hash);
+}
+
+static void set_facts(lua_State *L, const fr_series_facts *m)
+{
     set_number(L, "llf", m->llf);
     set_number(L, "aic", m->aic);
     set_number(L, "aicc", m->aicc);
@@ -160,11 +260,28 @@ static int ts_info(lua_State *L) // (forecaster): everything about it but the ar
     set_integer(L, "iterations", m->iterations);
     lua_pushboolean(L, m->converged);
     lua_setfield(L, -2, "converged");
-    const int order[] = {m->order.p, m->order.d, m->order.q,     m->order.P,
-                         m->order.D, m->order.Q, m->order.period};
-    static const char *const names[] = {"p", "d", "q", "P", "D", "Q", "period"};
-    for (size_t i = 0; i < FR_COUNT(order); i++) {
-        set_integer(L, names[i], order[i]);
+    set_coefs(L, m);
+}
+
+static int ts_info(lua_State *L) // (forecaster): everything about it but the arrays
+{
+    const fr_forecaster *f = check_forecaster(L, 1);
+    char text[64], hash[FR_HASH_TEXT];
+    lua_createtable(L, 0, 26);
+    set_text(L, "kind", f->ops->name);
+    set_text(L, "title", f->title);
+    set_text(L, "target", f->target);
+    set_text(L, "time", f->time);
+    set_text(L, "version", f->version);
+    if (f->time[0] != 0) {
+        fr_spacing_text(&f->spacing, text);
+        set_text(L, "step", text);
+    }
+    fr_hash_text(f->training, hash);
+    set_text(L, "training", hash);
+    set_facts(L, &f->facts);
+    if (f->ops == &fr_series_arima) {
+        set_order(L, f->model);
     }
     lua_createtable(L, (int)f->exogs, 0);
     for (size_t i = 0; i < f->exogs; i++) {
@@ -172,7 +289,6 @@ static int ts_info(lua_State *L) // (forecaster): everything about it but the ar
         lua_seti(L, -2, (lua_Integer)i + 1);
     }
     lua_setfield(L, -2, "exog");
-    set_coefs(L, m);
     return 1;
 }
 

@@ -21,5 +21,19 @@ return function()
   assert(ts.pinball(y, y, 0.5) == 0)
   assert(not pcall(function() return fit.lff end))
   assert(not pcall(ts.arima, {ordr = {1, 0, 0}}))
+  for _, spec in ipairs{ts.ets{model = "MAdM", period = 2}, ts.theta{period = 2},
+    ts.mstl{period = 2}} do
+    local other = spec:fit(df, "kw", {time = "day"})
+    assert(#other:forecast{steps = 2, levels = {80}} == 2 and tostring(other))
+    other:save(path)
+    assert(ts.load(path) == other)
+  end
+  assert(ts.acf(y, 2)[1] == 1 and ts.pacf(y, 2)[1] == 1)
+  assert(ts.adf(y, {lags = 0}).p and ts.kpss(y).p and ts.ljung_box(y, {lags = 2}).p)
+  assert(#ts.stl(df, "kw", {period = 2, time = "day"}) == 10)
+  assert(#ts.mstl_split(y, {period = {2, 3}, windows = {3, 5}}) == 10)
+  assert(not pcall(ts.stl, y, {period = 9}))
+  assert(ts.fill(y)[2] == 3)
+  assert(#require("flowrun.core.ts_explore").figure(frame.array(y), 2, true) == 2)
   assert(ts.backtest(ts.seasonal_naive{period = 2}, y, {horizon = 2, windows = 1}).scores.mae)
 end

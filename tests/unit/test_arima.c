@@ -190,7 +190,7 @@ static void likelihood_is_the_normal_density(void)
         bool constant = o.d + o.D == 0;
         double sigma2 = c % 2 ? 1.7 : nan("");
         fr_arima_spec spec = {.order = o};
-        fr_arima_data data = {y, n + lost, 0, NULL, NULL};
+        fr_series_data data = {y, n + lost, 0, NULL, NULL};
         fr_err err = FR_ERR_INIT;
         CHECK_INT(fr_arima_loglik(&spec, &data, params, sigma2, &llf, &err), FR_OK);
         double want = oracle_llf(&o, params, y, lost, n, sigma2, constant);
@@ -223,7 +223,7 @@ static void forecasts_are_conditional_expectations(void)
             y[lost + N - 1] = c >= 18 ? nan("") : y[lost + N - 1];
         }
         fr_arima_spec spec = {.order = o, .trend = FR_ARIMA_NONE};
-        fr_arima_data data = {y, N + lost, 0, NULL, NULL};
+        fr_series_data data = {y, N + lost, 0, NULL, NULL};
         fr_arima *m;
         CHECK_INT(fr_arima_fit(&spec, &data, &m, NULL), FR_OK);
         CHECK_INT(fr_arima_forecast(m, AHEAD, NULL, mean, sd, NULL), FR_OK);
@@ -275,7 +275,7 @@ typedef struct fixture {
     size_t count;
     named *now;
     fr_arima_spec spec;
-    fr_arima_data data;
+    fr_series_data data;
     fr_arima *model;
     int models, points, fits, forecasts;
 } fixture;
@@ -326,8 +326,9 @@ static void read_model(fixture *f, const char *line)
         f->now = strcmp(f->all[i].name, name) == 0 ? &f->all[i] : f->now;
     }
     f->spec = (fr_arima_spec){
-        {o[0], o[1], o[2], o[3], o[4], o[5], o[6]}, (fr_arima_trend)trend, 0, 8};
-    f->data = (fr_arima_data){f->now->y, f->now->n, (size_t)exogs,
+        {o[0], o[1], o[2], o[3], o[4], o[5], o[6]}, (fr_arima_trend)trend, 0, 8,
+        false};
+    f->data = (fr_series_data){f->now->y, f->now->n, (size_t)exogs,
                               (const double *const *)&f->now->exog, exog_name};
     fr_arima_free(f->model);
     fr_err err = FR_ERR_INIT;
@@ -355,7 +356,7 @@ static void compare_fit(fixture *f, char *at)
     int64_t k = (int64_t)number(&at);
     CHECK(f->model->llf >= llf - 1e-6);
     for (int64_t i = 0; i < k && f->model->llf < llf + 1e-4; i++) {
-        const fr_arima_coef *c = &f->model->coef[i];
+        const fr_series_coef *c = &f->model->coef[i];
         double theirs = number(&at);
         if (isfinite(c->se)) {
             CHECK_NEAR(c->value, theirs, 0.02 * c->se);
@@ -432,7 +433,7 @@ static void instruction_sets_agree_in_every_bit(void)
     double *y = load_series(700, 1);
     for (size_t c = 0; c < FR_COUNT(orders); c++) {
         fr_arima_spec spec = {.order = orders[c]};
-        fr_arima_data data = {y, 700, 0, NULL, NULL};
+        fr_series_data data = {y, 700, 0, NULL, NULL};
         fr_arima_problem m;
         fr_arima_design d;
         CHECK_INT(fr_arima_problem_new(&spec, &data, &m, &d, NULL), FR_OK);
@@ -472,7 +473,7 @@ static fr_arima *fit_load(int n, bool gaps, int starts)
         y[50] = y[51] = y[200] = nan("");
     }
     fr_arima_spec spec = {.order = {2, 1, 2, 0, 0, 0, 0}, .starts = starts};
-    fr_arima_data data = {y, n, 0, NULL, NULL};
+    fr_series_data data = {y, n, 0, NULL, NULL};
     fr_arima *m = NULL;
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_arima_fit(&spec, &data, &m, &err), FR_OK);
@@ -509,7 +510,7 @@ static void a_fit_is_a_maximum_and_more_starts_are_not_worse(void)
     fr_arima *m = fit_load(400, false, 0), *wide = fit_load(400, false, 16);
     double params[4], llf;
     fr_arima_spec spec = {.order = m->order};
-    fr_arima_data data = {y, 400, 0, NULL, NULL};
+    fr_series_data data = {y, 400, 0, NULL, NULL};
     CHECK(m->converged && m->iterations > 0);
     CHECK(wide->llf >= m->llf - 1e-9);
     for (int i = 0; i < 8; i++) {
@@ -545,7 +546,7 @@ static void residuals_are_one_step_errors(void)
 
 static int fit_code(fr_arima_spec spec, const double *y, int64_t n, fr_err *err)
 {
-    fr_arima_data data = {y, n, 0, NULL, NULL};
+    fr_series_data data = {y, n, 0, NULL, NULL};
     fr_arima *m;
     int rc = fr_arima_fit(&spec, &data, &m, err);
     fr_arima_free(m);
@@ -587,7 +588,7 @@ static void what_cannot_be_fitted_is_explained(void)
     CHECK(strstr(err.text, "drift") != NULL);
     const double *exog[] = {flat, y};
     const char *names[] = {"flat", "twice"};
-    fr_arima_data data = {y, 40, 1, exog, names};
+    fr_series_data data = {y, 40, 1, exog, names};
     fr_arima *m;
     fr_arima_spec spec = {.order = {1, 0, 0, 0, 0, 0, 0}};
     CHECK_INT(fr_arima_fit(&spec, &data, &m, &err), FR_EINVAL);
@@ -604,7 +605,7 @@ static void drift_is_a_slope(void)
         y[t] = (t > 0 ? y[t - 1] : 0) + 0.5 + 0.1 * noise(&r);
     }
     fr_arima_spec spec = {.order = {0, 1, 0, 0, 0, 0, 0}, .trend = FR_ARIMA_DRIFT};
-    fr_arima_data data = {y, 200, 0, NULL, NULL};
+    fr_series_data data = {y, 200, 0, NULL, NULL};
     fr_arima *m;
     CHECK_INT(fr_arima_fit(&spec, &data, &m, NULL), FR_OK);
     double slope = (y[199] - y[0]) / 199; // the closed form

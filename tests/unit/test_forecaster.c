@@ -2,6 +2,7 @@
 #include "check.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/ml/arima.h"
 #include "core/ml/forecaster.h"
 
 #include <stdlib.h>
@@ -61,7 +62,7 @@ static fr_forecaster *fit(const sample *s)
     fr_arima_spec spec = {.order = {1, 0, 1, 0, 0, 0, 0}};
     fr_forecaster *f = NULL;
     fr_err err = FR_ERR_INIT;
-    CHECK_INT(fr_forecaster_fit(&spec, "ARIMA(1,0,1)", &s->data, &f, &err), FR_OK);
+    CHECK_INT(fr_forecaster_fit(&fr_series_arima, &spec, "ARIMA(1,0,1)", &s->data, &f, &err), FR_OK);
     return f;
 }
 
@@ -84,8 +85,8 @@ static void forecasts_have_times_and_levels(void)
     sample s;
     sample_init(&s, true);
     fr_forecaster *f = fit(&s);
-    CHECK_INT(f->arima->n, ROWS + 2);
-    CHECK_INT(f->arima->used, ROWS);
+    CHECK_INT(f->facts.n, ROWS + 2);
+    CHECK_INT(f->facts.used, ROWS);
     fr_frame *fc = forecast(f, s.next_x, NULL);
     static const char *const names[] = {"day",  "mean",   "lo80",
                                         "hi80", "lo97.5", "hi97.5"};
@@ -98,7 +99,7 @@ static void forecasts_have_times_and_levels(void)
     double mean[5], sd[5], x[5];
     const double *column_of_x = x;
     CHECK_INT(fr_array_to_f64(s.next_x, x, NULL), FR_OK);
-    CHECK_INT(fr_arima_forecast(f->arima, 5, &column_of_x, mean, sd, NULL), FR_OK);
+    CHECK_INT(fr_arima_forecast(f->model, 5, &column_of_x, mean, sd, NULL), FR_OK);
     for (int64_t i = 0; i < 5; i++) {
         CHECK(fr_array_f64(fc->cols[1])[i] == mean[i]);
         CHECK_NEAR(fr_array_f64(fc->cols[3])[i], mean[i] + 1.2815515655446004 * sd[i],
@@ -222,11 +223,11 @@ static void wrong_columns_are_named(void)
     double hole[ROWS] = {1, 2, nan("")};
     fr_array *bad = column(fr_type_of(FR_FLOAT64), hole, ROWS);
     s.exog[0] = bad;
-    CHECK_INT(fr_forecaster_fit(&spec, "", &s.data, &f, &err), FR_EINVAL);
+    CHECK_INT(fr_forecaster_fit(&fr_series_arima, &spec, "", &s.data, &f, &err), FR_EINVAL);
     CHECK(strstr(err.text, "`temp_c` is null in row 3") != NULL);
     s.exog[0] = s.x;
     s.data.time = s.y;
-    CHECK_INT(fr_forecaster_fit(&spec, "", &s.data, &f, &err), FR_ETYPE);
+    CHECK_INT(fr_forecaster_fit(&fr_series_arima, &spec, "", &s.data, &f, &err), FR_ETYPE);
     CHECK(strstr(err.text, "`day`") != NULL);
     fr_array_unref(bad);
     sample_fini(&s);
