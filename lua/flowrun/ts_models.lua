@@ -107,7 +107,8 @@ function ts_models.seasonal_naive(options)
   local long = period > 1
   return setmetatable({kind = "arima", name = "seasonal_naive",
     title = ("seasonal naive [%d]"):format(period), p = 0, d = long and 0 or 1, q = 0, P = 0,
-    D = long and 1 or 0, Q = 0, period = long and period or 0, trend = trends.none, starts = 1, max_iterations = 0}, spec_class)
+    D = long and 1 or 0, Q = 0, period = long and period or 0, trend = trends.none, starts = 1,
+    max_iterations = 0}, spec_class)
 end
 
 -- --- exponential smoothing ---
