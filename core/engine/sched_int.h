@@ -13,8 +13,9 @@ enum {
     BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
     BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_SLOT_EARLY,
 };
-#ifdef FR_SEEDED_BUG
-#define SEEDED(bug) (FR_SEEDED_BUG == (bug))
+#ifdef FR_SEEDED_BUGS
+extern int fr_seeded_bug;             // which one; tests/sim/sim.c
+#define SEEDED(bug) (fr_seeded_bug == (bug))
 #else
 #define SEEDED(bug) false
 #endif

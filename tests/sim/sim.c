@@ -5,7 +5,7 @@
 // and up to six crashes. Flow bodies run on the shipped handle, key and replay code; only
 // fr_io is fake (world.c). oracle.c judges. Every run that ends is replayed once more,
 // which must execute nothing and end the same way. Usage: sim [--from N] [--seeds N]
-// [--jobs N] [--seed N (one, with a trace)]
+// [--jobs N] [--seed N (one, with a trace)] [--bug N (in sim_bugs)]
 //            [--expect-failure TEXT[|TEXT] (the first problem must hold one of them)]
 // Without --seeds the environment variable FLOWRUN_SIM_SEEDS counts, else 10,000.
 #include "core/base/clock.h"
@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 enum { MAX_CRASHES = 6, MAX_STEPS = 20000, MAX_RERUNS = 2, MAX_JOBS = 16 };
+
+int fr_seeded_bug;
 
 static const char *const event_names[] = {
 #define X(name) #name,
@@ -518,8 +520,8 @@ static int verdict(const job_result *r, double seconds, const char *expect,
                    const char *program)
 {
     if (r->bad_seed != 0) {
-        (void)printf("seed %" PRIu64 ": %s\n  replay it: %s --seed %" PRIu64 "\n",
-                     r->bad_seed, r->problem, program, r->bad_seed);
+        (void)printf("seed %" PRIu64 ": %s\n  replay it: %s --bug %d --seed %" PRIu64 "\n",
+                     r->bad_seed, r->problem, program, fr_seeded_bug, r->bad_seed);
         if (expect != NULL && !expected(r->problem, expect)) {
             (void)printf("expected another problem: %s\n", expect);
             return 1;
@@ -545,7 +547,9 @@ int main(int argc, char **argv)
              seeds = env != NULL ? strtoull(env, NULL, 10) : 10000;
     for (int i = 1; i + 1 < argc; i += 2) {
         uint64_t v = strtoull(argv[i + 1], NULL, 10);
-        if (strcmp(argv[i], "--expect-failure") == 0) {
+        if (strcmp(argv[i], "--bug") == 0) {
+            fr_seeded_bug = (int)v;
+        } else if (strcmp(argv[i], "--expect-failure") == 0) {
             expect = argv[i + 1];
         } else if (strcmp(argv[i], "--from") == 0) {
             from = v;

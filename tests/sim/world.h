@@ -121,6 +121,7 @@ typedef struct world {
 } world;
 
 extern world W;
+extern int fr_seeded_bug; // the planted bug that is alive (core/engine/sched_int.h)
 
 void sim_fail(const char *format, ...) FR_PRINTF(1, 2); // the first one counts
 void sim_note(const char *format, ...) FR_PRINTF(1, 2); // with --seed only
