@@ -70,8 +70,9 @@ static void put_arrival(wait_line *l, const fr_arrival *a)
 static fr_value *take_arrival(wait_line *l, fr_hash key, bool *rejects)
 {
     for (size_t i = l->first; i < l->n_came; i++) {
-        arrival *a = &l->came[i];
-        bool fits = fr_hash_is_zero(a->key) || fr_hash_eq(a->key, key);
+        arrival *a = &l->came[SEEDED(BUG_NEWEST_FIRST) ? l->n_came - 1 - (i - l->first) : i];
+        bool fits = fr_hash_is_zero(a->key) || fr_hash_eq(a->key, key) ||
+                    SEEDED(BUG_ANY_DECISION);
         if (a->value == NULL || !fits) {
             continue;
         }
@@ -97,7 +98,8 @@ void sched_load_arrival(fr_sched *s, const fr_record *r)
 
 void sched_load_taken(fr_sched *s, const fr_record *r)
 {
-    if (r->reason == FR_BECAUSE_SIGNAL || r->reason == FR_BECAUSE_HUMAN) {
+    bool by_arrival = r->reason == FR_BECAUSE_SIGNAL || r->reason == FR_BECAUSE_HUMAN;
+    if (by_arrival && !SEEDED(BUG_TAKEN_AGAIN)) {
         bool rejects;
         fr_value_unref(take_arrival(line_of(s, fr_sched_task(s, r->name)), r->key, &rejects));
     }
@@ -169,6 +171,10 @@ void fr_sched_arrival(fr_sched *s, const fr_arrival *a)
         if (waits(node_at(s, id)) && match(s, id)) {
             return;
         }
+    }
+    if (SEEDED(BUG_EARLY_LOST)) {
+        bool rejects;
+        fr_value_unref(take_arrival(l, a->key, &rejects));
     }
 }
 
@@ -309,6 +315,7 @@ static void poke_later(fr_sched *s, uint32_t id, int64_t delay)
         n->wait->told = s->wall;
         tell(s, n);
     }
+    delay = SEEDED(BUG_POKE_AT_ONCE) ? 0 : delay;
     sched_timer_add(s, TIMER_POKE, s->mono + delay, id, n->attempt + n->lost, 0);
 }
 

@@ -17,14 +17,13 @@ static int64_t ns_field(lua_State *L, int t, const char *name, int64_t otherwise
     return s < 0 ? otherwise : s >= 9.0e9 ? INT64_MAX / 2 : (int64_t)(s * 1e9);
 }
 
-// Packs the field; NULL when it is nil and `wanted` says that nil is no value.
+// Packs the field, which may be nil; NULL when it is not wanted.
 static fr_value *value_field(lua_State *L, int t, const char *name, bool wanted)
 {
     lua_getfield(L, t, name);
     fr_value *v = NULL;
     fr_err err = FR_ERR_INIT;
-    if ((wanted || !lua_isnil(L, -1)) &&
-        marshal_value(L, -1, name, marshal_scratch(L), &v, &err) != FR_OK) {
+    if (wanted && marshal_value(L, -1, name, marshal_scratch(L), &v, &err) != FR_OK) {
         bind_raise_error(L, &err);
     }
     lua_pop(L, 1);

@@ -1,6 +1,7 @@
 --- Random flows for the simulation. A flow is a tree of operations made from a seed; its body
 --- below runs the tree on the shipped handle, key and replay code.
 local core = require "flowrun.core.flow"
+local wait = require "flowrun.core.wait"
 require "flowrun.core.error"
 local world = ...                                -- now(): the clock; saw(v): flow code has v
 
@@ -27,6 +28,7 @@ local kinds = {
   asked_item = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   poison_item = {},
   inner     = {},
+  sensor    = {retries = 1, base = 1},
 }
 local class = {__call = core.call}
 local tasks = {}
@@ -88,8 +90,13 @@ local function make_op(depth)
   elseif r < 78 and not pure then
     budget = budget - 2
     return {op = "race", n = 2 + below(2)}
-  elseif r < 83 then
+  elseif r < 80 then
     return {op = "sleep", s = 1 + below(50)}
+  elseif r < 83 then
+    if pure or below(4) == 0 then return {op = "at", s = below(40)} end
+    local roll, seconds = below(900), below(60)
+    return {op = ({"signal", "signal", "approve", "sensor", "sensor"})[1 + below(5)],
+            name = roll % 3, timeout = roll < 600 and seconds or nil, late = roll < 300}
   elseif r < 88 then
     return {op = "value", what = pure and 1 or below(2)}
   elseif r < 95 and depth < 3 then
@@ -263,6 +270,28 @@ end
 
 function act.sleep(o)
   core.sleep(o.s)
+end
+
+function act.at(o, s)
+  local at = 1600001000 + o.s * 20
+  take(wait.start{kind = "at", name = "at", at = at, details = {at = at}}, s.out)
+end
+
+function act.signal(o, s)
+  take(wait.start{kind = "signal", name = "signal:s" .. o.name, timeout = o.timeout,
+    has_late = o.late, late = "late", details = {timeout = o.timeout}}, s.out)
+end
+
+function act.approve(o, s)
+  take(wait.start{kind = "approve", name = "approve:a", timeout = o.timeout, has_late = o.late,
+    late = "late", late_code = "rejected", details = {timeout = o.timeout}}, s.out)
+end
+
+function act.sensor(o, s)
+  local t = tasks.sensor
+  local every = wait.every{plan = core.options{base = 1 + o.name}, timeout = o.timeout,
+    has_late = o.late, late = "late"}
+  take(setmetatable({t[1], t[2], t[3], nil, nil, every}, class)(next_n(s), s.last), s.out)
 end
 
 function act.value(o, s)

@@ -183,6 +183,7 @@ static void learn_retry(const fr_record *r, facts *f)
 void oracle_learn(size_t place)
 {
     const fr_record *r = &W.log[place].r;
+    outside_learn(r);
     switch (r->type) {
     case FR_REC_TASK:
         learn_end(place, 0, 1, r->key, r->state != FR_SUCCESS);
@@ -222,6 +223,7 @@ void oracle_relearn(void)
     fr_map_fini(&W.suspects);
     fr_map_init(&W.suspects);
     W.rerun_seq = 0;
+    outside_unlearn();
     for (size_t i = 0; i < W.n_log; i++) {
         oracle_learn(i);
     }
@@ -324,6 +326,13 @@ static void check_again(const fr_attempt *a, const facts *f, fr_hash args, bool 
 static void check_attempt(const fr_attempt *a, facts *f, fr_hash args, bool dropped)
 {
     check_again(a, f, args, dropped);
+    if (world_is(a, "sensor")) {               // pokes are not counted in the log
+        if (f->boot == W.boots && W.now < f->not_before) {
+            sim_fail("%s (row %u) is poked again before it is time", a->task, a->row);
+        }
+        f->args = args;
+        return;
+    }
     uint32_t most = 1 + world_retries(a);
     bool fallback = a->option != NULL;
     f->runs += !fallback;
@@ -445,6 +454,7 @@ void oracle_cancel(const fr_attempt *a, const flying *f, int code)
     int64_t limit = (world_is(a, "slow_item") ? 30 : 20) * INT64_C(1000000000);
     bool has_limit = world_is(a, "slow_item") || world_is(a, "timed");
     bool due = has_limit && f->started && W.now >= f->since + limit;
+    due = due || world_is(a, "sensor");        // the wait's own, which no execution knows
     if (code == FR_ETIMEOUT && !W.cancelled && !due) {
         sim_fail("%s (row %u) is stopped by a timeout that is not its own", a->task,
                  a->row);
@@ -552,8 +562,10 @@ void oracle_append(const fr_record *r)
         f->boot = W.boots;
         break;
     case FR_REC_TIMER:
-        f->not_before = W.now + r->due - world_wall();
-        f->boot = W.boots;
+        if (r->kind == FR_CALL_SLEEP) {
+            f->not_before = W.now + r->due - world_wall();
+            f->boot = W.boots;
+        }
         break;
     case FR_REC_START:
     case FR_REC_VALUE:

@@ -40,7 +40,9 @@ static const struct {
     {FR_QUEUED, FR_STOPPED},     {FR_RUNNING, FR_SCHEDULED},  {FR_RUNNING, FR_CANCELLING},
     {FR_RUNNING, FR_SUCCESS},    {FR_RUNNING, FR_FAILED},     {FR_RUNNING, FR_STOPPED},
     {FR_DEFERRED, FR_SUCCESS},   {FR_DEFERRED, FR_STOPPED},   {FR_CANCELLING, FR_SUCCESS},
-    {FR_CANCELLING, FR_FAILED},  {FR_CANCELLING, FR_STOPPED},
+    {FR_CANCELLING, FR_FAILED},  {FR_CANCELLING, FR_STOPPED}, {FR_QUEUED, FR_SUCCESS},
+    {FR_QUEUED, FR_FAILED},      {FR_RUNNING, FR_DEFERRED},   {FR_DEFERRED, FR_SCHEDULED},
+    {FR_DEFERRED, FR_FAILED},
 };
 
 // --- one process life ---
@@ -109,6 +111,7 @@ static void boot(bool rerun)
     lua_pushinteger(W.L, W.change);
     lua_call(W.L, 3, 1);
     flow_host_branch(W.host, W.L, FR_ROOT_BRANCH, 0);
+    outside_boot();
     fr_sched_begin(W.s);
 }
 
@@ -155,7 +158,7 @@ static bool happen(void)
     if (busy) {
         return true;
     }
-    int can[4], n = 0;
+    int can[5], n = 0;
     if (W.synced < W.n_log) {
         can[n++] = 0;
     }
@@ -166,16 +169,25 @@ static bool happen(void)
     if (W.due != INT64_MAX && (W.n_fly == 0 || sim_pick(4) == 0)) {
         can[n++] = 2;
     }
+    if ((n == 0 || sim_pick(10) == 0) && outside_awaited()) {
+        can[n++] = 3;
+    }
     if (n == 0) {
         return false;
     }
     let_time_pass();
+    if (!W.pure && !W.over && sim_pick(60) == 0) {
+        outside_early();
+    }
     switch (can[sim_pick((uint64_t)n)]) {
     case 0:
         world_commit();
         break;
     case 1:
         world_step();
+        break;
+    case 3:
+        outside_answer();
         break;
     default:
         fire_timer();
@@ -274,6 +286,7 @@ static void check_replay(const char *first)
 {
     uint64_t before = W.executions;
     size_t records = W.n_log;
+    W.over = true;
     boot(false);
     if (W.problem[0] == '\0' && live(false, false)) {
         fr_state state;
@@ -290,6 +303,7 @@ static void check_replay(const char *first)
         }
         sim_count(replayed_all);
     }
+    W.over = false;
     shut_down();
 }
 
@@ -324,6 +338,8 @@ static char *live_on(uint32_t crashes, bool may_cancel, bool may_rerun, bool may
                         : state == FR_FAILED ? EV_ended_failed
                                              : EV_ended_stopped]++;
         oracle_end();
+        outside_check();
+        outside_ended();
         bool off = diverged();
         sim_note("ended: %s", text);
         end_life(true);

@@ -40,7 +40,9 @@ static void count_record(const fr_record *r)
                                [FR_CALL_MAP] = EV_rec_map,
                                [FR_CALL_SLEEP] = EV_rec_sleep,
                                [FR_CALL_FLOW] = EV_rec_flow,
-                               [FR_CALL_ITEM] = EV_rec_item};
+                               [FR_CALL_ITEM] = EV_rec_item,
+                               [FR_CALL_SIGNAL] = EV_rec_signal,
+                               [FR_CALL_POKE] = EV_rec_poke};
     static const int types[] = {[FR_REC_START] = EV_rec_start,
                                 [FR_REC_RETRY] = EV_rec_retry,
                                 [FR_REC_VALUE] = EV_rec_value,
@@ -57,7 +59,11 @@ static void count_record(const fr_record *r)
         event = EV_rec_rerun;
     } else if (strcmp(r->name, "death") == 0) {
         event = EV_rec_death;
+    } else if (strcmp(r->name, "arrival") == 0) {
+        event = EV_rec_arrival;
     }
+    W.totals.events[EV_late] += r->kind != FR_CALL_TASK && r->state == FR_SUCCESS &&
+                                r->reason == FR_BECAUSE_TIMEOUT;
     W.totals.events[event]++;
     W.totals.events[EV_io_append]++;
     W.totals.events[EV_degraded] += r->reason == FR_BECAUSE_DEGRADED;
@@ -98,7 +104,8 @@ static void io_append(void *ctx, const fr_record *r)
     rec *to = &W.log[W.n_log];
     *to = (rec){.r = *r, .name = fr_strdup(r->name != NULL ? r->name : "")};
     to->r.name = to->name;
-    to->r.label = NULL;
+    to->label = r->label != NULL ? fr_strdup(r->label) : NULL;
+    to->r.label = to->label;
     to->r.outputs = NULL;
     to->r.result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     to->r.error = r->error != NULL ? fr_value_ref(r->error) : NULL;
@@ -115,6 +122,7 @@ static void free_rec(rec *r)
     fr_value_unref(r->r.result);
     fr_value_unref(r->r.error);
     fr_free(r->name);
+    fr_free(r->label);
     fr_free(r->data);
     fr_free(r->args);
 }
@@ -205,6 +213,7 @@ void world_forget(void)
     fr_map_init(&W.nonces);
     fr_map_fini(&W.suspects);
     fr_map_init(&W.suspects);
+    outside_forget();
     W.n_marks = 0;
     W.n_facts = 0;
     W.rerun_seq = W.nonce = W.executions = 0;
@@ -384,6 +393,14 @@ static fr_value *result_of(const fr_attempt *a)
 {
     if (world_asked(a)) {
         return answer_of(a, a->key);
+    }
+    if (world_is(a, "sensor") && sim_pick(2) == 0) {
+        sim_count(poke_nothing);
+        facts *f = oracle_facts(a->key);       // the shortest time between two pokes
+        f->not_before = W.now + 1000000000;
+        f->boot = W.boots;
+        uint8_t tag = sim_pick(2) == 0 ? FR_NIL : FR_FALSE;
+        return fr_value_new(&tag, 1, NULL, 0);
     }
     bool list = world_is(a, "lister");
     if (!list && a->n_outputs == 1) {

@@ -24,6 +24,8 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(done_ok) X(done_failed) X(done_stopped) X(items) X(items_failed) X(let_go_late)    \
     X(timer) X(user_cancel) X(flow_timeout) X(io_append) X(io_start) X(io_start_map)     \
     X(io_start_fallback) X(io_start_alone) X(io_cancel) X(io_timeout) X(io_timer)        \
+    X(arrival) X(arrival_waited) X(second_decision) X(rec_signal) X(rec_poke)            \
+    X(rec_arrival) X(poke_nothing) X(late)                                               \
     X(io_ask) X(bad_answer) X(lost) X(lost_item)                                         \
     X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
     X(rec_sleep) X(rec_flow) X(rec_item) X(rec_start) X(rec_retry) X(rec_value)          \
@@ -41,7 +43,7 @@ enum {
 
 typedef struct rec { // a record in the log of the world
     fr_record r;
-    char *name;
+    char *name, *label;
     void *data;
     fr_hash *args; // values of the arguments it was made from, per item
 } rec;
@@ -111,6 +113,7 @@ typedef struct world {
     uint64_t nonce, executions, rerun_seq;
     uint32_t boots, crashes, reruns, change, calls;
     bool pure, strict, cancelled, committing, jumped;
+    bool over;                        // the run has ended, this is a replay
     bool deadly, dead;                // deadly: some bodies take the process down
     on_cpu marks[MAX_SUSPECTS];       // what the last process left
     uint32_t n_marks;
@@ -138,6 +141,17 @@ static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);
 bool world_asked(const fr_attempt *a); // a question, not a fallback
 uint32_t world_retries(const fr_attempt *a);
+
+// outside.c
+void outside_forget(void);
+void outside_boot(void);
+void outside_ended(void);      // what was not heard is gone
+bool outside_awaited(void);    // some wait can be answered
+void outside_early(void);
+void outside_answer(void);
+void outside_learn(const fr_record *r);
+void outside_unlearn(void);    // the log was cut: it is learnt anew
+void outside_check(void);
 
 // oracle.c
 facts *oracle_facts(fr_hash key);       // valid until the next call
