@@ -256,7 +256,9 @@ static void make_leaf(const level_job *job, fr_boost_rows *rows, const uint64_t 
         gradient += rows->gradient[row_of(list[i])];
         hessian += rows->hessian[row_of(list[i])];
     }
-    float step = fr_boost_step(rows, job->options, gradient, hessian);
+    float step = rows->renew >= 0 ? fr_boost_renewed(rows, job->options, list + r->begin,
+                                                     r->end - r->begin)
+                                  : fr_boost_step(rows, job->options, gradient, hessian);
     fr_tree_leaf(tree, r->node, step, (uint32_t)(r->end - r->begin));
     for (size_t i = r->begin; i < r->end; i++) {
         rows->raw[row_of(list[i])] += (double)step;
@@ -305,7 +307,8 @@ static void split(const level_job *job, const fr_boost_rows *rows, const range *
     importance[r->feature] += (r->best.score - s * s / n) * rows->unit * rows->unit;
     tree->node[r->node] =
         (fr_node){.cut = fr_ranks_cut(g->ranks, r->feature, r->best.left, r->best.right),
-                  .feature = (int32_t)r->feature,
+                  .feature = fr_node_flagged(r->feature, r->best.rows,
+                                             r->end - r->begin - r->best.rows),
                   .left = child,
                   .weight = (uint32_t)(r->end - r->begin)};
     size_t middle = r->begin + r->best.rows;

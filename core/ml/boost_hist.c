@@ -3,54 +3,38 @@
 //
 // A histogram has one 64-bit cell per bin, gradient << shift | rows, so a row costs one
 // addition per feature; of two children only the smaller is counted, the other is the
-// difference to the parent.
+// difference to the parent. Threads share out the features: each counts, subtracts and
+// searches its own, so one fork per split is enough and nothing is added up afterwards.
+
+#include "core/ml/boost_hist.h"
 
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
-#include "core/ml/boost_grow.h"
-#include "core/ml/kernel_gain.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { BINS = 256, PARALLEL_CELLS = 1 << 17, BLOCK_ROWS = 1 << 14 };
-
-typedef struct leaf {
-    size_t begin, end; // of the entries
-    uint32_t node, depth;
-    int64_t gradient;
-    int64_t *hist;         // [feature][BINS]
-    double gain;           // 0: cannot be split
-    uint32_t feature, bin; // rows with bin <= this go left
-    size_t left_rows;
-    bool pair; // split for the last time: two leaves, node and node + 1
-    int64_t left_gradient;
-} leaf;
-
-struct fr_boost_hist {
-    fr_ranks *ranks; // u16, of at most BINS bins
-    size_t rows, features;
-    uint8_t *row_major;      // [row][feature], for counting
-    uint8_t **column;        // [feature][row], for partitioning
-    uint64_t *entry, *spare; // rows by leaf: gradient << 32 | row
-    leaf *leaves;
-    size_t count, room, pairs;
-    int64_t **pool;    // histograms, one per leaf
-    int64_t *partial;  // of parallel counting: [thread][feature][BINS]
-    unsigned row_bits; // of a cell
-    unsigned drop;     // low bits of gradients that do not fit into one
+enum {
+    BINS = FR_BOOST_BINS,
+    PARALLEL_CELLS = 1 << 15, // rows x features that are worth waking threads
+    PARALLEL_ROWS = 1 << 14,
+    BLOCK_ROWS = 1 << 14,
+    MOST_PARTS = 16,
 };
 
+typedef fr_boost_leaf leaf;
+
 // A cell has room for all rows: as many bits as their number needs for counting, the
-// others for the sum of gradients, |g| <= 1 / unit.
-static void share_bits(fr_boost_hist *g, double unit)
+// others for the sum of gradients.
+static void share_bits(fr_boost_hist *g, const fr_boost_rows *rows)
 {
     g->row_bits = 1;
     while ((size_t)1 << g->row_bits <= g->rows) {
         g->row_bits++;
     }
     g->drop = 0;
-    while ((double)g->rows / unit >= 0x1p62 / (double)((uint64_t)1 << g->row_bits) *
+    while ((double)g->rows * rows->most >= 0x1p62 / (double)((uint64_t)1 << g->row_bits) *
                                          (double)((uint64_t)1 << g->drop)) {
         g->drop++;
     }
@@ -92,6 +76,7 @@ int fr_boost_hist_new(const fr_columns *x, const fr_boost_options *o, fr_boost_h
     size_t n = x->rows, p = x->count;
     g->rows = n;
     g->features = p;
+    g->cells = p * BINS;
     g->room = FR_MIN((size_t)o->leaves, n) + 1;
     g->column = fr_zalloc(p * sizeof *g->column);
     g->row_major = fr_try_alloc(n * p + 64);
@@ -99,8 +84,13 @@ int fr_boost_hist_new(const fr_columns *x, const fr_boost_options *o, fr_boost_h
     g->spare = fr_try_alloc((n + 64) * sizeof *g->spare);
     g->leaves = fr_try_alloc(g->room * sizeof *g->leaves);
     g->pool = fr_zalloc(g->room * sizeof *g->pool);
-    bool ok =
-        g->row_major != NULL && g->entry != NULL && g->spare != NULL && g->leaves != NULL;
+    g->general = o->monotone != NULL || o->categorical != NULL;
+    for (size_t f = 0; f < p; f++) {
+        g->general |= g->ranks->missing[f];
+    }
+    g->sides = o->categorical != NULL ? fr_try_alloc(g->room * BINS) : NULL;
+    bool ok = g->row_major != NULL && g->entry != NULL && g->spare != NULL &&
+              g->leaves != NULL && (o->categorical == NULL || g->sides != NULL);
     if (!ok || make_bytes(g) != FR_OK) {
         fr_boost_hist_free(g);
         return fr_fail(err, FR_ENOMEM, "no memory to bin %zu x %zu values", n, p);
@@ -120,8 +110,8 @@ void fr_boost_hist_free(fr_boost_hist *g)
     for (size_t i = 0; i < g->room; i++) {
         fr_free(g->pool[i]);
     }
-    void *const blocks[] = {g->column, g->row_major, g->entry,  g->spare,
-                            g->leaves, g->pool,      g->partial};
+    void *const blocks[] = {g->column, g->row_major, g->entry, g->spare,
+                            g->leaves, g->pool,      g->sides};
     for (size_t i = 0; i < FR_COUNT(blocks); i++) {
         fr_free(blocks[i]);
     }
@@ -139,13 +129,14 @@ static inline int64_t cell_of(uint64_t entry, unsigned row_bits)
 
 static inline __attribute__((always_inline)) void count_rows(const fr_boost_hist *g,
                                                              size_t begin, size_t end,
-                                                             int64_t *hist,
+                                                             int64_t *hist, size_t first,
                                                              size_t features)
 {
-    const uint8_t *rows = g->row_major;
+    const uint8_t *rows = g->row_major + first;
+    size_t stride = g->features;
     for (size_t i = begin; i < end; i++) {
-        const uint8_t *row = rows + row_of(g->entry[i]) * features;
-        __builtin_prefetch(rows + row_of(g->entry[i + 16]) * features);
+        const uint8_t *row = rows + row_of(g->entry[i]) * stride;
+        __builtin_prefetch(rows + row_of(g->entry[i + 16]) * stride);
         int64_t cell = cell_of(g->entry[i], g->row_bits);
         for (size_t f = 0; f < features; f++) {
             hist[f * BINS + row[f]] += cell;
@@ -153,121 +144,145 @@ static inline __attribute__((always_inline)) void count_rows(const fr_boost_hist
     }
 }
 
-static void count_range(const fr_boost_hist *g, size_t begin, size_t end, int64_t *hist)
+static void count_weights(const fr_boost_hist *g, const int32_t *weight, const leaf *l,
+                          size_t first, size_t end)
 {
-    memset(hist, 0, g->features * BINS * sizeof *hist);
-    if (g->features == 4) { // constant counts unroll the loop over features
-        count_rows(g, begin, end, hist, 4);
-    } else if (g->features == 20) {
-        count_rows(g, begin, end, hist, 20);
-    } else {
-        count_rows(g, begin, end, hist, g->features);
+    int64_t *hist = l->hist + g->cells;
+    for (size_t i = l->begin; i < l->end; i++) {
+        size_t at = row_of(g->entry[i]);
+        const uint8_t *row = g->row_major + at * g->features;
+        for (size_t f = first; f < end; f++) {
+            hist[f * BINS + row[f]] += weight[at];
+        }
     }
 }
 
-typedef struct count_job {
-    const fr_boost_hist *g;
-    size_t begin, end, parts;
-    int64_t *hist;
-} count_job;
-
-static void count_part(void *ctx, size_t k)
+static void count_features(const fr_boost_hist *g, const fr_boost_rows *rows,
+                           const leaf *l, size_t first, size_t end)
 {
-    const count_job *job = ctx;
-    size_t n = job->end - job->begin, cells = job->g->features * BINS;
-    count_range(job->g, job->begin + n * k / job->parts,
-                job->begin + n * (k + 1) / job->parts,
-                k == 0 ? job->hist : job->g->partial + (k - 1) * cells);
+    size_t n = end - first;
+    int64_t *hist = l->hist + first * BINS;
+    memset(hist, 0, n * BINS * sizeof *hist);
+    if (n == 4) { // constant counts unroll the loop over features
+        count_rows(g, l->begin, l->end, hist, first, 4);
+    } else if (n == 10) {
+        count_rows(g, l->begin, l->end, hist, first, 10);
+    } else if (n == 20) {
+        count_rows(g, l->begin, l->end, hist, first, 20);
+    } else {
+        count_rows(g, l->begin, l->end, hist, first, n);
+    }
+    if (rows->weight != NULL) {
+        memset(hist + g->cells, 0, n * BINS * sizeof *hist);
+        count_weights(g, rows->weight, l, first, end);
+    }
 }
 
-// Integer sums do not depend on how the rows are shared out, so parts follow the threads.
-static int count(fr_boost_hist *g, size_t begin, size_t end, int64_t *hist)
+// What one thread finds for the two children of a split, or for the root.
+typedef struct found {
+    leaf leaf[2];
+    uint8_t side[2][BINS];
+} found;
+
+typedef struct search_job {
+    const fr_boost_hist *g;
+    const fr_boost_rows *rows;
+    const fr_boost_options *o;
+    leaf *few, *many; // many: NULL for the root
+    bool may[2];
+    size_t parts;
+    found part[MOST_PARTS];
+} search_job;
+
+static void search_part(void *ctx, size_t k)
 {
-    size_t parts = FR_MIN((size_t)fr_pool_threads(), 16), cells = g->features * BINS;
-    if (parts < 2 || (end - begin) * g->features < PARALLEL_CELLS) {
-        count_range(g, begin, end, hist);
+    search_job *job = ctx;
+    const fr_boost_hist *g = job->g;
+    size_t first = g->features * k / job->parts, end = g->features * (k + 1) / job->parts;
+    leaf *const both[2] = {job->few, job->many};
+    count_features(g, job->rows, job->few, first, end);
+    if (job->many != NULL) {
+        int64_t *hist = job->many->hist;
+        const int64_t *less = job->few->hist;
+        for (size_t i = first * BINS; i < end * BINS; i++) {
+            hist[i] -= less[i];
+        }
+        for (size_t i = first * BINS; i < end * BINS && job->rows->weight != NULL; i++) {
+            hist[g->cells + i] -= less[g->cells + i];
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        if (job->may[i]) {
+            job->part[k].leaf[i] = *both[i];
+            job->part[k].leaf[i].side = job->part[k].side[i];
+            fr_boost_find(g, job->rows, job->o, &job->part[k].leaf[i], first, end);
+        }
+    }
+}
+
+// Counts the smaller of two children and finds the best splits of both. Which thread has
+// which features does not change what is found: of equal splits the first feature's wins.
+static int search(const fr_boost_hist *g, const fr_boost_rows *rows,
+                  const fr_boost_options *o, leaf *few, leaf *many)
+{
+    search_job job = {.g = g, .rows = rows, .o = o, .few = few, .many = many};
+    leaf *const both[2] = {few, many};
+    for (int i = 0; i < 2; i++) {
+        job.may[i] = both[i] != NULL && fr_boost_may_split(o, both[i]);
+    }
+    if (!job.may[0] && !job.may[1]) {
         return fr_cancel_code();
     }
-    if (g->partial == NULL) {
-        g->partial = fr_alloc(15 * cells * sizeof *g->partial);
-    }
-    count_job job = {g, begin, end, parts, hist};
-    int rc = fr_pool_run(parts, count_part, &job);
-    for (size_t k = 1; k < parts && rc == FR_OK; k++) {
-        const int64_t *part = g->partial + (k - 1) * cells;
-        for (size_t i = 0; i < cells; i++) {
-            hist[i] += part[i];
+    size_t work = (few->end - few->begin + 2048) * g->features; // bins count as well
+    job.parts = work < PARALLEL_CELLS
+                    ? 1
+                    : FR_MIN(FR_MIN((size_t)fr_pool_threads(), MOST_PARTS), g->features);
+    int rc = fr_pool_run(job.parts, search_part, &job);
+    for (int i = 0; i < 2 && rc == FR_OK; i++) {
+        for (size_t k = 0; k < job.parts && job.may[i]; k++) {
+            if (job.part[k].leaf[i].gain > both[i]->gain) {
+                uint8_t *side = both[i]->side;
+                *both[i] = job.part[k].leaf[i];
+                both[i]->side = side;
+                if (both[i]->by_side) {
+                    memcpy(side, job.part[k].side[i], BINS);
+                }
+            }
+        }
+        if (job.may[i]) {
+            fr_boost_settle(rows, g, o, both[i]);
         }
     }
     return rc;
 }
 
-// ---- splitting
+// ---- moving rows
 
-// The best cut of one feature when it scores above `best`; its score, or `best`.
-static int32_t best_cut(const int64_t *hist, uint32_t bins, const fr_gain_bins *node,
-                        int32_t best, leaf *out, uint32_t feature)
-{
-    int64_t prefix[BINS], sum = 0;
-    int32_t score[BINS];
-    for (uint32_t b = 0; b < bins; b++) {
-        sum += hist[b];
-        prefix[b] = sum;
-    }
-    int32_t top = fr_gain_of_bins(prefix, bins - 1, node, score);
-    if (top <= best) {
-        return best;
-    }
-    uint32_t b = 0;
-    while (score[b] != top) {
-        b++;
-    }
-    out->feature = feature;
-    out->bin = b;
-    out->left_rows = (size_t)((uint64_t)prefix[b] & (((uint64_t)1 << node->shift) - 1));
-    out->left_gradient = prefix[b] >> node->shift;
-    return top;
-}
+typedef struct move_job {
+    fr_boost_hist *g;
+    const leaf *l;
+    size_t parts, left[MOST_PARTS];
+    bool by_side;
+    uint8_t side[BINS];
+} move_job;
 
-static double side_score(double gradient, double rows, double l2)
+static size_t part_begin(const move_job *job, size_t k)
 {
-    return gradient * gradient / (rows + l2);
-}
-
-static void find_split(const fr_boost_hist *g, const fr_boost_options *o, leaf *l)
-{
-    size_t rows = l->end - l->begin;
-    l->gain = 0;
-    if (rows < 2 * (size_t)o->min_leaf || l->depth >= o->depth) {
-        return;
-    }
-    int32_t best = 0, least = (int32_t)FR_MIN(o->min_leaf, INT32_MAX);
-    const fr_gain_bins node = {g->row_bits, (int32_t)rows, least, l->gradient,
-                               (float)o->l2};
-    for (uint32_t f = 0; f < g->features; f++) {
-        if (g->ranks->bins[f] > 1) {
-            best = best_cut(l->hist + f * BINS, g->ranks->bins[f], &node, best, l, f);
-        }
-    }
-    if (best > 0) {
-        double left = (double)l->left_rows, sum = (double)l->left_gradient;
-        double own = side_score((double)l->gradient, (double)rows, o->l2);
-        double gain = side_score(sum, left, o->l2) +
-                      side_score((double)l->gradient - sum, (double)rows - left, o->l2) -
-                      own;
-        l->gain = gain > own * 1e-12 ? gain : 0;
-    }
+    return job->l->begin + (job->l->end - job->l->begin) * k / job->parts;
 }
 
 // Stable and without branches; the gradients move with their rows, so that counting reads
 // both in order.
-static size_t partition(fr_boost_hist *g, const leaf *l)
+static void move_part(void *ctx, size_t k)
 {
-    const uint8_t *column = g->column[l->feature];
-    uint64_t *restrict entry = g->entry, *restrict spare = g->spare;
-    size_t left = l->begin, right = 0, end = l->end;
+    move_job *job = ctx;
+    const leaf *l = job->l;
+    const uint8_t *column = job->g->column[l->feature], *side = job->side;
+    size_t begin = part_begin(job, k), end = part_begin(job, k + 1);
+    uint64_t *restrict entry = job->g->entry, *restrict spare = job->g->spare;
+    size_t left = begin, right = begin;
     uint32_t bin = l->bin;
-    for (size_t i = left; i < end; i++) {
+    for (size_t i = begin; i < end && !job->by_side; i++) {
         uint64_t e = entry[i];
         size_t goes_left = column[row_of(e)] <= bin;
         entry[left] = e;
@@ -275,9 +290,59 @@ static size_t partition(fr_boost_hist *g, const leaf *l)
         left += goes_left;
         right += 1 - goes_left;
     }
-    memcpy(entry + left, spare, right * sizeof *entry);
-    return left;
+    for (size_t i = begin; i < end && job->by_side; i++) {
+        uint64_t e = entry[i];
+        size_t goes_left = side[column[row_of(e)]];
+        entry[left] = e;
+        spare[right] = e;
+        left += goes_left;
+        right += 1 - goes_left;
+    }
+    job->left[k] = left - begin;
 }
+
+// Which side each bin takes, where the bin alone does not say.
+static void fill_sides(const fr_boost_hist *g, const leaf *l, uint8_t *side)
+{
+    if (l->by_side) {
+        memcpy(side, l->side, BINS);
+        return;
+    }
+    for (uint32_t b = 0; b < BINS; b++) {
+        side[b] = b <= l->bin;
+    }
+    side[g->ranks->bins[l->feature] - 1] = l->missing_left;
+}
+
+static int partition(fr_boost_hist *g, const leaf *l, size_t *middle)
+{
+    size_t n = l->end - l->begin;
+    move_job job = {.g = g, .l = l, .parts = 1};
+    job.by_side = l->by_side || g->ranks->missing[l->feature];
+    if (job.by_side) {
+        fill_sides(g, l, job.side);
+    }
+    if (n >= PARALLEL_ROWS) {
+        job.parts = FR_MIN((size_t)fr_pool_threads(), MOST_PARTS);
+    }
+    int rc = fr_pool_run(job.parts, move_part, &job);
+    size_t left = l->begin;
+    for (size_t k = 0; k < job.parts && rc == FR_OK; k++) {
+        memmove(g->entry + left, g->entry + part_begin(&job, k),
+                job.left[k] * sizeof *g->entry);
+        left += job.left[k];
+    }
+    *middle = left;
+    for (size_t k = 0; k < job.parts && rc == FR_OK; k++) {
+        size_t begin = part_begin(&job, k),
+               right = part_begin(&job, k + 1) - begin - job.left[k];
+        memcpy(g->entry + left, g->spare + begin, right * sizeof *g->entry);
+        left += right;
+    }
+    return rc;
+}
+
+// ---- growing
 
 static leaf *best_leaf(fr_boost_hist *g)
 {
@@ -294,43 +359,76 @@ static leaf *best_leaf(fr_boost_hist *g)
 static int64_t *histogram(fr_boost_hist *g, size_t k)
 {
     if (g->pool[k] == NULL) {
-        g->pool[k] = fr_alloc(g->features * BINS * sizeof **g->pool);
+        g->pool[k] = fr_alloc(2 * g->cells * sizeof **g->pool);
     }
     return g->pool[k];
 }
 
-// Histograms of both children of a leaf: the smaller is counted, the other is the rest.
-static int count_children(fr_boost_hist *g, leaf *left, leaf *right, int64_t *parent)
-{
-    leaf *few = left->end - left->begin < right->end - right->begin ? left : right;
-    leaf *many = few == left ? right : left;
-    few->hist = histogram(g, g->count - 1);
-    many->hist = parent;
-    int rc = count(g, few->begin, few->end, few->hist);
-    for (size_t i = 0; i < g->features * BINS; i++) {
-        parent[i] -= few->hist[i];
-    }
-    return rc;
-}
-
 static void set_node(const fr_boost_hist *g, const leaf *l, uint32_t child, fr_tree *tree)
 {
-    tree->node[l->node] =
-        (fr_node){.cut = fr_ranks_cut(g->ranks, l->feature, l->bin, l->bin + 1),
-                  .feature = (int32_t)l->feature,
-                  .left = child,
-                  .weight = (uint32_t)(l->end - l->begin)};
+    size_t rows = l->end - l->begin;
+    uint32_t f = l->feature, numbers = g->ranks->bins[f] - g->ranks->missing[f];
+    float cut = l->bin + 1 < numbers ? fr_ranks_cut(g->ranks, f, l->bin, l->bin + 1)
+                                     : g->ranks->high[f][l->bin];
+    bool missing_left = g->general ? l->missing_left : 2 * l->left_rows > rows;
+    fr_node *n = &tree->node[l->node];
+    *n = (fr_node){
+        .cut = cut,
+        .feature = (int32_t)(f | (missing_left ? 0 : (uint32_t)FR_TREE_MISSING_RIGHT)),
+        .left = child,
+        .weight = (uint32_t)rows};
+    if (l->by_side) {
+        uint32_t set = fr_tree_set(tree);
+        for (uint32_t b = 0; b < numbers && !tree->failed; b++) {
+            uint32_t code = (uint32_t)g->ranks->low[f][b];
+            tree->set[set * FR_TREE_SET_WORDS + code / 32] |= (uint32_t)l->side[b]
+                                                              << code % 32;
+        }
+        bool none_left = g->ranks->missing[f] && l->side[numbers] != 0;
+        n->feature = (int32_t)(f | FR_TREE_CATEGORY |
+                               (none_left ? 0 : (uint32_t)FR_TREE_MISSING_RIGHT));
+        memcpy(&n->cut, &set, sizeof set);
+    }
 }
 
-static int split(fr_boost_hist *g, const fr_boost_options *o, leaf *l, fr_tree *tree)
+// The bounds of the children's steps: they meet in the middle of what both would take.
+static void set_bounds(const fr_boost_rows *rows, const fr_boost_options *o,
+                       const fr_boost_hist *g, const leaf *parent, leaf *l, leaf *r)
+{
+    l->low = r->low = parent->low;
+    l->high = r->high = parent->high;
+    if (o->monotone == NULL || o->monotone[parent->feature] == 0) {
+        return;
+    }
+    double unit = rows->unit * (double)((uint64_t)1 << g->drop), step[2];
+    const leaf *const both[2] = {l, r};
+    for (int i = 0; i < 2; i++) {
+        double h = (double)both[i]->weight * rows->weight_unit + o->l2;
+        double v = h < 1e-150 ? 0 : (double)both[i]->gradient * unit / h;
+        step[i] = FR_MIN(FR_MAX(v, parent->low), parent->high);
+    }
+    double middle = (step[0] + step[1]) / 2;
+    if (o->monotone[parent->feature] > 0) {
+        l->high = r->low = middle;
+    } else {
+        l->low = r->high = middle;
+    }
+}
+
+static int split(fr_boost_hist *g, const fr_boost_rows *rows, const fr_boost_options *o,
+                 leaf *l, fr_tree *tree)
 {
     uint32_t child = fr_tree_pair(tree);
     if (tree->failed) {
         return FR_ENOMEM;
     }
     set_node(g, l, child, tree);
+    if (tree->failed) {
+        return FR_ENOMEM;
+    }
     tree->depth = FR_MAX(tree->depth, l->depth + 1);
-    if (g->count + g->pairs + 1 >= o->leaves || l->depth + 1 >= o->depth) {
+    bool last = g->count + g->pairs + 1 >= o->leaves || l->depth + 1 >= o->depth;
+    if (last && !g->general && rows->renew < 0) {
         l->pair = true;  // neither child is split, so the rows can stay where
         l->node = child; // they are and nobody needs histograms
         l->gain = 0;
@@ -338,42 +436,72 @@ static int split(fr_boost_hist *g, const fr_boost_options *o, leaf *l, fr_tree *
         return fr_cancel_code();
     }
     leaf parent = *l;
-    size_t middle = partition(g, l);
+    size_t middle;
+    int rc = partition(g, l, &middle);
+    if (rc != FR_OK) {
+        return rc;
+    }
     leaf *r = &g->leaves[g->count++];
     *l = (leaf){.begin = parent.begin,
                 .end = middle,
                 .node = child,
                 .depth = parent.depth + 1,
-                .gradient = parent.left_gradient};
+                .gradient = parent.left_gradient,
+                .weight = parent.left_weight,
+                .side = parent.side};
     *r = (leaf){.begin = middle,
                 .end = parent.end,
                 .node = child + 1,
                 .depth = l->depth,
-                .gradient = parent.gradient - parent.left_gradient};
-    int rc = count_children(g, l, r, parent.hist);
-    find_split(g, o, l);
-    find_split(g, o, r);
-    return rc;
+                .gradient = parent.gradient - parent.left_gradient,
+                .weight = parent.weight - parent.left_weight,
+                .side = g->sides != NULL ? g->sides + (g->count - 1) * BINS : NULL};
+    set_bounds(rows, o, g, &parent, l, r);
+    if (last) {
+        return rc;
+    }
+    leaf *few = l->end - l->begin < r->end - r->begin ? l : r, *many = few == l ? r : l;
+    few->hist = histogram(g, g->count - 1);
+    many->hist = parent.hist;
+    return search(g, rows, o, few, many);
 }
 
-static void make_leaf(const fr_boost_hist *g, fr_boost_rows *rows,
-                      const fr_boost_options *o, const leaf *l, fr_tree *tree)
+// ---- leaves
+
+typedef struct leaf_job {
+    const fr_boost_hist *g;
+    fr_boost_rows *rows;
+    const fr_boost_options *o;
+    fr_tree *tree;
+} leaf_job;
+
+static void make_leaf(const leaf_job *job, const leaf *l)
 {
-    int64_t gradient = 0, hessian = 0;
-    for (size_t i = l->begin; i < l->end; i++) {
-        gradient += rows->gradient[row_of(g->entry[i])];
-        hessian += rows->hessian[row_of(g->entry[i])];
+    const fr_boost_hist *g = job->g;
+    fr_boost_rows *rows = job->rows;
+    float step;
+    if (rows->renew >= 0) {
+        step = fr_boost_renewed(rows, job->o, g->entry + l->begin, l->end - l->begin);
+    } else {
+        int64_t gradient = 0, hessian = 0;
+        for (size_t i = l->begin; i < l->end; i++) {
+            gradient += rows->gradient[row_of(g->entry[i])];
+            hessian += rows->hessian[row_of(g->entry[i])];
+        }
+        double v = fr_boost_newton(rows, job->o, gradient, hessian);
+        v = FR_MIN(FR_MAX(v, l->low), l->high);
+        step = (float)(job->o->learning_rate * v);
     }
-    float step = fr_boost_step(rows, o, gradient, hessian);
-    fr_tree_leaf(tree, l->node, step, (uint32_t)(l->end - l->begin));
+    fr_tree_leaf(job->tree, l->node, step, (uint32_t)(l->end - l->begin));
     for (size_t i = l->begin; i < l->end; i++) {
         rows->raw[row_of(g->entry[i])] += (double)step;
     }
 }
 
-static void make_pair(const fr_boost_hist *g, fr_boost_rows *rows,
-                      const fr_boost_options *o, const leaf *l, fr_tree *tree)
+static void make_pair(const leaf_job *job, const leaf *l)
 {
+    const fr_boost_hist *g = job->g;
+    fr_boost_rows *rows = job->rows;
     const uint8_t *column = g->column[l->feature];
     int64_t gradient = 0, hessian = 0, left_gradient = 0, left_hessian = 0;
     for (size_t i = l->begin; i < l->end; i++) {
@@ -385,11 +513,11 @@ static void make_pair(const fr_boost_hist *g, fr_boost_rows *rows,
         left_hessian += rows->hessian[row] & left;
     }
     const float step[2] = {
-        fr_boost_step(rows, o, gradient - left_gradient, hessian - left_hessian),
-        fr_boost_step(rows, o, left_gradient, left_hessian),
+        fr_boost_step(rows, job->o, gradient - left_gradient, hessian - left_hessian),
+        fr_boost_step(rows, job->o, left_gradient, left_hessian),
     };
-    fr_tree_leaf(tree, l->node, step[1], (uint32_t)l->left_rows);
-    fr_tree_leaf(tree, l->node + 1, step[0],
+    fr_tree_leaf(job->tree, l->node, step[1], (uint32_t)l->left_rows);
+    fr_tree_leaf(job->tree, l->node + 1, step[0],
                  (uint32_t)(l->end - l->begin - l->left_rows));
     for (size_t i = l->begin; i < l->end; i++) {
         size_t row = row_of(g->entry[i]);
@@ -397,20 +525,69 @@ static void make_pair(const fr_boost_hist *g, fr_boost_rows *rows,
     }
 }
 
-static int64_t begin_round(fr_boost_hist *g, const fr_boost_rows *rows)
+static void make_one(void *ctx, size_t i)
 {
+    const leaf_job *job = ctx;
+    const leaf *l = &job->g->leaves[i];
+    (l->pair ? make_pair : make_leaf)(job, l);
+}
+
+// ---- a round
+
+typedef struct begin_job {
+    fr_boost_hist *g;
+    const fr_boost_rows *rows;
+    size_t count;
+    int64_t *gradient, *weight; // sums by block
+} begin_job;
+
+static void begin_block(void *ctx, size_t k)
+{
+    const begin_job *job = ctx;
+    const fr_boost_rows *rows = job->rows;
     const int32_t *gradient = rows->gradient;
-    uint64_t *restrict entry = g->entry;
-    unsigned drop = g->drop;
-    int64_t sum = 0, half = drop > 0 ? (int64_t)1 << (drop - 1) : 0;
-    size_t n = g->rows;
-    for (size_t i = 0; i < n; i++) {
+    const uint32_t *chosen = rows->chosen;
+    uint64_t *restrict entry = job->g->entry;
+    unsigned drop = job->g->drop;
+    int64_t sum = 0, weight = 0, half = drop > 0 ? (int64_t)1 << (drop - 1) : 0;
+    size_t begin = k * BLOCK_ROWS, end = FR_MIN(begin + BLOCK_ROWS, job->count);
+    for (size_t i = begin; i < end && chosen == NULL; i++) {
         int64_t q = (gradient[i] + half) >> drop;
         sum += q;
         entry[i] = (uint64_t)q << 32 | i;
     }
-    memset(entry + n, 0, 64 * sizeof *entry); // read ahead by the prefetch
-    return sum;
+    for (size_t i = begin; i < end && chosen != NULL; i++) {
+        int64_t q = (gradient[chosen[i]] + half) >> drop;
+        sum += q;
+        entry[i] = (uint64_t)q << 32 | chosen[i];
+    }
+    for (size_t i = begin; i < end && rows->weight != NULL; i++) {
+        weight += rows->weight[row_of(entry[i])];
+    }
+    job->gradient[k] = sum;
+    job->weight[k] = weight;
+}
+
+static int begin_round(fr_boost_hist *g, const fr_boost_rows *rows, leaf *root)
+{
+    size_t count = rows->chosen != NULL ? rows->chosen_count : g->rows;
+    size_t blocks = (count + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    begin_job job = {.g = g, .rows = rows, .count = count};
+    job.gradient = fr_alloc(2 * blocks * sizeof *job.gradient);
+    job.weight = job.gradient + blocks;
+    int rc = fr_pool_run(blocks, begin_block, &job);
+    memset(g->entry + count, 0, 64 * sizeof *g->entry); // read ahead by the prefetch
+    *root = (leaf){.end = count,
+                   .hist = histogram(g, 0),
+                   .low = -INFINITY,
+                   .high = INFINITY,
+                   .side = g->sides};
+    for (size_t k = 0; k < blocks && rc == FR_OK; k++) {
+        root->gradient += job.gradient[k];
+        root->weight += job.weight[k];
+    }
+    fr_free(job.gradient);
+    return rc;
 }
 
 int fr_boost_hist_grow(fr_boost_hist *g, fr_boost_rows *rows, const fr_boost_options *o,
@@ -421,25 +598,21 @@ int fr_boost_hist_grow(fr_boost_hist *g, fr_boost_rows *rows, const fr_boost_opt
         return FR_ENOMEM;
     }
     tree->count = 1;
-    share_bits(g, rows->unit);
+    share_bits(g, rows);
+    g->general |= rows->weight != NULL;
     g->count = 1;
     g->pairs = 0;
     leaf *root = &g->leaves[0];
-    *root =
-        (leaf){.end = g->rows, .gradient = begin_round(g, rows), .hist = histogram(g, 0)};
-    int rc = count(g, 0, g->rows, root->hist);
-    find_split(g, o, root);
-    double unit = rows->unit * (double)((uint64_t)1 << g->drop);
+    int rc = begin_round(g, rows, root);
+    rc = rc != FR_OK ? rc : search(g, rows, o, root, NULL);
     while (rc == FR_OK && g->count + g->pairs < o->leaves) {
         leaf *l = best_leaf(g);
         if (l == NULL) {
             break;
         }
-        importance[l->feature] += l->gain * unit * unit;
-        rc = split(g, o, l, tree);
+        importance[l->feature] += l->gain;
+        rc = split(g, rows, o, l, tree);
     }
-    for (size_t i = 0; i < g->count && rc == FR_OK; i++) {
-        (g->leaves[i].pair ? make_pair : make_leaf)(g, rows, o, &g->leaves[i], tree);
-    }
-    return rc;
+    leaf_job job = {g, rows, o, tree};
+    return rc != FR_OK ? rc : fr_pool_run(g->count, make_one, &job);
 }

@@ -108,13 +108,6 @@ static uint32_t tried_features(double option, size_t features)
     return (uint32_t)FR_MIN(FR_MAX(floor(n), 1), p);
 }
 
-static double given(const fr_model_ops *ops, const double *option, const char *name,
-                    double otherwise)
-{
-    int row = fr_model_option_find(ops, name);
-    return row < 0 ? otherwise : option[row];
-}
-
 static uint32_t draws_of(double samples, size_t rows)
 {
     double n = samples <= 1 ? samples * (double)rows : samples;
@@ -124,19 +117,19 @@ static uint32_t draws_of(double samples, size_t rows)
 static fr_tree_options options_of(const fr_model_ops *ops, const double *o,
                                   size_t features, size_t rows)
 {
-    double depth = given(ops, o, "max_depth", 0);
+    double depth = fr_model_given(ops, o, "max_depth", 0);
     return (fr_tree_options){
-        .trees = (uint32_t)given(ops, o, "trees", 1),
+        .trees = (uint32_t)fr_model_given(ops, o, "trees", 1),
         .max_depth = depth == 0 ? UINT32_MAX : (uint32_t)depth,
-        .min_split = (uint32_t)given(ops, o, "min_samples_split", 2),
-        .min_leaf = (uint32_t)given(ops, o, "min_samples_leaf", 1),
-        .max_features = tried_features(given(ops, o, "max_features", ALL), features),
-        .bootstrap = given(ops, o, "bootstrap", 0) != 0,
-        .draws = draws_of(given(ops, o, "max_samples", 0), rows),
+        .min_split = (uint32_t)fr_model_given(ops, o, "min_samples_split", 2),
+        .min_leaf = (uint32_t)fr_model_given(ops, o, "min_samples_leaf", 1),
+        .max_features = tried_features(fr_model_given(ops, o, "max_features", ALL), features),
+        .bootstrap = fr_model_given(ops, o, "bootstrap", 0) != 0,
+        .draws = draws_of(fr_model_given(ops, o, "max_samples", 0), rows),
         .random_cuts = ops == &fr_extra_trees_ops || ops == &fr_extra_trees_regressor_ops,
-        .criterion = (fr_tree_criterion)given(ops, o, "criterion", 0),
-        .min_decrease = given(ops, o, "min_impurity_decrease", 0),
-        .seed = (uint64_t)FR_MIN(given(ops, o, "seed", 0), WHOLE),
+        .criterion = (fr_tree_criterion)fr_model_given(ops, o, "criterion", 0),
+        .min_decrease = fr_model_given(ops, o, "min_impurity_decrease", 0),
+        .seed = (uint64_t)FR_MIN(fr_model_given(ops, o, "seed", 0), WHOLE),
     };
 }
 
@@ -249,29 +242,11 @@ static double mean_of(const fr_fit *fit)
     return sum / weight;
 }
 
-// Each row's weight times that of its class, which gives all classes the same sum.
-static void balance(const fr_fit *fit, double *weight)
-{
-    size_t n = fit->x->rows, classes = fit->y->classes;
-    double *sum = fr_zalloc(classes * sizeof *sum), all = 0;
-    for (size_t i = 0; i < n; i++) {
-        double w = fit->weight != NULL ? fit->weight[i] : 1;
-        sum[fit->y->code[i]] += w;
-        all += w;
-    }
-    for (size_t i = 0; i < n; i++) {
-        double of = sum[fit->y->code[i]];
-        weight[i] = (fit->weight != NULL ? fit->weight[i] : 1) *
-                    (of > 0 ? all / ((double)classes * of) : 0);
-    }
-    fr_free(sum);
-}
-
 // The target and the weights as the growers want them.
 static int prepare(fit_job *job, const fr_fit *fit, fr_err *err)
 {
     size_t n = fit->x->rows;
-    bool balanced = given(fit->ops, fit->option, "class_weight", 0) != 0;
+    bool balanced = fr_model_given(fit->ops, fit->option, "class_weight", 0) != 0;
     job->number = fit->y->classes == 0 ? fr_try_alloc(n * sizeof(double)) : NULL;
     job->weight = balanced ? fr_try_alloc(n * sizeof(double)) : NULL;
     if ((fit->y->classes == 0 && job->number == NULL) ||
@@ -285,7 +260,7 @@ static int prepare(fit_job *job, const fr_fit *fit, fr_err *err)
         }
     }
     if (balanced) {
-        balance(fit, job->weight);
+        fr_model_balance(fit, job->weight);
     }
     job->data.number = job->number;
     job->data.weight = balanced ? job->weight : fit->weight;
@@ -295,7 +270,7 @@ static int prepare(fit_job *job, const fr_fit *fit, fr_err *err)
 static int forest_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
 {
     fr_ranks *ranks;
-    double bins = given(fit->ops, fit->option, "bins", 0);
+    double bins = fr_model_given(fit->ops, fit->option, "bins", 0);
     int rc = fr_ranks_new(fit->x, bins > 0 ? (uint32_t)bins : FR_RANKS_EXACT, &ranks, err);
     if (rc != FR_OK) {
         return rc;

@@ -23,6 +23,7 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_decision_tree_ops,
                                               &fr_decision_tree_regressor_ops,
                                               &fr_boost_ops,
+                                              &fr_boost_regressor_ops,
                                               &fr_linear_ops,
                                               &fr_logistic_ops,
                                               &fr_scaler_ops,
@@ -72,6 +73,13 @@ int fr_model_option_find(const fr_model_ops *ops, const char *name)
         }
     }
     return -1;
+}
+
+double fr_model_given(const fr_model_ops *ops, const double *option, const char *name,
+                      double otherwise)
+{
+    int row = fr_model_option_find(ops, name);
+    return row < 0 ? otherwise : option[row];
 }
 
 int fr_model_option_choice(const fr_model_option *o, const char *text, size_t n)
@@ -277,6 +285,23 @@ int fr_model_open(fr_block *image, const char *path, fr_model **out, fr_err *err
 }
 
 // ---- fitting
+
+void fr_model_balance(const fr_fit *fit, double *weight)
+{
+    size_t n = fit->x->rows, classes = fit->y->classes;
+    double *sum = fr_zalloc(classes * sizeof *sum), all = 0;
+    for (size_t i = 0; i < n; i++) {
+        double w = fit->weight != NULL ? fit->weight[i] : 1;
+        sum[fit->y->code[i]] += w;
+        all += w;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double of = sum[fit->y->code[i]];
+        weight[i] = (fit->weight != NULL ? fit->weight[i] : 1) *
+                    (of > 0 ? all / ((double)classes * of) : 0);
+    }
+    fr_free(sum);
+}
 
 static int check_target(const fr_model_ops *ops, size_t classes, const char *target,
                         const fr_array *labels, fr_err *err)

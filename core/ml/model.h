@@ -107,7 +107,14 @@ struct fr_model {
 extern const fr_object_ops fr_model_object_ops;
 extern const fr_model_ops fr_forest_ops, fr_forest_regressor_ops, fr_extra_trees_ops,
     fr_extra_trees_regressor_ops, fr_decision_tree_ops, fr_decision_tree_regressor_ops;
-extern const fr_model_ops fr_boost_ops, fr_linear_ops, fr_logistic_ops;
+extern const fr_model_ops fr_boost_ops, fr_boost_regressor_ops;
+extern const fr_model_ops fr_linear_ops, fr_logistic_ops;
+
+// Weights of rows that give all classes the same sum.
+void fr_model_balance(const fr_fit *fit, double *weight);
+// The value of the option of that name; `otherwise` when the kind lacks it.
+double fr_model_given(const fr_model_ops *ops, const double *option, const char *name,
+                      double otherwise);
 
 // The kind of a name; NULL when unknown. The list ends with NULL.
 const fr_model_ops *fr_model_kind(const char *name);

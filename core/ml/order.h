@@ -33,6 +33,14 @@ static inline uint64_t fr_order_key64(double x)
     return (u >> 63) != 0 ? ~u : u | 0x8000000000000000U;
 }
 
+static inline double fr_order_value64(uint64_t key)
+{
+    uint64_t u = (key >> 63) != 0 ? key & 0x7fffffffffffffffU : ~key;
+    double x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
 // Sorts by the bits from `low` upwards; equal keys keep their order. Either array may
 // hold the result, which is returned; both have n elements.
 uint64_t *fr_order_sort(uint64_t *keys, uint64_t *scratch, size_t n, unsigned low);

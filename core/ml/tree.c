@@ -26,8 +26,26 @@ uint32_t fr_tree_pair(fr_tree *t)
     return first;
 }
 
+uint32_t fr_tree_set(fr_tree *t)
+{
+    if (t->sets == t->set_capacity) {
+        size_t capacity = t->set_capacity * 2 + 16;
+        uint32_t *set =
+            fr_try_realloc(t->set, capacity * FR_TREE_SET_WORDS * sizeof *set);
+        if (set == NULL) {
+            t->failed = true;
+            return 0;
+        }
+        t->set = set;
+        t->set_capacity = capacity;
+    }
+    memset(t->set + t->sets * FR_TREE_SET_WORDS, 0, FR_TREE_SET_WORDS * sizeof *t->set);
+    return (uint32_t)t->sets++;
+}
+
 void fr_tree_fini(fr_tree *t)
 {
+    fr_free(t->set);
     fr_free(t->node);
     fr_free(t->value);
     *t = (fr_tree){0};

@@ -12,6 +12,8 @@
 enum {
     FR_TREE_LEAF = -1,
     FR_TREE_MISSING_RIGHT = 1 << 30, // NaN goes to left + 1, else to left
+    FR_TREE_CATEGORY = 1 << 29,      // the bits of `cut` number a set of codes that go left
+    FR_TREE_SET_WORDS = 8,           // of 32 bits: codes 0 .. 255
     FR_TREE_FEATURES = 1 << 24,      // more than any number of features
 };
 
@@ -41,12 +43,16 @@ typedef struct fr_tree {
     size_t count, capacity;
     float *value;                  // many classes: [leaf][classes], else NULL
     size_t values, value_capacity; // rows of it
+    uint32_t *set;                 // categories: [set][FR_TREE_SET_WORDS], else NULL
+    size_t sets, set_capacity;
     uint32_t depth;
     bool failed; // out of memory; everything after it was dropped
 } fr_tree;
 
 // Appends two nodes; returns the first's number. On memory failure marks the tree failed.
 uint32_t fr_tree_pair(fr_tree *t);
+// Appends an empty set; returns its number. Marks the tree failed without memory.
+uint32_t fr_tree_set(fr_tree *t);
 // Makes node n a leaf.
 static inline void fr_tree_leaf(fr_tree *t, uint32_t n, float value, uint32_t weight)
 {
@@ -104,6 +110,8 @@ typedef struct fr_forest_view {
     const float *value;         // many classes: [row][classes]
     const uint64_t *value_root; // many classes: [trees + 1]
     size_t trees, features, classes;
+    const uint32_t *set; // categories: [set][FR_TREE_SET_WORDS], of all trees; NULL: none
+    size_t sets;
     size_t outputs; // boosting: tree t adds to row t % outputs of out; 0: as classes say
 } fr_forest_view;
 

@@ -171,6 +171,39 @@ static inline uint32_t place_of(const fr_node *n, size_t features, size_t width)
     return (uint32_t)(fr_node_feature(n) + (second ? features : 0));
 }
 
+// Whether a row goes to the second child of a node on categories. Codes that training did
+// not have go there.
+static bool goes_right(const fr_node *n, const uint32_t *sets, float code)
+{
+    uint32_t set;
+    memcpy(&set, &n->cut, sizeof set);
+    if (isnan(code)) {
+        return (n->feature & FR_TREE_MISSING_RIGHT) != 0;
+    }
+    if (!(code >= 0 && code < 32 * FR_TREE_SET_WORDS) || code != floorf(code)) {
+        return true;
+    }
+    uint32_t k = (uint32_t)code;
+    return (sets[set * FR_TREE_SET_WORDS + k / 32] >> k % 32 & 1) == 0;
+}
+
+static void leaves_of_sets(const fr_forest_view *v, const fr_node *tree, const float *x,
+                           size_t width, size_t rows, uint32_t *leaf)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *row = x + i * width;
+        uint32_t k = 0;
+        while (tree[k].feature >= 0) {
+            const fr_node *n = &tree[k];
+            bool right = (n->feature & FR_TREE_CATEGORY) != 0
+                             ? goes_right(n, v->set, row[fr_node_feature(n)])
+                             : row[place_of(n, v->features, width)] > n->cut;
+            k = n->left + right;
+        }
+        leaf[i] = k;
+    }
+}
+
 static void leaves_of_nodes(const fr_node *tree, const float *x, size_t features,
                             size_t width, size_t rows, uint32_t *leaf)
 {
@@ -198,7 +231,8 @@ static void pack(walk_job *job)
     for (size_t t = 0; t < v->trees; t++) {
         most = FR_MAX(most, v->root[t + 1] - v->root[t]);
     }
-    if (job->x->rows < PACK_ROWS || bits > 16 || most >= (uint64_t)1 << job->shift) {
+    if (job->x->rows < PACK_ROWS || v->set != NULL || bits > 16 ||
+        most >= (uint64_t)1 << job->shift) {
         return;
     }
     job->nodes = fr_try_alloc(nodes * sizeof *job->nodes);
@@ -293,6 +327,8 @@ static int walk_block(void *ctx, size_t chunk)
     for (size_t t = 0; t < v->trees; t++) {
         if (job->nodes != NULL) {
             job->leaves(job->nodes + v->root[t], job->shift, x, width, n, leaf);
+        } else if (v->set != NULL) {
+            leaves_of_sets(v, v->node + v->root[t], x, width, n, leaf);
         } else {
             leaves_of_nodes(v->node + v->root[t], x, p, width, n, leaf);
         }
@@ -333,7 +369,16 @@ bool fr_forest_fits(const uint64_t *root, size_t trees, uint64_t end)
     return ok;
 }
 
-static const int32_t KNOWN_BITS = FR_TREE_MISSING_RIGHT | (FR_TREE_FEATURES - 1);
+static const int32_t KNOWN_BITS =
+    FR_TREE_MISSING_RIGHT | FR_TREE_CATEGORY | (FR_TREE_FEATURES - 1);
+
+// Whether a node on categories names a set that is there.
+static bool set_fits(const fr_forest_view *v, const fr_node *n)
+{
+    uint32_t set;
+    memcpy(&set, &n->cut, sizeof set);
+    return (n->feature & FR_TREE_CATEGORY) == 0 || set < v->sets;
+}
 
 int fr_forest_check(const fr_forest_view *v, fr_err *err)
 {
@@ -350,7 +395,7 @@ int fr_forest_check(const fr_forest_view *v, fr_err *err)
             bool leaf =
                 n->feature == FR_TREE_LEAF && (v->classes <= 2 || n->left < values);
             bool inner = n->feature >= 0 && fr_node_feature(n) < v->features &&
-                         (n->feature & ~KNOWN_BITS) == 0 &&
+                         (n->feature & ~KNOWN_BITS) == 0 && set_fits(v, n) &&
                          n->left > k && n->left < nodes - 1;
             if (!leaf && !inner) {
                 return fr_fail(err, FR_ECORRUPT, "tree %zu, node %llu is impossible",

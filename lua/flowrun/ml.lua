@@ -219,21 +219,51 @@ ml.extra_trees = maker("extra_trees")
 ml.extra_trees_regressor = maker("extra_trees_regressor")
 
 ---@class flowrun.gradient_boosting.Options
+---@field rounds? integer how many trees, or sets of a tree per class: 100 (n_estimators)
+---@field leaves? integer most leaves of a tree: 31, no limit when depth is given (max_leaf_nodes)
+---@field depth? integer greatest number of splits above a leaf: no limit, 3 with compat (max_depth)
+---@field learning_rate? number how much of each tree's step is taken: 0.1
+---@field min_samples_leaf? integer fewest rows of a leaf: 20, 1 with compat
+---@field l2? number pulls the leaves' steps towards 0: 0
+---@field subsample? number share of the rows that each round draws: 1 (bagging_fraction)
+---@field colsample? number share of the features that each tree may use: 1 (colsample_bytree)
+---@field early_stopping? integer stops when the loss on held-out rows has not fallen for so many
+---  rounds, and keeps the best: not unless given (n_iter_no_change)
+---@field validation? number share of the rows that early stopping holds out: 0.1
+---@field compat? "none"|"sklearn" grow the trees of its GradientBoostingClassifier
+---@field seed? integer of subsample, colsample, early_stopping: 0 (random_state)
+---@field threads? integer most threads: what the task may use (n_jobs)
+---@field class_weight? "none"|"balanced"|table weights by class
+
+--- Gradient boosting of classes: histograms and leaf-wise trees (as LightGBM), or with
+--- `compat = "sklearn"` the trees of scikit-learn's GradientBoostingClassifier. `fit` takes
+--- `weights`, `monotone` and `categorical`.
+---@param options? flowrun.gradient_boosting.Options
+---@return flowrun.ModelSpec
+ml.gradient_boosting = maker("gradient_boosting")
+
+---@class flowrun.gradient_boosting_regressor.Options
 ---@field rounds? integer how many trees: 100 (n_estimators)
 ---@field leaves? integer most leaves of a tree: 31, no limit when depth is given (max_leaf_nodes)
 ---@field depth? integer greatest number of splits above a leaf: no limit, 3 with compat (max_depth)
 ---@field learning_rate? number how much of each tree's step is taken: 0.1
 ---@field min_samples_leaf? integer fewest rows of a leaf: 20, 1 with compat
 ---@field l2? number pulls the leaves' steps towards 0: 0
----@field compat? "none"|"sklearn" grow the trees of its GradientBoostingClassifier
----@field seed? integer accepted; nothing here is random (random_state)
+---@field subsample? number share of the rows that each round draws: 1 (bagging_fraction)
+---@field colsample? number share of the features that each tree may use: 1 (colsample_bytree)
+---@field early_stopping? integer stops when the loss on held-out rows has not fallen for so many
+---  rounds, and keeps the best: not unless given (n_iter_no_change)
+---@field validation? number share of the rows that early stopping holds out: 0.1
+---@field compat? "none"|"sklearn" grow the trees of its GradientBoostingRegressor
+---@field seed? integer of subsample, colsample, early_stopping: 0 (random_state)
 ---@field threads? integer most threads: what the task may use (n_jobs)
+---@field loss? "squared_error"|"absolute_error"|"quantile"|"poisson" what is made small
+---@field quantile? number which one loss = "quantile" predicts: 0.5 (alpha)
 
---- Gradient boosting of two classes: histograms and leaf-wise trees (as LightGBM), or with
---- `compat = "sklearn"` the trees of scikit-learn's GradientBoostingClassifier.
----@param options? flowrun.gradient_boosting.Options
+--- Gradient boosting of numbers: their mean, median, any quantile, or counts.
+---@param options? flowrun.gradient_boosting_regressor.Options
 ---@return flowrun.ModelSpec
-ml.gradient_boosting = maker("gradient_boosting")
+ml.gradient_boosting_regressor = maker("gradient_boosting_regressor")
 
 ---@class flowrun.linear.Options
 ---@field l2? number makes it a ridge regression: 0 (alpha)

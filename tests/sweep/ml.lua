@@ -34,5 +34,8 @@ return function()
   local bagged = ml.random_forest{trees = 2, class_weight = {[0] = 2}}:fit(df, "y", {features = {"a", "b"}})
   assert(#extra:predict(gaps) == 4 and bagged:oob(df).rows >= 0)
   assert(#extra:importances{kind = "permutation", data = gaps, repeats = 1} == 2)
+  local shaped = ml.gradient_boosting_regressor{rounds = 2, min_samples_leaf = 1, subsample = 0.9}:fit(gaps, "y",
+    {features = {"a", "b", "w"}, monotone = {b = 1}, categorical = {"w"}})
+  assert(#shaped:predict(gaps) == 4)
   collectgarbage()
 end

@@ -125,8 +125,9 @@ static double best_score(const double *const *x, size_t features, const int32_t 
 static void stump_of(const fr_model *m, const double *const *x, const int32_t *y,
                      size_t n, double *score, size_t *left_rows)
 {
-    const uint64_t *word = (const uint64_t *)(const void *)m->payload;
-    const fr_node *node = (const fr_node *)(const void *)(word + 3 + 1 + m->features + 2);
+    fr_model_trees t;
+    m->ops->trees(m, &t);
+    const fr_node *node = t.view.node;
     double share = 0, g = 0, h = 0;
     size_t left = 0;
     for (size_t i = 0; i < n; i++) {
@@ -135,12 +136,12 @@ static void stump_of(const fr_model *m, const double *const *x, const int32_t *y
     share /= (double)n;
     *score = 0;
     *left_rows = 0;
-    if (word[2] != 3) {
-        CHECK_INT(word[2], 1);
+    if (t.view.root[1] != 3) {
+        CHECK_INT(t.view.root[1], 1);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        bool in = (float)x[node->feature][i] <= node->cut;
+        bool in = (float)x[fr_node_feature(node)][i] <= node->cut;
         left += in;
         g += in ? y[i] - share : 0;
         h += in ? share * (1 - share) : 0;
@@ -332,12 +333,12 @@ static void trees_keep_their_limits_and_learn(void)
     fr_frame *f = frame_of((const double *const *)x, 3, N);
     fr_array *target = codes(y, N);
     fr_model *m = fit(f, target, (setting[]){{"leaves", 7}, {"min_leaf", 40}, {NULL, 0}});
-    const uint64_t *word = (const uint64_t *)(const void *)m->payload;
-    const fr_node *node = (const fr_node *)(const void *)(word + 3 + 1 + 3 + word[0] + 1);
-    CHECK_INT(word[0], 100);
-    CHECK_INT(word[2], 100 * 13);
-    for (uint64_t k = 0; k < word[2]; k++) {
-        CHECK(node[k].weight >= 40);
+    fr_model_trees t;
+    m->ops->trees(m, &t);
+    CHECK_INT(t.view.trees, 100);
+    CHECK_INT(t.view.root[100], 100 * 13);
+    for (uint64_t k = 0; k < t.view.root[100]; k++) {
+        CHECK(t.view.node[k].weight >= 40);
     }
     double p[2 * N], auc, importance[3];
     CHECK_INT(fr_model_predict(m, f, p, NULL), FR_OK);
@@ -371,17 +372,60 @@ static void constant_features_leave_the_share(void)
     fr_frame_unref(f);
 }
 
-static void three_classes_are_refused(void)
+// Damage of the parts that version 2 added, with a right checksum around it.
+static void damaged_parts_are_refused(void)
 {
-    const double *const x[] = {TREE_X0};
-    fr_frame *f = frame_of(x, 1, TREE_ROWS);
+    const double *const x[] = {TREE_X1, TREE_X0};
+    fr_frame *f = frame_of(x, 2, TREE_ROWS);
     fr_array *y = codes(TREE_Y3, TREE_ROWS);
     double option[FR_MODEL_OPTIONS];
     fr_model_presets(&fr_boost_ops, option);
+    option[fr_model_option_find(&fr_boost_ops, "rounds")] = 3;
+    const bool categorical[] = {true, false};
     fr_model *m;
     fr_err err = FR_ERR_INIT;
-    CHECK_INT(fr_model_fit(&fr_boost_ops, option, f, "y", y, &m, &err), FR_EINVAL);
-    CHECK_STR(err.text, "gradient boosting takes 2 classes, `y` has 3");
+    CHECK_INT(fr_model_fit_rows(&fr_boost_ops, option,
+                                &(fr_model_rows){.x = f,
+                                                 .target = "y",
+                                                 .y = y,
+                                                 .categorical = categorical},
+                                &m, &err),
+              FR_OK);
+    CHECK_STR(err.text, "");
+    fr_model_trees t;
+    m->ops->trees(m, &t);
+    CHECK(t.view.sets > 0);
+    const uint64_t values[] = {0, 1, 2, 4, 1ULL << 40, UINT64_MAX};
+    uint64_t *word = fr_alloc(m->payload_size);
+    memcpy(word, m->payload, m->payload_size);
+    const uint8_t *was = m->payload;
+    m->payload = (const uint8_t *)word;
+    for (int at = 0; at < 6; at++) { // the words of the head
+        for (size_t i = 0; i < FR_COUNT(values); i++) {
+            uint64_t before = word[at];
+            if (before == values[i]) {
+                continue;
+            }
+            word[at] = values[i];
+            void *state = NULL;
+            CHECK_INT(m->ops->open(m, &state, NULL), FR_ECORRUPT);
+            word[at] = before;
+        }
+    }
+    for (size_t k = 0; k < t.view.root[t.view.trees]; k++) {
+        if ((t.view.node[k].feature & FR_TREE_CATEGORY) != 0 &&
+            t.view.node[k].feature >= 0) {
+            size_t at = (size_t)((const uint8_t *)&t.view.node[k] - was);
+            uint32_t set = (uint32_t)t.view.sets;
+            memcpy((uint8_t *)word + at, &set, sizeof set);
+            break;
+        }
+    }
+    void *state = NULL;
+    CHECK_INT(m->ops->open(m, &state, NULL), FR_ECORRUPT);
+    m->payload = was;
+    fr_free(word);
+    fr_model_unref(m);
     fr_array_unref(y);
     fr_frame_unref(f);
 }
@@ -395,7 +439,7 @@ int main(void)
     CASE(equal_calls_give_equal_models_at_any_thread_count);
     CASE(trees_keep_their_limits_and_learn);
     CASE(constant_features_leave_the_share);
-    CASE(three_classes_are_refused);
+    CASE(damaged_parts_are_refused);
     fr_pool_shutdown();
     return check_end();
 }
