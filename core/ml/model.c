@@ -7,6 +7,7 @@
 #include "core/ml/model_file.h"
 #include "core/ml/preprocess.h"
 #include "core/ml/target.h"
+#include "core/ml/tree_shap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_decision_tree_regressor_ops,
                                               &fr_boost_ops,
                                               &fr_boost_regressor_ops,
+                                              &fr_isolation_ops,
                                               &fr_linear_ops,
                                               &fr_logistic_ops,
                                               &fr_scaler_ops,
@@ -213,7 +215,9 @@ int fr_model_training_hash(const char *const *feature, size_t features, const fr
                            fr_err *err)
 {
     fr_hash h = fr_hash_str(target);
-    h = fr_hash_pair(h, fr_array_hash(y));
+    if (y != NULL) {
+        h = fr_hash_pair(h, fr_array_hash(y));
+    }
     for (size_t f = 0; f < features; f++) {
         const fr_array *a;
         int rc = fr_frame_column(x, feature[f], &a, err);
@@ -329,6 +333,10 @@ static int check_target(const fr_model_ops *ops, size_t classes, const char *tar
 static int take_target(fr_model *m, const fr_array *y, int32_t *code, double *number,
                        fr_target *t, fr_err *err)
 {
+    if (m->ops->alone) {
+        *t = (fr_target){0};
+        return FR_OK;
+    }
     if (!m->ops->classifies) {
         int rc = y->nulls > 0 ? fr_fail(err, FR_EINVAL, "`%s` has nulls", m->target)
                               : fr_array_to_f64(y, number, err);
@@ -426,7 +434,11 @@ static int check_shape(const fr_model_ops *ops, const fr_frame *x, const fr_arra
     if (x->rows == 0) {
         return fr_fail(err, FR_EINVAL, "%s cannot be fitted on no rows", ops->title);
     }
-    if (y->length != x->rows) {
+    if (ops->alone != (y == NULL)) {
+        return fr_fail(err, FR_EINVAL, "%s %s", ops->title,
+                       ops->alone ? "is fitted without a target" : "needs a target");
+    }
+    if (y != NULL && y->length != x->rows) {
         return fr_fail(err, FR_EINVAL, "the features have %lld rows, the target %lld",
                        (long long)x->rows, (long long)y->length);
     }
@@ -544,6 +556,27 @@ static int check_features(const fr_model *m, const fr_frame *x, fr_err *err)
         }
     }
     return FR_OK;
+}
+
+int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output, double *out,
+                     double *base, fr_err *err)
+{
+    gathered g;
+    fr_model_trees trees;
+    if (m->ops->trees == NULL) {
+        return fr_fail(err, FR_EUNSUPPORTED, "a %s cannot be explained, trees can",
+                       m->ops->title);
+    }
+    m->ops->trees(m, &trees);
+    int rc = check_features(m, x, err);
+    rc = rc != FR_OK ? rc
+                     : gather(x, (const char *const *)m->feature, m->features,
+                              m->ops->takes_missing, &g, err);
+    if (rc == FR_OK) {
+        rc = fr_tree_shap(&trees, &g.x, output, out, base, err);
+        gathered_fini(&g);
+    }
+    return rc;
 }
 
 static int apply(const fr_model *m, const fr_frame *x,

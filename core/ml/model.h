@@ -66,6 +66,7 @@ struct fr_model_ops {
     bool takes_missing;    // nulls and NaN among the features
     bool takes_weights;
     bool takes_shapes; // monotone and categorical features
+    bool alone;        // fitted without a target
     const fr_model_option *options;
     size_t option_count;
     int (*fit)(const fr_fit *fit, fr_buf *payload, fr_err *err);
@@ -82,6 +83,7 @@ struct fr_model_ops {
     // (optional) what predict gives for the rows fitted on, from trees that did not see
     // them; NaN for a row that all trees saw.
     int (*out_of_bag)(const fr_model *m, const fr_columns *x, double *out, fr_err *err);
+    double (*threshold)(const fr_model *m); // (optional) above it a row is an anomaly
     // (optional) the trees, for drawing and explaining.
     void (*trees)(const fr_model *m, fr_model_trees *out);
 };
@@ -108,7 +110,7 @@ extern const fr_object_ops fr_model_object_ops;
 extern const fr_model_ops fr_forest_ops, fr_forest_regressor_ops, fr_extra_trees_ops,
     fr_extra_trees_regressor_ops, fr_decision_tree_ops, fr_decision_tree_regressor_ops;
 extern const fr_model_ops fr_boost_ops, fr_boost_regressor_ops;
-extern const fr_model_ops fr_linear_ops, fr_logistic_ops;
+extern const fr_model_ops fr_isolation_ops, fr_linear_ops, fr_logistic_ops;
 
 // Weights of rows that give all classes the same sum.
 void fr_model_balance(const fr_fit *fit, double *weight);
@@ -137,7 +139,7 @@ FR_NODISCARD int fr_model_fit(const fr_model_ops *ops, const double *option,
 // The same with more than features and target.
 typedef struct fr_model_rows {
     const fr_frame *x;
-    const char *target;
+    const char *target; // "" and NULL for kinds that are fitted alone
     const fr_array *y;
     const fr_array *weight;  // NULL, or one number per row
     const int8_t *monotone;  // NULL, or as in fr_fit
@@ -149,6 +151,10 @@ FR_NODISCARD int fr_model_fit_rows(const fr_model_ops *ops, const double *option
 // What fr_model_predict gives for the rows fitted on, by trees that did not see them.
 FR_NODISCARD int fr_model_out_of_bag(const fr_model *m, const fr_frame *x, double *out,
                                      fr_err *err);
+// What each feature adds to a prediction (tree_shap.h): out[feature][row] for one class, 0
+// when there is one output only; *base is what they are added to.
+FR_NODISCARD int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output,
+                                  double *out, double *base, fr_err *err);
 // A model from parts that are there already: named features, no target, a payload.
 FR_NODISCARD int fr_model_make(const fr_model_ops *ops, const double *option,
                                const char *const *feature, size_t features, int64_t rows,

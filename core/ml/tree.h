@@ -129,6 +129,8 @@ static inline size_t fr_forest_outputs(const fr_forest_view *v)
 {
     return v->classes > 2 ? v->classes : v->outputs > 1 ? v->outputs : 1;
 }
+// Whether a row with this value goes to the second child of a node; NaN: missing.
+bool fr_forest_right(const fr_forest_view *v, const fr_node *n, float value);
 // Whether trees begin in order and end at `end`.
 bool fr_forest_fits(const uint64_t *root, size_t trees, uint64_t end);
 // Whether every number in it is in range, so that walking it ends: FR_ECORRUPT otherwise.

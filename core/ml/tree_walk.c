@@ -187,6 +187,14 @@ static bool goes_right(const fr_node *n, const uint32_t *sets, float code)
     return (sets[set * FR_TREE_SET_WORDS + k / 32] >> k % 32 & 1) == 0;
 }
 
+bool fr_forest_right(const fr_forest_view *v, const fr_node *n, float value)
+{
+    if ((n->feature & FR_TREE_CATEGORY) != 0) {
+        return goes_right(n, v->set, value);
+    }
+    return isnan(value) ? (n->feature & FR_TREE_MISSING_RIGHT) != 0 : value > n->cut;
+}
+
 static void leaves_of_sets(const fr_forest_view *v, const fr_node *tree, const float *x,
                            size_t width, size_t rows, uint32_t *leaf)
 {

@@ -264,7 +264,7 @@ static int ml_fit(lua_State *L)
     read_options(L, 2, ops, option);
     const fr_frame *x = bind_frame_check(L, 3);
     const char *target = luaL_checkstring(L, 4);
-    const fr_array *y = bind_array_check(L, 5);
+    const fr_array *y = ops->alone ? NULL : bind_array_check(L, 5);
     lua_settop(L, 8);
     size_t n = (size_t)x->columns;
     fr_model_rows rows = {.x = x, .target = target, .y = y};
@@ -564,6 +564,118 @@ static int model_in_sample(lua_State *L)
     return 1;
 }
 
+// explain(model, frame, class number from 1 or nil): base, {array by feature, …}
+static int model_explain(lua_State *L)
+{
+    const fr_model *m = check_model(L, 1);
+    const fr_frame *x = bind_frame_check(L, 2);
+    size_t n = (size_t)x->rows, output = (size_t)luaL_optinteger(L, 3, 1) - 1;
+    luaL_argcheck(L, output < FR_MAX(fr_model_classes(m), 1), 3, "no such class");
+    double *out = scratch(L, n * m->features, sizeof *out), base = 0;
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_model_explain(m, x, output, out, &base, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    lua_pushnumber(L, base);
+    lua_createtable(L, (int)m->features, 0);
+    for (size_t f = 0; f < m->features; f++) {
+        (void)push_numbers(L, out + f * n, n);
+        lua_rawseti(L, -2, (lua_Integer)f + 1);
+    }
+    return 2;
+}
+
+// The codes of a set, as a list.
+static void push_set(lua_State *L, const fr_forest_view *v, const fr_node *n)
+{
+    uint32_t set;
+    memcpy(&set, &n->cut, sizeof set);
+    lua_newtable(L);
+    lua_Integer count = 0;
+    for (uint32_t code = 0; code < 32 * FR_TREE_SET_WORDS; code++) {
+        if ((v->set[set * FR_TREE_SET_WORDS + code / 32] >> code % 32 & 1) != 0) {
+            lua_pushinteger(L, code);
+            lua_rawseti(L, -2, ++count);
+        }
+    }
+}
+
+static void push_leaf(lua_State *L, const fr_model_trees *trees, size_t t,
+                      const fr_node *n)
+{
+    const fr_forest_view *v = &trees->view;
+    size_t values = v->classes > 2 ? v->classes : 1;
+    lua_createtable(L, (int)values, 0);
+    for (size_t k = 0; k < values; k++) {
+        double x = v->classes > 2
+                       ? (double)v->value[(v->value_root[t] + n->left) * values + k]
+                       : (double)n->cut;
+        if (v->outputs == 0 && v->classes == 0) {
+            x += trees->base[0]; // the mean of a regression forest is in every tree
+        }
+        lua_pushnumber(L, x);
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    lua_setfield(L, -2, "value");
+}
+
+// tree(model, number): nodes in order, {feature, cut or codes, left, missing, rows} or
+// {value = {…}, rows}; children are numbered from 1
+static int model_tree(lua_State *L)
+{
+    const fr_model *m = check_model(L, 1);
+    fr_model_trees trees;
+    if (m->ops->trees == NULL) {
+        return bind_fail(L, FR_EUNSUPPORTED, "a %s has no trees", m->ops->title);
+    }
+    m->ops->trees(m, &trees);
+    const fr_forest_view *v = &trees.view;
+    lua_Integer number = luaL_checkinteger(L, 2);
+    if (number < 1 || (size_t)number > v->trees) {
+        return bind_fail(L, FR_EINVAL, "tree %d does not exist: there are %d",
+                         (int)number, (int)v->trees);
+    }
+    size_t t = (size_t)number - 1, count = (size_t)(v->root[t + 1] - v->root[t]);
+    lua_createtable(L, (int)FR_MIN(count, 1 << 20), 0);
+    for (size_t k = 0; k < count; k++) {
+        const fr_node *n = &v->node[v->root[t] + k];
+        lua_createtable(L, 0, 5);
+        lua_pushinteger(L, n->weight);
+        lua_setfield(L, -2, "rows");
+        if (n->feature < 0) {
+            push_leaf(L, &trees, t, n);
+        } else {
+            lua_pushstring(L, m->feature[fr_node_feature(n)]);
+            lua_setfield(L, -2, "feature");
+            lua_pushinteger(L, (lua_Integer)n->left + 1);
+            lua_setfield(L, -2, "left");
+            lua_pushboolean(L, (n->feature & FR_TREE_MISSING_RIGHT) == 0);
+            lua_setfield(L, -2, "missing_left");
+            if ((n->feature & FR_TREE_CATEGORY) != 0) {
+                push_set(L, v, n);
+                lua_setfield(L, -2, "codes");
+            } else {
+                lua_pushnumber(L, (double)n->cut);
+                lua_setfield(L, -2, "cut");
+            }
+        }
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    return 1;
+}
+
+static int model_threshold(lua_State *L)
+{
+    const fr_model *m = check_model(L, 1);
+    if (m->ops->threshold == NULL) {
+        return bind_fail(L, FR_EUNSUPPORTED, "a %s does not look for anomalies",
+                         m->ops->title);
+    }
+    lua_pushnumber(L, m->ops->threshold(m));
+    return 1;
+}
+
 static int model_size(lua_State *L)
 {
     const fr_model *m = check_model(L, 1);
@@ -576,6 +688,11 @@ static int model_tostring(lua_State *L)
     const fr_model *m = check_model(L, 1);
     if (m->ops->transform != NULL) {
         lua_pushfstring(L, "%s of %d columns", m->ops->title, (int)m->features);
+        return 1;
+    }
+    if (m->ops->alone) {
+        lua_pushfstring(L, "%s of %d features, fitted on %I rows", m->ops->title,
+                        (int)m->features, (LUAI_UACINT)m->rows);
         return 1;
     }
     lua_pushfstring(L, "%s for `%s` from %d features, fitted on %I rows", m->ops->title,
@@ -895,6 +1012,9 @@ int luaopen_flowrun_core_ml(lua_State *L)
         {"size", model_size},
         {"transform", model_transform},
         {"out_of_bag", model_out_of_bag},
+        {"explain", model_explain},
+        {"tree", model_tree},
+        {"threshold", model_threshold},
         {NULL, NULL},
     };
     static const luaL_Reg functions[] = {

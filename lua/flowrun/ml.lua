@@ -11,6 +11,7 @@ local core = require "flowrun.core.ml"
 local array_core = require "flowrun.core.array"
 local error_class = require "flowrun.core.error"
 local frame = require "flowrun.frame"
+local ml_draw = require "flowrun.ml_draw"
 local ml_trees = require "flowrun.ml_trees"
 
 local linear_core = require "flowrun.core.linear"
@@ -57,7 +58,7 @@ end
 
 -- --- specifications ---
 
-local Spec = {}
+local Spec, Alone = {}, {}
 Spec.__index = Spec
 Spec.__name = "flowrun.ModelSpec"
 
@@ -134,6 +135,23 @@ function Spec:fit(df, target, options)
   return core.fit(self.kind, self.options, df:select(names), name, y, weights,
     ml_trees.monotone(what, names, options.monotone),
     ml_trees.categorical(what, names, options.categorical))
+end
+
+-- Specifications that are fitted without a target.
+Alone.__index = Alone
+Alone.__name = "flowrun.ModelSpec"
+Alone.__tostring = Spec.__tostring
+
+--- Fits on a frame.
+---@param df flowrun.Frame
+---@param options? {features: string[]} default: all columns
+---@return flowrun.Model
+function Alone:fit(df, options)
+  local what = ("ml.%s:fit"):format(self.kind)
+  check_frame(df, what)
+  options = check_names(what, options, {features = true})
+  local names = feature_names(what, df, nil, options.features)
+  return core.fit(self.kind, self.options, df:select(names), "", nil)
 end
 
 local function maker(kind)
@@ -265,6 +283,26 @@ ml.gradient_boosting = maker("gradient_boosting")
 ---@return flowrun.ModelSpec
 ml.gradient_boosting_regressor = maker("gradient_boosting_regressor")
 
+---@class flowrun.isolation_forest.Options
+---@field trees? integer how many trees: 100 (n_estimators)
+---@field max_samples? number rows that a tree draws, or a share up to 1: 256
+---@field contamination? number|string share of rows that are anomalies; "auto": those that score
+---  above 0.5
+---@field seed? integer equal seeds give equal models: 0 (random_state)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
+--- An isolation forest finds rows unlike the others, without a target (Liu 2008; the rules are
+--- scikit-learn's IsolationForest's).
+---
+---     local model = ml.isolation_forest{seed = 1}:fit(df, {features = {"kw", "temp"}})
+---     local odd = df:with{{"score", model:anomaly(df)}}:filter("score > 0.6")
+---@param options? flowrun.isolation_forest.Options
+---@return table with fit(frame, {features = …})
+function ml.isolation_forest(options)
+  return setmetatable({kind = "isolation_forest", options = core.check("isolation_forest",
+    options)}, Alone)
+end
+
 ---@class flowrun.linear.Options
 ---@field l2? number makes it a ridge regression: 0 (alpha)
 ---@field intercept? boolean a constant is fitted too: true (fit_intercept)
@@ -302,22 +340,79 @@ function ml.load(path) return core.load(path) end
 local raw_score, raw_predict = methods.score, methods.predict
 local raw_proba, raw_importances = methods.predict_proba, methods.importances
 local raw_in_sample = methods.in_sample
+local raw_threshold, raw_explain = methods.threshold, methods.explain
 
 -- The target column of the frame, or the one given.
 local function target_of(model, what, df, y)
   check_frame(df, what)
   if y ~= nil then return array_of(y, what .. ": the target") end
   local name = model:info().target
+  if name == "" then invalid("%s: the model has no target", what) end
   if not df:has(name) then
     invalid("%s: the frame lacks the target `%s`; give it as second argument", what, name)
   end
   return df:col(name)
 end
 
---- The most probable class of each row, of the target's type. Columns are matched by name.
+--- The most probable class of each row, of the target's type, or a number. An isolation forest
+--- says -1 for anomalies and 1 for the others. Columns are matched by name.
 ---@param df flowrun.Frame
 ---@return flowrun.Array
-function methods:predict(df) return raw_predict(self, check_frame(df, "model:predict")) end
+function methods:predict(df)
+  local p = raw_predict(self, check_frame(df, "model:predict"))
+  if self:info().kind ~= "isolation_forest" then return p end
+  return frame.from{{"score", p}}:with({{"side", "if_else(score > $t, -1, 1)"}},
+    {t = raw_threshold(self)}):col("side")
+end
+
+--- How odd each row is to an isolation forest, from 0 to 1: about 0.5 for most, near 1 for
+--- anomalies (minus scikit-learn's score_samples).
+---@param df flowrun.Frame
+---@return flowrun.Array
+function methods:anomaly(df)
+  raw_threshold(self)
+  return raw_predict(self, check_frame(df, "model:anomaly"))
+end
+
+--- A tree of a forest or of boosting as indented text, as scikit-learn's `export_text` has it.
+---@param options? {tree: integer, max_depth: integer, decimals: integer} 1, 10, 2
+---@return string
+function methods:text(options) return ml_draw.text(self, options) end
+
+--- A tree of a forest or of boosting as a drawing.
+---@param options? {tree: integer, max_depth: integer, decimals: integer} 1, 4, 2
+---@return string svg
+function methods:svg(options) return ml_draw.svg(self, options) end
+
+--- What each feature adds to each prediction (SHAP values: Lundberg 2018, exact for trees).
+--- `base` plus a row's values is what the trees predict: the probability of a class for forests,
+--- its log-odds for boosting (logarithm of the mean for Poisson), else the number.
+---@param df flowrun.Frame
+---@param options? {class: any} of more than two classes, which one: the last
+---@return flowrun.Frame values one column per feature
+---@return number base
+function methods:explain(df, options)
+  check_frame(df, "model:explain")
+  options = check_names("model:explain", options, {class = true})
+  local info = self:info()
+  local classes, number = info.classes, nil
+  if classes and #classes > 2 then
+    number = #classes
+    if options.class ~= nil then number = nil end
+    for i = 1, #classes do
+      if classes[i] == options.class then number = i end
+    end
+    if not number then
+      invalid("model:explain: no class is %s", tostring(options.class))
+    end
+  elseif options.class ~= nil then
+    invalid("model:explain: class is for more than two classes; values are of the last one")
+  end
+  local base, values = raw_explain(self, df, number)
+  local columns = {}
+  for i, name in ipairs(info.features) do columns[i] = {name, values[i]} end
+  return frame.from(columns), base
+end
 
 --- The probability of each class, in columns named by the classes.
 ---@param df flowrun.Frame

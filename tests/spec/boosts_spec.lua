@@ -118,7 +118,6 @@ describe("histogram boosting scores as LightGBM does over five data sets", funct
       local mean = sum / n
       local se = (math.max(0, squares - n * mean ^ 2) / (n - 1) / n) ^ 0.5
       local allowed = math.max(2 * (se ^ 2 + want[2] ^ 2) ^ 0.5, 0.01)
-if name=="poisson" then      print(name, mean, want[1], allowed) end
       expect(mean < want[1] + allowed).to_be_true()
       expect(mean > want[1] - allowed).to_be_true()
     end)

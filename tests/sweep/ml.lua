@@ -37,5 +37,9 @@ return function()
   local shaped = ml.gradient_boosting_regressor{rounds = 2, min_samples_leaf = 1, subsample = 0.9}:fit(gaps, "y",
     {features = {"a", "b", "w"}, monotone = {b = 1}, categorical = {"w"}})
   assert(#shaped:predict(gaps) == 4)
+  local odd = ml.isolation_forest{trees = 3, contamination = 0.3}:fit(gaps, {features = {"a", "b"}})
+  assert(#odd:anomaly(gaps) == 4 and #odd:predict(gaps) == 4)
+  local phi, base = shaped:explain(gaps)
+  assert(#phi == 4 and base and #bagged:text() > 5 and #shaped:svg() > 50 and #extra:tree(1) > 0)
   collectgarbage()
 end
