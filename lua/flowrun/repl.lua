@@ -44,7 +44,7 @@ function Repl:hook_runs()
   local from_file, start = session.script_of, session.start
   function session.script_of(f)
     if self.script and self.script.registry.flows[f[1]] == f then
-      return bundle.load(self.file)
+      return bundle.open(self.script.sources)  -- as it was loaded, whatever the file says now
     end
     if debug.getinfo(f.fn, "S").source:sub(1, 1) == "@" then return from_file(f) end
     return bundle.load_text(table.concat(self.chunks, "\n"), "session")
