@@ -86,7 +86,7 @@ static int pack_error(lua_State *L)
     return 0;
 }
 
-static fr_value *plain_error(void)
+fr_value *bind_error_plain(void)
 {
     static const char text[] = "the error could not be kept (out of memory?)";
     fr_buf b;
@@ -108,7 +108,7 @@ fr_value *bind_error_pack(lua_State *L, int idx, const char *traceback, int *cod
     pack_call c = {.traceback = traceback, .code = FR_ETASK};
     idx = lua_absindex(L, idx);
     if (!lua_checkstack(L, 4)) {
-        return plain_error();
+        return bind_error_plain();
     }
     lua_pushcfunction(L, pack_error);
     lua_pushvalue(L, idx);
@@ -119,7 +119,7 @@ fr_value *bind_error_pack(lua_State *L, int idx, const char *traceback, int *cod
     if (code != NULL) {
         *code = c.code;
     }
-    return c.out != NULL ? c.out : plain_error();
+    return c.out != NULL ? c.out : bind_error_plain();
 }
 
 void bind_error_push(lua_State *L, const fr_value *error)

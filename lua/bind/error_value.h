@@ -11,6 +11,7 @@
 // other values are described. traceback: NULL or text kept in the field `traceback`.
 // Does not raise; never NULL. *code: NULL or receives the error's code.
 fr_value *bind_error_pack(lua_State *L, int idx, const char *traceback, int *code);
+fr_value *bind_error_plain(void);     // of what could not be packed for want of memory
 // Pushes a flowrun.Error made from a packed error (NULL: an unknown error).
 void bind_error_push(lua_State *L, const fr_value *error);
 // For lua_pcall-less entries (lua_resume): packs the error on top of a dead coroutine with

@@ -119,11 +119,16 @@ void flow_push_value(lua_State *L, const fr_value *v)
     }
 }
 
-void flow_host_branch(fr_host *h, lua_State *L, uint32_t branch, int nargs)
+int flow_host_thread(lua_State *L, int nargs)
 {
     lua_State *co = lua_newthread(L);
     lua_insert(L, -2 - nargs);                         // below the function and its arguments
     lua_xmove(L, co, nargs + 1);
+    return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void flow_host_branch(fr_host *h, uint32_t branch, int thread)
+{
     if (branch >= h->n_co) {
         h->co = fr_realloc(h->co, (branch + 1) * sizeof *h->co);
         for (uint32_t i = h->n_co; i <= branch; i++) {
@@ -131,7 +136,7 @@ void flow_host_branch(fr_host *h, lua_State *L, uint32_t branch, int nargs)
         }
         h->n_co = branch + 1;
     }
-    h->co[branch] = luaL_ref(L, LUA_REGISTRYINDEX);
+    h->co[branch] = thread;
 }
 
 static lua_State *branch_thread(fr_host *h, uint32_t branch)
@@ -161,19 +166,43 @@ static fr_value *pack_result(fr_host *h, lua_State *co, int n, fr_value **error)
     return NULL;
 }
 
+typedef struct ending {
+    fr_host *host;
+    lua_State *co;
+    int status, n;
+    fr_value *result, *error;
+} ending;
+
+static int pack_ending(lua_State *L)
+{
+    ending *e = lua_touserdata(L, 1);
+    if (e->status == LUA_OK) {
+        e->result = pack_result(e->host, e->co, e->n, &e->error);
+    } else {
+        e->error = bind_error_of(L, e->co, NULL);
+    }
+    return 0;
+}
+
+// We are called from the loop: nothing may be raised through it, not even that memory ran out.
 static void branch_over(fr_host *h, uint32_t branch, lua_State *co, int status, int n)
 {
-    fr_value *error = NULL, *result = NULL;
-    if (status == LUA_OK) {
-        result = pack_result(h, co, n, &error);
-    } else {
-        error = bind_error_of(h->L, co, NULL);
+    ending e = {.host = h, .co = co, .status = status, .n = n};
+    lua_pushcfunction(h->L, pack_ending);
+    lua_pushlightuserdata(h->L, &e);
+    if (lua_pcall(h->L, 1, 0, 0) != LUA_OK) {
+        lua_pop(h->L, 1);
+        if (e.result == NULL && e.error == NULL) {
+            e.error = bind_error_plain();
+        }
+    }
+    if (status != LUA_OK) {
         (void)lua_resetthread(co);                     // runs its <close> variables
         lua_settop(co, 0);
     }
     luaL_unref(h->L, LUA_REGISTRYINDEX, h->co[branch]);
     h->co[branch] = LUA_NOREF;
-    fr_sched_branch_end(h->sched, branch, result, error);
+    fr_sched_branch_end(h->sched, branch, e.result, e.error);
 }
 
 static fr_ran host_resume(void *ctx, uint32_t branch)

@@ -75,9 +75,10 @@ typedef struct flow_handle {          // userdata; user value 1 is the Run
 fr_host *flow_host_new(lua_State *L);
 void flow_host_free(fr_host *h);                       // after its run was freed
 fr_flow_host flow_host_ops(fr_host *h);
-// Anchors the function (or coroutine) on top of L as the body of a branch; pops it and its n
-// arguments.
-void flow_host_branch(fr_host *h, lua_State *L, uint32_t branch, int nargs);
+// A coroutine of the function and its n arguments on top of L, which it pops: a reference in
+// the registry. It may raise, so it stands before the scheduler knows of a branch.
+int flow_host_thread(lua_State *L, int nargs);
+void flow_host_branch(fr_host *h, uint32_t branch, int thread);   // takes it as the branch's body
 // The host whose flow code runs in this state now; NULL outside flow code.
 fr_host *flow_host_current(lua_State *L);
 // The Lua thread that Ctrl-C interrupts; returns the one before. NULL: none.

@@ -156,6 +156,18 @@ static int engine_open(lua_State *L)
     return 1;
 }
 
+static void close_async(uv_handle_t *h)
+{
+    fr_free(h);
+}
+
+static void close_wake(void)
+{
+    uv_async_t *w = wake_handle;
+    wake_handle = NULL;
+    uv_close((uv_handle_t *)w, close_async);
+}
+
 // Frees what the engine has of a run; its handles go on to say that it is closed.
 static void close_run(l_run *r)
 {
@@ -183,6 +195,9 @@ static int engine_close(lua_State *L)
         }
         e->open = false;
         fr_engine_close(e->engine);
+        if (wake_handle != NULL && wake_handle->loop == &e->loop) {
+            close_wake();                    // the handler wakes nobody from now on
+        }
         uv_close((uv_handle_t *)&e->tick, NULL);
         (void)uv_run(&e->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&e->loop);
@@ -246,11 +261,6 @@ static int engine_trouble(lua_State *L)
     return 2;
 }
 
-static void close_async(uv_handle_t *h)
-{
-    fr_free(h);
-}
-
 // engine:signals(true [, patient]): SIGINT and SIGTERM are counted from now on, the second
 // kills unless patient; (false) as they were.
 static int engine_signals(lua_State *L)
@@ -275,9 +285,7 @@ static int engine_signals(lua_State *L)
         (void)sigaction(sigs[i], on ? &now : &before[i], on ? &before[i] : NULL);
     }
     if (!on) {
-        uv_async_t *w = wake_handle;
-        wake_handle = NULL;
-        uv_close((uv_handle_t *)w, close_async);
+        close_wake();
         (void)uv_run(&e->loop, UV_RUN_NOWAIT);
     }
     return 0;
@@ -426,9 +434,17 @@ static int engine_run(lua_State *L)
     fr_run_spec spec;
     fill_spec(L, r->host, params, &spec);
     fill_limits(L, &spec);
+    lua_pushvalue(L, 3);
+    lua_getfield(L, 2, "params");
+    int thread = flow_host_thread(L, 1);
+    lua_pushvalue(L, 4);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, r);              // anchored until closed
     fr_err err = FR_ERR_INIT;
     int rc = fr_engine_run(e->engine, &spec, &r->host->run, &err);
     if (rc != FR_OK) {
+        luaL_unref(L, LUA_REGISTRYINDEX, thread);
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, r);
         return bind_raise(L, rc, &err);
     }
     r->next = e->runs;
@@ -441,11 +457,7 @@ static int engine_run(lua_State *L)
     r->host->info.flow_attempt = code->flow_attempt;
     r->host->info.params = code->params;
     r->host->info.log = code->log;
-    lua_pushvalue(L, 3);
-    lua_getfield(L, 2, "params");
-    flow_host_branch(r->host, L, FR_ROOT_BRANCH, 1);
-    lua_pushvalue(L, 4);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, r);              // anchored until closed
+    flow_host_branch(r->host, FR_ROOT_BRANCH, thread);
     lua_settop(L, 4);
     return 1;
 }
@@ -739,6 +751,8 @@ static int run_close(lua_State *L)
             return bind_fail(L, FR_ESTATE, "the run has not ended; cancel it first");
         }
         close_run(r);
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, r);          // its handles keep what they need
     }
     return 0;
 }

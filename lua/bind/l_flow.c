@@ -312,15 +312,18 @@ static int flow_subflow(lua_State *L)
     }
     c.args = *args;
     c.n_args = 1;
-    uint32_t node, branch;
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 3);
+    int thread = flow_host_thread(L, 1);
+    uint32_t node, branch = FR_NO_BRANCH;
     int rc = fr_sched_subflow(h->sched, &c, &node, &branch, &err);
+    if (branch != FR_NO_BRANCH) {
+        flow_host_branch(h, branch, thread);
+    } else {
+        luaL_unref(L, LUA_REGISTRYINDEX, thread);
+    }
     if (rc != FR_OK) {
         return bind_raise(L, rc, &err);
-    }
-    if (branch != FR_NO_BRANCH) {
-        lua_pushvalue(L, 2);
-        lua_pushvalue(L, 3);
-        flow_host_branch(h, L, branch, 1);
     }
     push_handle(L, h, node, 0);
     return return_handles(L, h, 1);
@@ -331,8 +334,9 @@ static int flow_spawn(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     fr_host *h = in_branch(L, "spawn");
     int n = lua_gettop(L) - 1;
+    int thread = flow_host_thread(L, n);
     uint32_t node, branch = fr_sched_spawn(h->sched, h->branch, &node);
-    flow_host_branch(h, L, branch, n);
+    flow_host_branch(h, branch, thread);
     push_handle(L, h, node, 0);
     return return_handles(L, h, 1);
 }

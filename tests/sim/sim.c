@@ -110,7 +110,7 @@ static void boot(bool rerun)
     lua_pushboolean(W.L, W.pure);
     lua_pushinteger(W.L, W.change);
     lua_call(W.L, 3, 1);
-    flow_host_branch(W.host, W.L, FR_ROOT_BRANCH, 0);
+    flow_host_branch(W.host, FR_ROOT_BRANCH, flow_host_thread(W.L, 0));
     outside_boot();
     fr_sched_begin(W.s);
 }
