@@ -32,6 +32,8 @@ foreach(kind unit bind)
     flowrun_label(${kind}.${name} ${source})
   endforeach()
 endforeach()
+add_test(NAME bind.sweep_rows COMMAND test_sweep --rows WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(bind.sweep_rows PROPERTIES LABELS bind TIMEOUT 120)
 
 file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua tests/spec/complaints/*_spec.lua)
 foreach(source ${sources})

@@ -11,5 +11,6 @@ return function()
   for _ in home:items(1, 1) do error("an item of a run that is not there") end
   assert(#home:logs(1) == 0 and home.core:stats().runs == 0 and home.core:gc(3600).files == 0)
   pcall(home.core.request, home.core, 1, "cancel")
+  pcall(home.core.audit, home.core, 1)
   pcall(home.core.bundle, home.core, ("0"):rep(32))
 end
