@@ -8,6 +8,7 @@ local threads = require "bench.threads"
 
 local peers = {}
 local core <const> = "0"
+peers.core = core
 
 -- A peer's process: {cpu, value}.
 local function peer(words)
@@ -15,6 +16,8 @@ local function peer(words)
   local p = kit.process(argv, core)
   return {cpu = p.cpu, value = json.decode(p.said)}
 end
+
+peers.run = peer
 
 --- Whether the peers are there; says how to get them when not.
 function peers.available()
@@ -34,6 +37,8 @@ local function alone(rows)
   for i, row in ipairs(rows) do v[i] = row.value.cpu_s end
   return v
 end
+
+peers.alone = alone
 
 -- Prints the ratio of the medians, alone and whole.
 local function ratio(name, floor, ours, theirs)

@@ -3,12 +3,13 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine two pipeline threads peers. Peers need Python packages, see
+--- Sections: engine two pipeline threads peers series m4. Peers need Python packages, see
 --- bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
 local peers = require "bench.peers"
+local series = require "bench.series"
 local threads = require "bench.threads"
 
 local sections = {
@@ -31,6 +32,12 @@ local sections = {
     peers.arima()
     peers.csv()
   end},
+  {"series", "Time series, one core, in turn", function()
+    if not peers.available() then return end
+    series.fits()
+    series.holt_winters()
+  end},
+  {"m4", "The M4 competition's hourly series", series.m4},
 }
 
 local wanted, all, i = {}, true, 1
@@ -53,7 +60,7 @@ for _, section in ipairs(sections) do
   wanted[section[1]] = nil
 end
 if next(wanted) then
-  print("no section " .. next(wanted) .. "; sections: engine two pipeline threads peers")
+  print("no section " .. next(wanted) .. "; sections: engine two pipeline threads peers series m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

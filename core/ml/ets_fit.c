@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ITERATIONS = 300, STARTS = 3, TRIAL_ITERATIONS = 12 };
+enum { ITERATIONS = 300, STARTS = 3, TRIAL_ITERATIONS = 8 };
 
 // Bounds as in R's forecast::ets: beta < alpha, gamma < 1 - alpha, .8 <= phi <= .98.
 static const double LEAST = 1e-4, MOST = 1 - 1e-4, PHI_LEAST = 0.8, PHI_MOST = 0.98;
@@ -188,15 +188,30 @@ static void pack(const problem *p, const double share[4], double *x)
     }
 }
 
-// The best of a few short searches is searched to the end.
+// Looks at the first `rows` only.
+static void look_at(problem *p, int64_t rows)
+{
+    p->n = rows;
+    p->observed = 0;
+    for (int64_t t = 0; t < rows; t++) {
+        p->observed += !isnan(p->y[t]);
+    }
+}
+
+// The best of a few short searches on the first rows is searched to the end on all.
 static int search(problem *p, double *x, fr_lbfgs_result *result)
 {
+    int64_t all = p->n, some = FR_MAX(600, 20 * (int64_t)p->form.period);
     static const double starts[STARTS][4] = {
         {0.4, 0.1, 0.2, 0.9}, {0.1, 0.05, 0.1, 0.9}, {0.85, 0.05, 0.5, 0.7}};
     size_t size = (size_t)(p->params + p->states);
     double *trial = fr_alloc((size + 1) * sizeof *trial);
     double best = (double)INFINITY;
     int rc = FR_OK, passes = p->params == 0 ? 1 : STARTS;
+    look_at(p, FR_MIN(all, some));
+    if (p->observed < p->params + p->states + 4) {
+        look_at(p, all);
+    }
     for (int i = 0; i < passes && rc == FR_OK; i++) {
         fr_lbfgs_result r;
         pack(p, starts[i], trial);
@@ -206,9 +221,10 @@ static int search(problem *p, double *x, fr_lbfgs_result *result)
             memcpy(x, trial, size * sizeof *x);
         }
     }
+    look_at(p, all);
     int most = p->spec->max_iterations > 0 ? p->spec->max_iterations : ITERATIONS;
     if (rc == FR_OK) {
-        rc = fr_lbfgs(size, x, objective, p, most, 1e-11, result);
+        rc = fr_lbfgs(size, x, objective, p, most, 1e-9, result);
     }
     fr_free(trial);
     return rc;
@@ -344,7 +360,7 @@ static int check_series(problem *p, fr_err *err)
     double variance = FR_MAX(squares / count - mean * mean, 0.0);
     p->scale = variance > 0 ? sqrt(variance) : FR_MAX(fabs(mean), 1.0);
     p->initial_scale[0] = p->scale;
-    p->initial_scale[1] = p->scale / (p->form.season == 'N' ? 10 : p->form.period);
+    p->initial_scale[1] = p->scale / (double)FR_MIN(p->n, 1000);
     p->initial_scale[2] = p->form.season == 'M' ? p->scale / FR_MAX(fabs(mean), 1e-300)
                                                 : p->scale;
     p->initial_scale[2] = FR_MAX(p->initial_scale[2], 1e-8);

@@ -172,4 +172,74 @@ function ts_score.backtest(spec, data, target, options)
     scores = backtest_scores(rows, levels, train, math.max(1, spec.period))}
 end
 
+---@class flowrun.ConformalOptions
+---@field steps integer rows to forecast
+---@field levels? number[] {80, 95}
+---@field windows? integer backtests that the errors come from, 20
+---@field step? integer rows between them, default 1
+---@field time? string
+---@field exog? string[]
+---@field future? flowrun.Frame regressors of the steps to come
+
+-- The half width that holds `level` percent of new errors, by the errors of the past (Vovk,
+-- Gammerman, Shafer 2005); infinite when they are too few for that level.
+local function conformal_width(errors, level)
+  local k = math.ceil((#errors + 1) * level / 100)
+  return errors[k] or math.huge
+end
+
+--- A forecast with split-conformal bounds: as wide as the errors of past forecasts of the same
+--- step were, whatever their distribution. `windows` must be at least level / (100 - level):
+--- 19 for 95 %.
+---
+---     ts.conformal(ts.arima{order = {1, 0, 1}}, df, "kw", {steps = 24, windows = 40})
+---
+--- Source: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman (2018), per step as Stankeviciute et al.
+--- (2021) do without their correction.
+---@param spec flowrun.SeriesSpec
+---@param data flowrun.Frame
+---@param target string
+---@param options flowrun.ConformalOptions
+---@return flowrun.Frame as fit:forecast gives it
+function ts_score.conformal(spec, data, target, options)
+  local o = options_of("ts.conformal", options,
+    {"steps", "levels", "windows", "step", "time", "exog", "future"})
+  local steps = whole("ts.conformal: steps", o.steps)
+  local levels, windows = o.levels or {80, 95}, whole("ts.conformal: windows", o.windows or 20)
+  for _, level in ipairs(levels) do
+    if not (level > 0 and level < 100) then
+      invalid("ts.conformal: a level is a percentage between 0 and 100, got %s", tostring(level))
+    end
+    if math.ceil((windows + 1) * level / 100) > windows then
+      invalid("ts.conformal: a level of %g needs at least %d windows, got %d", level,
+        math.ceil(level / (100 - level)), windows)
+    end
+  end
+  local past = ts_score.backtest(spec, data, target, {horizon = steps, windows = windows,
+    step = o.step or 1, time = o.time, exog = o.exog, levels = {}}).rows
+  local errors = {}
+  local actual, mean = past.actual:to_table(), past.mean:to_table()
+  for h = 1, steps do errors[h] = {} end
+  for i = 1, #past do
+    if actual[i] ~= frame.null then
+      table.insert(errors[(i - 1) % steps + 1], math.abs(actual[i] - mean[i]))
+    end
+  end
+  local fc = spec:fit(data, target, {time = o.time, exog = o.exog})
+    :forecast{steps = steps, levels = {}, exog = o.future}
+  local columns = {}
+  for _, name in ipairs(fc.columns) do columns[#columns + 1] = {name, fc:col(name)} end
+  for h = 1, steps do table.sort(errors[h]) end
+  for _, level in ipairs(levels) do
+    local lo, hi = {}, {}
+    for h = 1, steps do
+      local width = conformal_width(errors[h], level)
+      lo[h], hi[h] = fc.mean[h] - width, fc.mean[h] + width
+    end
+    columns[#columns + 1] = {("lo%.10g"):format(level), lo}
+    columns[#columns + 1] = {("hi%.10g"):format(level), hi}
+  end
+  return frame.from(columns)
+end
+
 return ts_score

@@ -356,6 +356,44 @@ describe("models that choose themselves", function()
   end)
 end)
 
+describe("conformal bounds", function()
+  it("are as wide as past errors of the same step were", function()
+    local y = wave(120, 21)
+    local df = frame.from{{"y", y}}
+    local spec = ts.seasonal_naive{period = 12}
+    local fc = ts.conformal(spec, df, "y", {steps = 2, windows = 9, levels = {80}})
+    local errors = {}
+    for w = 1, 9 do                              -- the first step of the window is row 110 + w
+      local row = 110 + w
+      errors[w] = math.abs(y[row] - y[row - 12])
+    end
+    table.sort(errors)
+    near(fc.hi80[1] - fc.mean[1], errors[8], 1e-9)      -- ceil(10 * .8)
+    near(fc.mean[1] - fc.lo80[1], errors[8], 1e-9)
+    expect(fc.columns).to_equal{"step", "mean", "lo80", "hi80"}
+  end)
+
+  it("hold about what they promise although errors are skewed", function()
+    local inside, rng = 0, random.new(5)
+    local e = rng:exponential(1, 3000)
+    for trial = 0, 59 do
+      local y = {}
+      for i = 1, 41 do y[i] = e[trial * 41 + i] end
+      local df = frame.from{{"y", y}}:slice(1, 40)
+      local fc = ts.conformal(ts.arima{order = {0, 0, 0}}, df, "y",
+        {steps = 1, windows = 30, levels = {80}})
+      if y[41] >= fc.lo80[1] and y[41] <= fc.hi80[1] then inside = inside + 1 end
+    end
+    expect(inside / 60).to_be_between(0.65, 0.95)
+  end)
+
+  it("say when windows are too few", function()
+    local df = frame.from{{"y", wave(60, 1)}}
+    expect(function() ts.conformal(ts.theta{}, df, "y", {steps = 2, windows = 9}) end)
+      .to_fail("a level of 95 needs at least 19 windows, got 9")
+  end)
+end)
+
 describe("a fitted model of any kind", function()
   local kinds = {ts.ets{model = "MAdM", period = 12}, ts.ets{model = "AAA", period = 12},
     ts.holt_winters{period = 12, seasonal = "multiplicative"}, ts.theta{period = 12},
