@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/engine/engine_cache.h"
 #include "core/engine/mailbox.h"
 #include "core/engine/reaper.h"
 #include "core/engine/run_limit.h"
@@ -50,6 +51,7 @@ struct fr_run {
     int handles;                       // open uv handles
     bool polling, started, ending, ended, pumping, closed;
     fr_run_limit *limit;               // made at its first ask for a slot
+    fr_lookups *lookups;
     uint64_t barrier;                  // durable place last told to the executor
 };
 
@@ -228,6 +230,19 @@ static void io_moment(void *ctx, fr_moment what, uint32_t node)
     r->spec.host.moment(r->spec.host.ctx, what, node);
 }
 
+static void io_lookup(void *ctx, const fr_lookup *l)
+{
+    fr_lookups_put(((fr_run *)ctx)->lookups, l);
+}
+
+static void io_keep(void *ctx, const fr_kept *k)
+{
+    fr_run *r = ctx;
+    if (r->store != NULL) {
+        fr_store_keep(r->store, k);
+    }
+}
+
 // --- what comes back ---
 
 static void on_started(void *ctx, fr_attempt *a, int64_t wall_ns)
@@ -389,6 +404,7 @@ static void pump(fr_run *r)
     }
     bool full = r->store != NULL && fr_store_backlog(r->engine->store) > BACKLOG_MAX;
     if (!full) {
+        fr_lookups_answer(r->lookups, r->engine->store, r->store, r->sched);
         fr_sched_run(r->sched, BUDGET);
     }
     if (r->store == NULL) {
@@ -398,13 +414,13 @@ static void pump(fr_run *r)
     }
     bool more = r->limit != NULL && r->store == NULL && fr_run_limit_look(r->limit);
     r->pumping = false;
-    bool idle = !fr_sched_busy(r->sched);
+    bool idle = !fr_sched_busy(r->sched) && !fr_lookups_waiting(r->lookups);
     if (idle && r->spec.plan) {
         end_run(r);
     } else if (idle && fr_sched_ended(r->sched)) {
         fr_sched_close_log(r->sched);
         end_run(r);
-    } else if (!full && (more || fr_sched_busy(r->sched))) {
+    } else if (!full && (more || !idle)) {
         (void)uv_idle_start(&r->idle, on_idle);
     } else {
         (void)uv_idle_stop(&r->idle);
@@ -480,9 +496,12 @@ static void make_sched(fr_run *r)
     fr_io io = {.ctx = r, .append = io_append, .start = io_start, .cancel = io_cancel,
                 .timer = io_timer, .resume = io_resume, .slot_ask = io_slot_ask,
                 .slot_release = io_slot_release,
-                .moment = r->spec.host.moment != NULL ? io_moment : NULL};
+                .moment = r->spec.host.moment != NULL ? io_moment : NULL,
+                .lookup = r->spec.plan ? NULL : io_lookup, .keep = io_keep};
     fr_sched_env env = {.io = &io, .code = &r->code, .seed = r->spec.info.seed,
-                        .strict = r->spec.strict, .keep_args = r->spec.plan};
+                        .strict = r->spec.strict, .keep_args = r->spec.plan,
+                        .cache = r->spec.cache, .cache_session = r->spec.cache_session};
+    r->lookups = fr_lookups_new();
     r->sched = fr_sched_new(&env);
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
 }
@@ -634,6 +653,7 @@ void fr_run_free(fr_run *r)
         }
     }
     fr_sched_free(r->sched);
+    fr_lookups_free(r->lookups);
     fr_reaper_free(r->code.reaper);
     fr_value_unref(r->params);
     fr_free(r->flow);
@@ -648,6 +668,13 @@ fr_sched *fr_run_sched(fr_run *r)
 fr_store_run *fr_run_store(fr_run *r)
 {
     return r->store;
+}
+
+void fr_run_keep_source(fr_run *r, fr_hash source, const void *bytes, size_t n)
+{
+    if (r->store != NULL) {
+        (void)!fr_store_blob_put(r->engine->store, source, bytes, n, NULL);
+    }
 }
 
 uint64_t fr_run_id(const fr_run *r)

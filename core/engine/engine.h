@@ -59,6 +59,8 @@ typedef struct fr_run_spec {
     // Looks only: nothing is executed or recorded. The flow runs as far as records of `resume`
     // (0 = none) carry it; then it ends as "planned" (fr_flow_host.ended is called).
     bool plan;
+    fr_cache_mode cache;
+    fr_hash cache_session;            // of `flowrun watch`; zero = none
     fr_flow_host host;
     const fr_limit *limits;           // what the script says of named limits
     size_t n_limits;
@@ -71,6 +73,8 @@ void fr_run_start(fr_run *r);
 void fr_run_free(fr_run *r);                      // after it ended
 fr_sched *fr_run_sched(fr_run *r);
 fr_store_run *fr_run_store(fr_run *r);            // NULL without a home
+// Keeps the parts of a task's code under its hash: they say later what has changed.
+void fr_run_keep_source(fr_run *r, fr_hash source, const void *bytes, size_t n);
 uint64_t fr_run_id(const fr_run *r);
 fr_code *fr_run_code(fr_run *r);
 void fr_run_cancel(fr_run *r, int code, const char *why);

@@ -12,7 +12,7 @@
 #include "core/base/buf.h"
 #include "core/base/hash.h"
 
-enum { FR_ITEM_FAILED = 1, FR_ITEM_DEGRADED = 2, FR_ITEM_CANCELLED = 4 };
+enum { FR_ITEM_FAILED = 1, FR_ITEM_DEGRADED = 2, FR_ITEM_CANCELLED = 4, FR_ITEM_CACHED = 8 };
 
 typedef struct fr_item_done {
     uint32_t index;          // from 0

@@ -82,10 +82,21 @@ static const fr_option options[] = {
     // what is kept
     {"key", NULL, CALL, FR_OPTION_FUNCTION_OR_TEXT, 0, 0, NULL, NULL, true,
      "Names this call across runs of the flow body: text, or function(...) of the arguments."},
-    {"cache", NULL, CALL, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
-     "Reuses results of earlier runs with the same arguments and code."},
-    {"expires", "cache", CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
-     "How long a cached result is good."},
+    {"cache", NULL, CALL, FR_OPTION_CACHE, 0, 0, NULL, NULL, true,
+     "Uses results of earlier calls with the same arguments and code: true, how long they are "
+     "good (\"1h\"), or {expires=, key=, version=, scope=, refresh=, files=}."},
+    {"expires", "cache", CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+     "How long a cached result is good; for ever when not set."},
+    {"key", "cache", TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+     "function(...) of the arguments whose answer counts in their place."},
+    {"version", "cache", CALL, FR_OPTION_VALUE, 0, 0, NULL, NULL, true,
+     "Text or number that counts besides code and arguments: change it to compute anew."},
+    {"scope", "cache", CALL, FR_OPTION_ENUM, 0, 0, "run|flow|global", "flow", true,
+     "Whose results count: those of this run, of runs of this flow, or of all runs of the store."},
+    {"refresh", "cache", CALL, FR_OPTION_FLAG, 0, 0, NULL, "false", true,
+     "Computes anew, and keeps that for later calls."},
+    {"files", "cache", CALL, FR_OPTION_NAMES, 0, 0, NULL, NULL, true,
+     "Files that it reads (relative to the script): their content counts."},
     {"store", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "true", false,
      "false keeps no result: it is computed again on resume."},
     {"durable", NULL, BOTH, FR_OPTION_ENUM, 0, 0, "pipelined|strict", "pipelined", true,
@@ -149,6 +160,7 @@ const char *fr_option_type_name(fr_option_type type)
         [FR_OPTION_VALUE] = "value",
         [FR_OPTION_HANDLES] = "handles",
         [FR_OPTION_LIMITS] = "limits",
+        [FR_OPTION_CACHE] = "cache",
         [FR_OPTION_TABLE] = "table",
     };
     return (size_t)type < FR_COUNT(names) ? names[type] : "?";

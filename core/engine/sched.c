@@ -31,6 +31,7 @@ static void free_node(node *n)
         sched_map_free(n->map);
     }
     sched_wait_free(n->wait);
+    sched_cache_free(n->cache);
 }
 
 void fr_sched_free(fr_sched *s)
@@ -59,6 +60,7 @@ void fr_sched_free(fr_sched *s)
     sched_past_free(s);
     fr_map_fini(&s->task_index);
     fr_map_fini(&s->used_keys);
+    fr_map_fini(&s->same_calls);
     fr_map_fini(&s->suspect_index);
     fr_map_fini(&s->asks);
     fr_free(s->suspects);
@@ -288,6 +290,7 @@ void sched_note_failure(fr_sched *s, uint32_t id)
 void sched_degraded(fr_sched *s, const node *n)
 {
     s->stats.degraded++;
+    s->tasks[n->task].stats.degraded++;
     uint32_t flow = s->branches[n->branch].flow_node;
     if (flow != FR_NO_NODE) {
         node_at(s, flow)->degraded = true;
@@ -390,6 +393,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     }
     queue32_push(&s->seen_queue, id);
     sched_event(s, FR_MOMENT_ENDED, id);
+    sched_cache_ended(s, id);
     sched_arrived(s, id);
     left_flow(s, n);
 }
@@ -587,6 +591,9 @@ void sched_dispatch(fr_sched *s, uint32_t id)
     fr_value *poison = sched_quarantine(s, n->key, FR_NO_NODE);
     if (poison != NULL) {
         sched_finish(s, id, FR_FAILED, FR_BECAUSE_QUARANTINED, NULL, poison);
+        return;
+    }
+    if (sched_cache_first(s, id)) {
         return;
     }
     sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);

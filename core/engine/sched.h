@@ -12,6 +12,7 @@
 // thread (the engine's). Inputs are the functions below; fr_sched_run then does what became
 // possible. A completion costs O(out-degree); nothing ever scans.
 
+#include "core/engine/cache.h"
 #include "core/engine/exec.h"
 #include "core/engine/limit.h"
 #include "core/engine/record.h"
@@ -53,6 +54,8 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     uint32_t cpu, n_outputs;          // both at least 1
     bool effect;
     const fr_value *fallback;         // NULL = none, or a function (see asks)
+    const fr_cache_opts *cache;       // NULL: without the option
+    fr_hash source;                   // of the task's code (engine.md C3), where a cache needs it
 } fr_task_opts;
 
 typedef struct fr_dep {
@@ -108,6 +111,9 @@ typedef struct fr_io {
     // (fr_sched_branch_end was called).
     fr_ran (*resume)(void *ctx, uint32_t branch);
     void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
+    // (optional) Looks for results of earlier calls; fr_sched_found follows, never from inside.
+    void (*lookup)(void *ctx, const fr_lookup *l);
+    void (*keep)(void *ctx, const fr_kept *k);            // (optional) behind the record it is of
 } fr_io;
 
 typedef struct fr_sched_env {
@@ -117,6 +123,8 @@ typedef struct fr_sched_env {
     bool strict;                      // a result is durable before the flow sees it
     bool keep_args;                   // of calls that succeeded, for fr_sched_arguments
     uint32_t next_row;                // first unused row number of the run
+    fr_cache_mode cache;
+    fr_hash cache_session;            // of `flowrun watch`: all tasks are cached; zero = none
 } fr_sched_env;
 
 fr_sched *fr_sched_new(const fr_sched_env *env);
@@ -169,6 +177,8 @@ void fr_sched_run(fr_sched *s, uint32_t budget);          // at most `budget` re
 bool fr_sched_busy(const fr_sched *s);                    // run has more to do right now
 void fr_sched_started(fr_sched *s, fr_attempt *a, int64_t wall_ns);
 void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d);
+// The answer to a lookup: one per key, with its files' content. Takes the results.
+void fr_sched_found(fr_sched *s, uint32_t node, fr_found *found, uint32_t n, const fr_hash *files);
 void fr_sched_durable(fr_sched *s, uint64_t seq);
 // What became of an ask; refused: "", or why its slots can never be had. Repeats are harmless.
 void fr_sched_slot(fr_sched *s, uint32_t ask, const char *refused);
@@ -207,7 +217,7 @@ void fr_sched_get_stats(const fr_sched *s, fr_sched_stats *out);
 
 typedef struct fr_task_stats {        // of all calls of one task (or map, subflow …) so far
     const char *name;
-    uint32_t calls, ended, failed, running, retries, recorded;
+    uint32_t calls, ended, failed, running, retries, recorded, cached, degraded;
     uint64_t items, items_done;
     int64_t first_started, last_ended;    // wall ns, 0 = none yet
     int64_t busy_ns, longest_ns;          // sum and maximum over calls, of their last attempts

@@ -13,6 +13,7 @@ enum {
     BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
     BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_SLOT_EARLY,
     BUG_TAKEN_AGAIN = 30, BUG_NEWEST_FIRST, BUG_EARLY_LOST, BUG_ANY_DECISION, BUG_POKE_AT_ONCE,
+    BUG_CACHE_BLIND = 40, BUG_CACHE_DEGRADED,
 };
 #ifdef FR_SEEDED_BUGS
 extern int fr_seeded_bug;             // which one; tests/sim/sim.c
@@ -27,6 +28,8 @@ typedef struct edge {                 // singly linked, in s->edges; index 0 end
     uint32_t next, target;
     uint32_t serial;                  // of a branch's wait; 0 = target is a node
 } edge;
+
+typedef struct cache_state cache_state;       // sched_cache.c
 
 typedef struct part_mark {
     uint64_t seq;                     // of the first part it stands for
@@ -87,6 +90,9 @@ typedef struct map_state {
     fr_map dues;                      // item -> monotonic time of a retry that a crash interrupted
     fr_value *first_error;
     uint32_t first_failed;
+    fr_hash *cache_keys;              // per item; NULL = without a cache
+    fr_value *parts_of_key;
+    fr_cache_verdict cache_verdict;
 } map_state;
 
 typedef struct wait_state {           // of a node that waits (sched_wait.c)
@@ -121,6 +127,7 @@ typedef struct node {
     fr_value *result, *error;
     map_state *map;
     wait_state *wait;
+    cache_state *cache;               // NULL = without
     const char *where, *label;        // label: the user's key
     int64_t queued, started, ended, due;
     int64_t sleep_ns;                 // of a task: its retry's delay
@@ -237,6 +244,8 @@ struct fr_sched {
     queue32 held;                     // slots of attempts that wait for their turn
     fr_map asks;                      // ask -> slot of its attempt (sched_limit.c)
     uint32_t releasing;               // ask that the next record gives back; 0 = none
+    // results used again (sched_cache.c)
+    fr_map same_calls;                // key -> the first call with it
     // how it ends
     int cancel_code;
     bool cancel_seen, begun, log_closed, degraded, freeing;
@@ -373,7 +382,19 @@ void sched_attempt_failed(fr_sched *s, uint32_t id, const fr_value *error, int c
 void sched_answered(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_done *d);
 fr_reason sched_reason_of(int code);
 
+// sched_cache.c
+bool sched_cache_first(fr_sched *s, uint32_t id);         // true: it need not run yet
+void sched_cache_ended(fr_sched *s, uint32_t id);
+bool sched_cache_items(fr_sched *s, uint32_t id);         // true: sched_map_found follows
+void sched_cache_files(fr_sched *s, uint32_t id, const fr_hash *files);
+// found: the item came from the cache.
+void sched_cache_keep_item(fr_sched *s, uint32_t id, const fr_item_done *item, uint64_t seq,
+                           const fr_found *found);
+void sched_cache_free(cache_state *c);
+
 // sched_map.c
+bool sched_map_has(const map_state *m, uint32_t i);       // the item is final
+void sched_map_found(fr_sched *s, uint32_t id, fr_found *found, const fr_hash *files);
 void sched_map_start(fr_sched *s, uint32_t id);
 void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d);
 void sched_map_unstarted(fr_sched *s, run_attempt *ra, const fr_value *error);   // it failed so

@@ -10,6 +10,8 @@ static bool have(const map_state *m, uint32_t i)
     return m->have[i >> 3] >> (i & 7) & 1;
 }
 
+bool sched_map_has(const map_state *m, uint32_t i) { return have(m, i); }
+
 static void set_have(map_state *m, uint32_t i)
 {
     m->have[i >> 3] |= (uint8_t)(1u << (i & 7));
@@ -19,6 +21,8 @@ void sched_map_free(map_state *m)
 {
     fr_value_unref(m->list);
     fr_value_unref(m->first_error);
+    fr_value_unref(m->parts_of_key);
+    fr_free(m->cache_keys);
     for (uint32_t i = 0; m->objects != NULL && i < m->n; i++) {
         fr_value_unref(m->objects[i]);
     }
@@ -308,8 +312,9 @@ static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
     r.state = error != NULL ? FR_FAILED : FR_SUCCESS;
     bool poison = error != NULL && sched_error_code(error) == FR_EPOISON;
     r.reason = poison ? FR_BECAUSE_QUARANTINED
-               : error != NULL ? FR_BECAUSE_ERROR
-                               : FR_BECAUSE_RAN;
+               : error != NULL                ? FR_BECAUSE_ERROR
+               : item->flags & FR_ITEM_CACHED ? FR_BECAUSE_CACHED
+                                              : FR_BECAUSE_RAN;
     r.attempt = item->attempt;
     r.items = item->index + 1;
     r.started = n->queued + (int64_t)item->start_us * 1000;
@@ -374,6 +379,8 @@ static void fill_window(fr_sched *s, uint32_t id)
     }
 }
 
+static void go_on(fr_sched *s, uint32_t id);
+
 void sched_map_start(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
@@ -409,6 +416,17 @@ void sched_map_start(fr_sched *s, uint32_t id)
         r.type = FR_REC_TIMER;
         sched_record(s, &r);
     }
+    if (m->done < m->n && sched_cache_items(s, id)) {
+        return;
+    }
+    go_on(s, id);
+}
+
+// Starts the items that are still to be made.
+static void go_on(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    map_state *m = n->map;
     if (m->done == m->n) {
         end_map(s, id);
         return;
@@ -432,6 +450,61 @@ void sched_map_start(fr_sched *s, uint32_t id)
     } else {
         start_items(s, id, m->todo, 0, m->todo != NULL ? m->n_todo : m->n, 1);
     }
+}
+
+// --- what the cache has ---
+
+static void found_object(fr_sched *s, uint32_t id, fr_item_done *item, const fr_found *f)
+{
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    if (m->objects == NULL) {
+        m->objects = fr_zalloc(((size_t)m->n + 1) * sizeof *m->objects);
+    }
+    m->objects[item->index] = fr_value_ref(f->result);
+    record_item(s, n, item, f->result, NULL);
+    sched_cache_keep_item(s, id, item, s->seq, f);
+    item_final(s, id, item);
+}
+
+void sched_map_found(fr_sched *s, uint32_t id, fr_found *found, const fr_hash *files)
+{
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    bool use = m->cache_verdict == FR_CACHE_NONE;
+    uint32_t kept = 0;
+    fr_buf b;
+    fr_buf_init(&b, SIZE_MAX / 2);
+    sched_cache_files(s, id, files);
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (found[i].result == NULL || !use || have(m, i)) {
+            continue;
+        }
+        fr_item_done item = {.index = i, .flags = FR_ITEM_CACHED, .args = m->hashes[i],
+                             .duplicate = m->duplicates != NULL ? m->duplicates[i] : 0,
+                             .value = found[i].result->bytes, .size = found[i].result->size};
+        if (found[i].result->objects > 0) {
+            found_object(s, id, &item, &found[i]);
+        } else {
+            fr_item_put(&b, &item);
+            kept++;
+        }
+    }
+    if (kept > 0) {
+        fr_buf_put(&m->parts, b.data, b.size);
+        record_part(s, n, b.data, b.size, kept);
+    }
+    fr_reader r = fr_reader_of(b.data, b.size);
+    for (fr_item_done item; fr_item_next(&r, &item);) {
+        sched_cache_keep_item(s, id, &item, s->seq, &found[item.index]);
+        item_final(s, id, &item);
+    }
+    for (uint32_t i = 0; i < m->n; i++) {
+        fr_value_unref(found[i].result);
+    }
+    fr_buf_fini(&b);
+    sched_event(s, FR_MOMENT_ITEMS, id);
+    go_on(s, id);
 }
 
 // --- replies ---
@@ -586,6 +659,18 @@ static bool take_item(fr_sched *s, const run_attempt *ra, fr_item_done *item, fr
     return final;
 }
 
+// The part just recorded has them: later runs may find them there.
+static void keep_items(fr_sched *s, uint32_t id, const void *items, size_t size)
+{
+    if (node_at(s, id)->map->cache_keys == NULL) {
+        return;
+    }
+    fr_reader r = fr_reader_of(items, size);
+    for (fr_item_done item; fr_item_next(&r, &item);) {
+        sched_cache_keep_item(s, id, &item, s->seq, NULL);
+    }
+}
+
 static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
 {
     uint32_t id = ra->node, plain = 0, n_kept = 0;
@@ -605,6 +690,7 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
         }
         fr_buf_put(&m->parts, d->items, d->size);
         record_part(s, n, d->items, d->size, plain);
+        keep_items(s, id, d->items, d->size);
         return;
     }
     fr_buf kept;
@@ -624,6 +710,7 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
     if (n_kept > 0) {
         fr_buf_put(&m->parts, kept.data, kept.size);
         record_part(s, n, kept.data, kept.size, n_kept);
+        keep_items(s, id, kept.data, kept.size);
     }
     r = fr_reader_of(kept.data, kept.size);    // behind their part: a crash between is harmless
     while (fr_item_next(&r, &item)) {
@@ -653,6 +740,7 @@ static void take_object(fr_sched *s, run_attempt *ra, const fr_done *d)
                          .start_us = (uint64_t)FR_MAX(d->started - n->queued, 0) / 1000,
                          .duration_us = (uint64_t)FR_MAX(d->ended - d->started, 0) / 1000};
     record_item(s, n, &item, d->result, NULL);
+    sched_cache_keep_item(s, ra->node, &item, s->seq, NULL);
     item_final(s, ra->node, &item);
 }
 

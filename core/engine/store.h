@@ -5,6 +5,7 @@
 // natural groups: take all that is queued, commit, publish the durable sequence number,
 // repeat. Calls come from the engine's thread unless said otherwise.
 
+#include "core/engine/cache.h"
 #include "core/engine/limit.h"
 #include "core/engine/record.h"
 
@@ -120,6 +121,19 @@ typedef struct fr_store_stats {
     uint64_t database_bytes, wal_bytes;
 } fr_store_stats;
 FR_NODISCARD int fr_store_stat(fr_store *s, fr_store_stats *out, fr_err *err);
+
+// --- results that later calls find by their key (store_sqlite_cache.c) ---
+// Queues an entry behind the record that it is of.
+void fr_store_keep(fr_store_run *r, const fr_kept *k);
+// Looks for keys[0 .. l->n - 1] (l->keys completed by the files' content). Every found[i] is
+// set; the code is FR_OK, or that of the last result that cannot be read.
+FR_NODISCARD int fr_store_find(fr_store *s, const fr_lookup *l, const fr_hash *keys,
+                               fr_found *found, fr_err *err);
+typedef int (*fr_cache_fn)(void *ctx, uint64_t run, const fr_kept *k, fr_err *err);
+// The entries of a run in log order (task = NULL), or those of a task before record `before`
+// of `run`, newest first.
+FR_NODISCARD int fr_store_cache_rows(fr_store *s, uint64_t run, const char *task, uint64_t before,
+                                     size_t limit, fr_cache_fn fn, void *ctx, fr_err *err);
 
 // --- bundles: content-addressed sources ---
 FR_NODISCARD int fr_store_blob_put(fr_store *s, fr_hash key, const void *bytes, size_t n,

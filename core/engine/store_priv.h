@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 enum {
-    FR_STORE_SCHEMA = 2,                       // PRAGMA user_version
+    FR_STORE_SCHEMA = 3,                       // PRAGMA user_version
     FR_STORE_INLINE = 64 * 1024,               // larger values become files
     FR_STORE_COPY = 2048,                      // larger values are referenced in the queue
     FR_STORE_PATH = 1024,                      // bytes of a path, home included
@@ -37,7 +37,7 @@ typedef struct fr_files_job fr_files_job;
 // --- the queue (store_queue.c) ---
 
 typedef enum fr_entry { FR_ENTRY_RECORD, FR_ENTRY_NAME, FR_ENTRY_RUN, FR_ENTRY_BLOB,
-                       FR_ENTRY_SLOT } fr_entry;
+                       FR_ENTRY_SLOT, FR_ENTRY_CACHE } fr_entry;
 
 // Types of SLOT entries.
 enum { FR_SLOT_ASK = 1, FR_SLOT_RELEASE, FR_SLOT_LOOK };
@@ -74,6 +74,7 @@ typedef struct fr_queued_parts {
 
 fr_queued_parts fr_queued_open(const fr_queued *q);
 void fr_queued_release(const fr_queued *q);    // drops references
+void fr_queue_cache(fr_store_run *r, const fr_kept *k, uint64_t origin);
 
 // --- files of values and objects (store_object.c) ---
 

@@ -223,3 +223,16 @@ int fr_store_blob_put(fr_store *s, fr_hash key, const void *bytes, size_t n, fr_
     (void)put(at, bytes, n);
     return FR_OK;
 }
+
+void fr_queue_cache(fr_store_run *r, const fr_kept *k, uint64_t origin)
+{
+    fr_store *s = r->store;
+    fr_queued head = {
+        .entry = FR_ENTRY_CACHE, .kind = (uint8_t)k->verdict, .name = name_index(s, k->task),
+        .items = k->item, .run = r, .seq = k->seq, .key = k->key, .ended = k->at,
+        .due = (int64_t)origin, .data_size = k->parts != NULL ? k->parts->size : 0,
+    };
+    uint8_t *at;
+    (void)place(s, &head, head.data_size, &at);
+    (void)put(at, k->parts != NULL ? k->parts->bytes : NULL, head.data_size);
+}

@@ -76,6 +76,14 @@ static const char *const migrations[] = {
     "CREATE INDEX slot_holds ON slot(lim,run)WHERE granted>0;"
     "CREATE INDEX slot_told ON slot(run)WHERE granted<>0;"
     "CREATE TABLE slot_run(run INTEGER PRIMARY KEY)STRICT;",
+    // Results to be found by key: see store_sqlite_cache.c. key is NULL in rows that only say
+    // where a result came from.
+    "CREATE TABLE cache(id INTEGER PRIMARY KEY,record INTEGER NOT NULL,item INTEGER NOT NULL,"
+    "what INTEGER NOT NULL,name INTEGER NOT NULL,key INTEGER,hi INTEGER NOT NULL,"
+    "origin INTEGER NOT NULL,at INTEGER NOT NULL,sum INTEGER NOT NULL,parts BLOB)STRICT;"
+    "CREATE UNIQUE INDEX cache_record ON cache(record,item,what);"
+    "CREATE INDEX cache_key ON cache(key) WHERE key IS NOT NULL;"
+    "CREATE INDEX cache_name ON cache(name,record);",
 };
 
 _Static_assert(FR_COUNT(migrations) == FR_STORE_SCHEMA, "one migration per version");

@@ -46,6 +46,15 @@ struct sqlite3_stmt;
                 "(SELECT ifnull(max(id),0) FROM map_part WHERE id BETWEEN ?1 AND ?2))")  \
     X(ANCHOR_LAST, "SELECT head FROM anchor ORDER BY id DESC LIMIT 1")                   \
     X(ANCHOR_PUT, "INSERT INTO anchor(run,seq,at,chain,head) VALUES(?1,?2,?3,?4,?5)")    \
+    X(CACHE_PUT, "INSERT OR REPLACE INTO cache VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)") \
+    X(CACHE_FIND, "SELECT record,item,what,at,sum FROM cache WHERE key=?1 AND hi=?2 "    \
+                  "ORDER BY id DESC LIMIT 1")                                            \
+    X(CACHE_OF_RUN, "SELECT record,item,what,text,origin,at,parts FROM cache "           \
+                    "JOIN name ON name.id=cache.name WHERE record BETWEEN ?1 AND ?2 "    \
+                    "ORDER BY record,item LIMIT ?3")                                     \
+    X(CACHE_OF_TASK, "SELECT record,item,what,?1,origin,at,parts FROM cache WHERE "      \
+                     "name=(SELECT id FROM name WHERE text=?1) AND record<?2 "           \
+                     "ORDER BY record DESC LIMIT ?3")                                    \
     X(BLOB_PUT, "INSERT OR IGNORE INTO blob(id,key,bytes) VALUES(?1,?2,?3)")             \
     X(BLOB_GET, "SELECT bytes FROM blob WHERE id=?1 AND key=?2")                         \
     X(REQUEST_PUT, "INSERT INTO request(run,kind,payload,at) VALUES(?1,?2,?3,?4)")       \
@@ -165,6 +174,10 @@ FR_NODISCARD int fr_loader_value(fr_loader *l, const uint8_t *bytes, size_t n, u
 void fr_loader_fini(fr_loader *l);
 FR_NODISCARD int fr_read_file(const char *path, size_t max, fr_buf *out, fr_err *err);
 
+// The result that a record (with item > 0: an item in it) of `task` has. FR_ENOTFOUND: no record.
+FR_NODISCARD int fr_read_result(fr_loader *l, int64_t record, uint32_t item, const char *task,
+                                fr_value **out, fr_err *err);
+
 // --- writing (store_sqlite_write.c), on the thread, inside a transaction ---
 FR_NODISCARD int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err);
 // The end of a batch: STARTs that nothing followed, and the seals of the runs' records.
@@ -186,6 +199,7 @@ void fr_slot_begin(fr_store *s);                               // of a batch
 FR_NODISCARD int fr_slot_settle(fr_store *s, fr_err *err);     // what the batch changed
 void fr_slot_tell(fr_store *s);                                // committed: wakes other runs
 void fr_slot_fini(fr_store *s);
+FR_NODISCARD int fr_write_kept(fr_store *s, const fr_queued *q, uint64_t name, fr_err *err);
 
 // --- how rows are packed; used by both sides ---
 enum {

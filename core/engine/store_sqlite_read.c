@@ -503,6 +503,69 @@ int fr_read_raw(fr_store *s, uint64_t run, fr_raw_fn fn, void *ctx, bool *ended,
     return rc;
 }
 
+// --- one result ---
+
+// The item of a part: a result without objects.
+static int item_result(fr_loader *l, int64_t record, uint32_t item, fr_value **out, fr_err *err)
+{
+    sqlite3_stmt *st = fr_db_statement(l->store->reader, FR_SQL_MAP_PARTS, err);
+    if (st == NULL) {
+        return code_of(err);
+    }
+    (void)sqlite3_bind_int64(st, 1, record);
+    (void)sqlite3_bind_int64(st, 2, record);
+    row *r = fr_zalloc(sizeof *r);
+    int step = sqlite3_step(st);
+    int rc = step == SQLITE_ROW    ? read_map_part(l, st, r, err)
+             : step == SQLITE_DONE ? FR_ENOTFOUND
+                                   : fr_db_fail(l->store->reader, step, err);
+    fr_reader at = fr_reader_of(r->rec.data, rc == FR_OK ? r->rec.size : 0);
+    for (fr_item_done d; rc == FR_OK && *out == NULL && fr_item_next(&at, &d);) {
+        bool good = d.index + 1 == item && (d.flags & (FR_ITEM_FAILED | FR_ITEM_CANCELLED)) == 0;
+        *out = good ? fr_value_new(d.value, d.size, NULL, 0) : NULL;
+    }
+    fr_value_unref(r->result);
+    fr_free(r);
+    (void)sqlite3_reset(st);
+    return rc == FR_OK && *out == NULL ? damaged(l->store, record, "an item", err) : rc;
+}
+
+static int row_result(fr_loader *l, int64_t record, const char *task, fr_value **out, fr_err *err)
+{
+    sqlite3_stmt *st = fr_db_statement(l->store->reader, FR_SQL_TASKS, err);
+    if (st == NULL) {
+        return code_of(err);
+    }
+    (void)sqlite3_bind_int64(st, 1, record);
+    (void)sqlite3_bind_int64(st, 2, record);
+    row *r = fr_zalloc(sizeof *r);
+    fr_buf_init(&r->label, FR_VALUE_MAX);
+    int step = sqlite3_step(st);
+    int rc = step == SQLITE_ROW    ? read_row(l, st, r, err)
+             : step == SQLITE_DONE ? FR_ENOTFOUND
+                                   : fr_db_fail(l->store->reader, step, err);
+    if (rc == FR_OK) {
+        bool right = r->rec.state == FR_SUCCESS && r->result != NULL &&
+                     strcmp(r->rec.name, task) == 0;
+        *out = right ? fr_value_ref(r->result) : NULL;
+        rc = right ? FR_OK : damaged(l->store, record, "the result", err);
+    }
+    fr_value_unref(r->result);
+    fr_value_unref(r->error);
+    fr_buf_fini(&r->label);
+    fr_free(r);
+    (void)sqlite3_reset(st);
+    return rc;
+}
+
+int fr_read_result(fr_loader *l, int64_t record, uint32_t item, const char *task, fr_value **out,
+                   fr_err *err)
+{
+    *out = NULL;
+    int rc = row_result(l, record, task, out, err);
+    return rc == FR_ENOTFOUND && item > 0 ? item_result(l, record, item, out, err) : rc;
+}
+
 // --- runs ---
 
 static int run_value(fr_loader *l, sqlite3_stmt *st, int column, fr_value **out, fr_err *err)

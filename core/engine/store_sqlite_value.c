@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,17 @@ void fr_loader_fini(fr_loader *l)
     fr_free(l->objects);
     fr_free(l->found);
     fr_map_fini(&l->known);
+}
+
+// Out of the way, so that the same content can be written there again.
+static int set_aside(const fr_loader *l, const char *path, fr_err *err)
+{
+    char aside[FR_STORE_PATH + 16];
+    (void)snprintf(aside, sizeof aside, "%s.damaged", path);
+    if (!l->store->env.read_only) {
+        (void)!fr_sys_rename(path, aside, NULL);
+    }
+    return fr_fail(err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
 }
 
 static int load_object(fr_loader *l, uint8_t kind, fr_hash hash, fr_object **out)
@@ -35,7 +47,7 @@ static int load_object(fr_loader *l, uint8_t kind, fr_hash hash, fr_object **out
                  : ops->load(path, out, &l->err);
     if (rc == FR_OK && !fr_hash_eq(ops->hash(*out), hash)) {
         fr_object_unref(*out);
-        rc = fr_fail(&l->err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
+        rc = set_aside(l, path, &l->err);
     }
     if (rc != FR_OK) {
         (void)fr_map_remove(&l->known, fr_hash_mix(hash, kind));
@@ -132,7 +144,7 @@ static int value_file(fr_loader *l, fr_hash hash, uint8_t how, fr_value **out, f
     if (rc == FR_OK && !fr_hash_eq((*out)->hash, hash)) {
         fr_value_unref(*out);
         *out = NULL;
-        rc = fr_fail(err, FR_ECORRUPT, "%s is damaged: its content has another hash", path);
+        rc = set_aside(l, path, err);
     }
     return rc;
 }

@@ -568,6 +568,13 @@ static int write_blob(fr_store *s, const fr_queued *q, fr_err *err)
     return fr_db_step(s->db, st, err);
 }
 
+static int write_kept(fr_store *s, const fr_queued *q, fr_err *err)
+{
+    uint64_t name;
+    int rc = name_id(s, q->name, &name, err);
+    return rc == FR_OK ? fr_write_kept(s, q, name, err) : rc;
+}
+
 int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err)
 {
     int rc = FR_OK;
@@ -589,6 +596,8 @@ int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err)
         return write_blob(s, q, err);
     case FR_ENTRY_SLOT:
         return fr_slot_write(s, q, err);
+    case FR_ENTRY_CACHE:
+        return write_kept(s, q, err);
     }
     return FR_OK;
 }

@@ -38,6 +38,7 @@ typedef struct fr_host {
     uint32_t branch;                  // the one that runs, FR_NO_BRANCH between
     lua_State *running;               // its coroutine
     uint32_t calls;                   // since it last gave way
+    bool cache_all;                   // `flowrun watch`: tasks without the option, too
     bool gave_way, ended, dead;
     fr_outcome outcome;
     int64_t retry_ns;                 // -1: the run is over
@@ -58,6 +59,8 @@ typedef struct flow_opts {
     const fr_host *kept_by;           // the host that keeps it: a call outlives task:with{}
     char *limit_names;                // what o.limits points to
     fr_limit_need limits[FR_LIMIT_NEEDS];
+    fr_cache_opts cache;
+    char **files;                     // of the cache
 } flow_opts;
 
 // How a sensor waits, made by wait.every{…}; kept by the callable.

@@ -368,6 +368,12 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     spec->strict = bool_field(L, 2, "strict");
     spec->rerun = bool_field(L, 2, "rerun");
     spec->plan = bool_field(L, 2, "plan");
+    lua_getfield(L, 2, "cache");
+    static const char *const modes[] = {"use", "refresh", "off", NULL};
+    spec->cache = (fr_cache_mode)luaL_checkoption(L, -1, "use", modes);
+    const char *watch = string_field(L, 2, "cache_session", "");
+    (void)fr_hash_parse(watch, strlen(watch), &spec->cache_session);
+    h->cache_all = !fr_hash_is_zero(spec->cache_session);
     lua_getfield(L, 2, "retry");
     flow_opts *o = luaL_testudata(L, -1, FLOW_OPTS);
     if (o != NULL) {
@@ -663,6 +669,8 @@ static int run_tasks(lua_State *L)
         set_int(L, "running", t.running);
         set_int(L, "retries", t.retries);
         set_int(L, "recorded", t.recorded);
+        set_int(L, "cached", t.cached);
+        set_int(L, "degraded", t.degraded);
         set_int(L, "items", (lua_Integer)t.items);
         set_int(L, "items_done", (lua_Integer)t.items_done);
         set_int(L, "first_started", t.first_started);

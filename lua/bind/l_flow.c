@@ -160,6 +160,27 @@ static void fill_after(lua_State *L, fr_host *h, fr_call *c)
     c->n_after = n;
 }
 
+static const char source_key;         // its address: registry key of flow.sources(fn)
+
+// The hash of the task's code is needed by caches only: taken at the first call that has one.
+static void know_source(lua_State *L, fr_host *h, flow_opts *o)
+{
+    int top = lua_gettop(L);
+    size_t n, size;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &source_key) == LUA_TFUNCTION) {
+        lua_pushvalue(L, 1);
+        lua_call(L, 1, 2);
+        const char *hex = lua_tolstring(L, -2, &n), *parts = lua_tolstring(L, -1, &size);
+        if (hex != NULL && !fr_hash_parse(hex, n, &o->o.source)) {
+            (void)bind_fail(L, FR_EINVAL, "the source of a task: expected 32 hex digits");
+        }
+        if (parts != NULL && h->run != NULL) {
+            fr_run_keep_source(h->run, o->o.source, parts, size);
+        }
+    }
+    lua_settop(L, top);
+}
+
 static void begin_call(lua_State *L, fr_host *h, fr_call_kind kind, fr_call *c)
 {
     *c = (fr_call){.kind = kind, .branch = h->branch, .list_dep = {FR_NO_NODE, 0}};
@@ -170,6 +191,10 @@ static void begin_call(lua_State *L, fr_host *h, fr_call_kind kind, fr_call *c)
     flow_opts *o = luaL_checkudata(L, -1, FLOW_OPTS);
     flow_host_keep(h, L, -1, o);
     lua_pop(L, 1);
+    if ((o->o.cache != NULL || h->cache_all) && kind != FR_CALL_FLOW &&
+        fr_hash_is_zero(o->o.source)) {
+        know_source(L, h, o);
+    }
     c->opts = &o->o;
     lua_rawgeti(L, 1, FIELD_WAIT);
     flow_every *w = luaL_testudata(L, -1, FLOW_EVERY);
@@ -703,6 +728,12 @@ static int flow_log(lua_State *L)
 static int opts_gc(lua_State *L)
 {
     flow_opts *o = luaL_checkudata(L, 1, FLOW_OPTS);
+    for (uint32_t i = 0; i < o->cache.n_files; i++) {
+        fr_free(o->files[i]);
+    }
+    fr_free(o->files);
+    o->files = NULL;
+    o->cache.n_files = 0;
     fr_value_unref(o->fallback);
     fr_free(o->limit_names);
     o->fallback = NULL;
@@ -793,10 +824,54 @@ static void fill_list(lua_State *L, fr_retry_plan *p)
     lua_pop(L, 1);
 }
 
+// cache = {scope = 1 …, expires= (s), version= (32 hex digits), refresh=, files = {path, …}}
+static void fill_cache(lua_State *L, flow_opts *o)
+{
+    if (lua_getfield(L, 1, "cache") != LUA_TTABLE) {
+        lua_pop(L, 1);
+        return;
+    }
+    int t = lua_gettop(L);
+    fr_cache_opts *c = &o->cache;
+    lua_getfield(L, t, "scope");
+    c->scope = (fr_cache_scope)luaL_optinteger(L, -1, FR_CACHE_FLOW);
+    lua_getfield(L, t, "expires");
+    double expires = luaL_optnumber(L, -1, 0);
+    c->expires_ns = expires >= 9.0e9 ? 0 : (int64_t)(expires * 1e9);
+    lua_getfield(L, t, "version");
+    size_t n = 0;
+    const char *hex = luaL_optlstring(L, -1, "", &n);
+    (void)fr_hash_parse(hex, n, &c->version);
+    lua_getfield(L, t, "refresh");
+    c->refresh = lua_toboolean(L, -1);
+    if (lua_getfield(L, t, "files") == LUA_TTABLE) {
+        uint32_t files = (uint32_t)luaL_len(L, -1);
+        o->files = fr_zalloc((files + 1) * sizeof *o->files);
+        for (uint32_t i = 0; i < files; i++) {
+            lua_geti(L, -1, (lua_Integer)i + 1);
+            o->files[c->n_files++] = fr_strdup(luaL_checkstring(L, -1));
+            lua_pop(L, 1);
+        }
+        c->files = (const char *const *)o->files;
+    }
+    o->o.cache = c;
+    lua_settop(L, t - 1);
+}
+
+// sources(fn): fn(callable) gives the hash of a task's code, 32 hex digits, and its
+// parts, packed, when a cache needs them.
+static int flow_sources(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &source_key);
+    return 0;
+}
+
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
 // cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), infra_retries=,
 // limits=, priority=, queue_timeout= (s), retry_codes= (list),
-// functions= (names of the options that are functions)}
+// functions= (names of the options that are functions), cache=}
 static int flow_options(lua_State *L)
 {
     static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
@@ -821,6 +896,7 @@ static int flow_options(lua_State *L)
     fill_limits(L, o);
     o->o.cpu = (uint32_t)field_number(L, "cpu", 1);
     o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
+    fill_cache(L, o);
     lua_getfield(L, 1, "effect");
     o->o.effect = lua_toboolean(L, -1);
     o->o.infra_retries = (uint32_t)field_number(L, "infra_retries", 3);
@@ -862,7 +938,8 @@ static const luaL_Reg functions[] = {
     {"forgive", flow_forgive},
     {"sleep", flow_sleep},   {"record", flow_record},   {"draw", flow_draw},
     {"inside", flow_inside}, {"replaying", flow_replaying}, {"log", flow_log},
-    {"options", flow_options}, {"run_info", flow_run_info}, {NULL, NULL},
+    {"options", flow_options}, {"sources", flow_sources},
+    {"run_info", flow_run_info}, {NULL, NULL},
 };
 
 int luaopen_flowrun_core_flow(lua_State *L)

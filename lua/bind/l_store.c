@@ -289,6 +289,58 @@ static int store_scan(lua_State *L)
     return end_list(L, &f, rc, &err);
 }
 
+static const char *const verdicts[] = {
+    [FR_CACHE_NONE] = "none",           [FR_CACHE_HIT] = "hit",
+    [FR_CACHE_MISS] = "miss",           [FR_CACHE_EXPIRED] = "expired",
+    [FR_CACHE_REFRESHED] = "refreshed", [FR_CACHE_DAMAGED] = "damaged",
+    [FR_CACHE_SAME] = "same",           [FR_CACHE_GOOD] = "good",
+    [FR_CACHE_LAST_GOOD] = "last_good",
+};
+
+typedef struct cache_row {
+    uint64_t run;
+    const fr_kept *kept;
+} cache_row;
+
+static int push_kept(lua_State *L)
+{
+    const cache_row *r = lua_touserdata(L, 1);
+    const fr_kept *k = r->kept;
+    lua_createtable(L, 0, 9);
+    set_int(L, "run", (int64_t)r->run);
+    set_int(L, "seq", (int64_t)k->seq);
+    set_int(L, "item", k->item);
+    set_text(L, "name", k->task);
+    set_text(L, "verdict", (size_t)k->verdict < FR_COUNT(verdicts) ? verdicts[k->verdict] : "?");
+    if (k->origin != 0) {
+        set_int(L, "origin_run", (int64_t)k->run);
+        set_int(L, "origin", (int64_t)k->origin);
+    }
+    set_int(L, "at", k->at);
+    set_value(L, "parts", k->parts);
+    return 1;
+}
+
+static int on_kept(void *ctx, uint64_t run, const fr_kept *k, fr_err *err)
+{
+    cache_row row = {run, k};
+    return append(ctx, push_kept, &row, err);
+}
+
+// store:cache(run [, task, before, limit]) -> list: of a run; or of a task before record `before`
+static int store_cache(lua_State *L)
+{
+    fr_store *s = check_store(L);
+    uint64_t run = check_natural(L, 2, -1);
+    const char *task = luaL_optstring(L, 3, NULL);
+    uint64_t before = check_natural(L, 4, 0);
+    fill f = {.store = s, .limit = check_limit(L, 5)};
+    start_list(L, &f);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_cache_rows(s, run, task, before, (size_t)f.limit, on_kept, &f, &err);
+    return end_list(L, &f, rc, &err);
+}
+
 typedef struct item_row {
     const fill *f;
     const fr_item_done *item;
@@ -305,7 +357,9 @@ static int push_item(lua_State *L)
     set_int(L, "index", (int64_t)d->index + 1);
     set_text(L, "state", stopped ? "STOPPED" : failed ? "FAILED" : "SUCCESS");
     set_text(L, "reason", stopped ? "cancelled" : failed ? "error"
-                          : (d->flags & FR_ITEM_DEGRADED) != 0 ? "degraded" : "ran");
+                          : (d->flags & FR_ITEM_DEGRADED) != 0 ? "degraded"
+                          : (d->flags & FR_ITEM_CACHED) != 0   ? "cached"
+                                                               : "ran");
     set_int(L, "attempt", d->attempt);
     set_int(L, "started", started);
     set_int(L, "ended", started + (int64_t)d->duration_us * 1000);
@@ -533,7 +587,8 @@ int luaopen_flowrun_core_store(lua_State *L)
         {"runs", store_runs},       {"scan", store_scan},     {"items", store_items},
         {"log", store_log},         {"alive", store_alive},   {"request", store_request},
         {"bundle", store_bundle},   {"gc", store_gc},         {"stats", store_stats},
-        {"audit", store_audit},     {"close", store_close},   {NULL, NULL},
+        {"audit", store_audit},     {"cache", store_cache},   {"close", store_close},
+        {NULL, NULL},
     };
     bind_class(L, CLASS, methods, NULL, store_gc_box);
     luaL_requiref(L, "flowrun.core.value", luaopen_flowrun_core_value, 0);   // class Value

@@ -428,6 +428,7 @@ local function new_script(path, name, dir, options)
   local self = setmetatable({path = path, name = name, dir = dir, options = options, files = {},
     by_name = {}, by_chunk = {}, loaded = {}, requires = {}, current = {}, flows = {}}, Script)
   self.registry = registry.new(options.worker or options.partial)
+  self.registry.script = self
   self.box = sandbox.new{mode = "load", print = options.print, write = options.write,
     effect = options.effect, loaded = self.loaded,
     require = function(module) return self:require(module) end}
@@ -539,7 +540,8 @@ end
 
 --- The source hash of a task, flow or function (engine.md C3).
 ---@param object flowrun.Task|flowrun.Flow|function
----@return string
+---@return string hash
+---@return table<string, string> parts the hash of each function and constant by name
 function Script:source_hash(object)
   local modules = {}
   for name, m in pairs(package.loaded) do
@@ -549,11 +551,12 @@ function Script:source_hash(object)
     if type(m) == "table" then modules[m] = self:module_identity(name, {}) end
   end
   local fn = type(object) == "function" and object or object.fn
-  return require("flowrun.source").hash(fn, {
+  local described, parts = require("flowrun.source").look(fn, {
     globals = self.box.globals,
     text = function(chunk) return self.by_chunk[chunk] and self.by_chunk[chunk].text end,
     module = function(t) return modules[t] end,
-  })
+  }, type(object) == "table" and object.name or "function")
+  return core.hash(described), parts
 end
 
 --- The source hashes of all tasks and flows by identity: taken after loading and compared
@@ -562,7 +565,7 @@ end
 function Script:fingerprints()
   local out = {}
   for _, set in ipairs{self.registry.tasks, self.registry.flows} do
-    for identity, object in pairs(set) do out[identity] = self:source_hash(object) end
+    for identity, object in pairs(set) do out[identity] = (self:source_hash(object)) end
   end
   return out
 end

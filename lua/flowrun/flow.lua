@@ -68,7 +68,7 @@ end
 
 -- Options of `flowrun` that a parameter must not be called (engine.md G).
 local reserved = {"home", "workers", "run-seed", "flow", "params", "plain", "quiet", "json",
-  "relaxed", "help"}
+  "relaxed", "help", "refresh", "no-cache"}
 
 --- Defines a flow: `fr.flow(name, [options,] fn)`.
 ---@param name string

@@ -196,6 +196,15 @@ function read.limits(v)
   return limits.read(v)
 end
 
+-- true, false (with{}: not cached), how long results are good, or a table of sub-options.
+function read.cache(v)
+  if type(v) == "boolean" then return v and {} or false end
+  if type(v) == "table" then return v end
+  local seconds, why = duration.try_seconds(v)
+  if seconds then return {expires = seconds} end
+  return nil, 'true, false, a duration such as "1h", or {expires=, version=, scope=, …}', why
+end
+
 function read.table(v)
   if type(v) == "table" then return v end
   return nil, "a table"
@@ -232,7 +241,7 @@ local function check_row(what, row, full, v, scope)
   if not row.built then
     fail(what, "option '%s' is not built yet; leave it out for now", full)
   end
-  if scope == "with" and type(v) == "function" and row.name ~= "key" and row.name ~= "when" then
+  if scope == "with" and type(v) == "function" and full ~= "key" and full ~= "when" then
     fail(what, "option '%s' cannot be a function in with{}: it runs in a worker, which knows "
       .. "only the options of task{}", full)
   end
@@ -258,8 +267,8 @@ local function check_one(what, scope, within, name, v)
     fail(what, "option 'fallback': \"last_good\" is not built yet; give a value or a function")
   end
   local normal = check_row(what, row, full, v, scope)
-  if row.type == "table" and #names_of(scope, name) > 0 then
-    normal = check_table(what, scope, name, v)
+  if type(normal) == "table" and #names_of(scope, name) > 0 then
+    normal = check_table(what, scope, name, normal)
   end
   return normal
 end
@@ -272,6 +281,10 @@ end
 
 -- What holds between options.
 local function check_together(what, o)
+  local version = o.cache and o.cache.version or nil
+  if version ~= nil and type(version) ~= "string" and type(version) ~= "number" then
+    fail(what, "option 'cache.version': expected text or a number, got %s", show(version))
+  end
   if backoff.is_curve(o.backoff) and o.delay ~= nil then
     fail(what, "option 'delay' says a base, and 'backoff' is a curve with its own; "
       .. "give one of them")

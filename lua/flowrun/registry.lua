@@ -12,6 +12,7 @@ local registry = {}
 ---@field flows table<string, table> by qualified name
 ---@field order table[] tasks and flows as they were defined
 ---@field limits table<string, table> what fr.limit said: {name=, slots=, rate=, period=}
+---@field script flowrun.Script? whose definitions these are; nil for a session's
 ---@field worker boolean loaded in a worker: flows are not run, top-level runs end the load
 
 local stack = {}                                 -- {registry=, module=} of loads under way

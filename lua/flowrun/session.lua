@@ -59,7 +59,7 @@ end
 ---@param f flowrun.Flow a flow of it
 ---@param p table checked parameters
 ---@param o? {seed: integer?, resume: integer?, rerun: boolean?, attempt: integer?,
----  moments: boolean?}
+---  moments: boolean?, cache: "use"|"refresh"|"off"|nil, cache_session: string?}
 ---@return userdata run
 function session.start(script, f, p, o)
   o = o or {}
@@ -69,6 +69,7 @@ function session.start(script, f, p, o)
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
     started = o.started, plan = o.plan, limits = limits.list(script.registry),
+    cache = o.cache, cache_session = o.cache_session,
   }, flow.body(f.fn))
   run:start()
   return run

@@ -41,9 +41,24 @@ function Describer:put(...)
   for _, text in ipairs{...} do self.out[#self.out + 1] = text end
 end
 
+-- What stands at the place that is looked at, for people who ask what has changed.
+function Describer:note(text)
+  if self.place ~= "" then self.parts[self.place] = core.hash(text) end
+end
+
+-- Looks at v, which is called `name` where it is reached from.
+function Describer:at(name, v)
+  local before = self.place
+  self.place = before == "" and name or before .. "." .. name
+  self:any(v)
+  self.place = before
+end
+
 function Describer:scalar(v)
   local ok, packed = pcall(value.pack, v)
-  self:put(ok and packed:bytes() or type(v), "\n")
+  local text = ok and packed:bytes() or type(v)
+  self:note(text)
+  self:put(text, "\n")
 end
 
 -- Keys in an order that does not depend on the run; keys without one are left out.
@@ -66,8 +81,8 @@ end
 function Describer:fields(t)
   self:put("{\n")
   for _, k in ipairs(ordered_keys(t)) do
-    self:scalar(k)
-    self:any(t[k])
+    self:put(value.pack(k):bytes(), "\n")
+    self:at(tostring(k), t[k])
   end
   local mt = getmetatable(t)
   if type(mt) == "table" then self:any(mt) end
@@ -76,19 +91,31 @@ end
 
 function Describer:table(t)
   local name = self.context.module(t)
-  if name then return self:put("module ", name, "\n") end
+  if name then
+    self:note(name)
+    return self:put("module ", name, "\n")
+  end
   local mt = getmetatable(t)
   local class = type(mt) == "table" and rawget(mt, "__name")
   if class == "flowrun.Task" or class == "flowrun.Flow" then
     self:put(class, " ", tostring(rawget(t, "name")), "\n")
-    return self:any(rawget(t, "fn"))
+    return self:any(rawget(t, "fn"))                       -- in its own place
   end
   self:fields(t)
+end
+
+-- A variable of the script: its name says enough, whoever uses it.
+function Describer:outside(name, v)
+  local before = self.place
+  self.place = name
+  self:any(v)
+  self.place = before
 end
 
 function Describer:lua_function(f, info)
   local text = self.context.text(info.source)
   local code = text and core.code(text, info.linedefined, info.lastlinedefined)
+  self:note(code or info.source)
   self:put("function ", code or ("%s:%d"):format(info.source, info.linedefined), "\n")
   if info.source:find("^@flowrun/") then return end        -- our own: by place alone
   for i = 1, math.huge do
@@ -96,7 +123,7 @@ function Describer:lua_function(f, info)
     if not name then break end
     if name ~= "_ENV" then
       self:put("upvalue ", name, "\n")
-      self:any(v)
+      self:outside(name, v)
     end
   end
   local seen = core.inspect(f)
@@ -104,7 +131,7 @@ function Describer:lua_function(f, info)
   table.sort(reads)
   for _, name in ipairs(reads) do
     self:put("global ", name, "\n")
-    self:any(self.context.globals[name])
+    self:outside(name, self.context.globals[name])
   end
 end
 
@@ -126,10 +153,20 @@ end
 ---@param context flowrun.SourceContext
 ---@return string
 function source.describe(fn, context)
-  local d = setmetatable({context = context, out = {}, seen = {}, count = 0,
-    standard = standard_names(context.globals)}, Describer)
+  return (source.look(fn, context))
+end
+
+--- The description, and the hash of each thing in it by name: "helper", "limits.high".
+---@param fn function
+---@param context flowrun.SourceContext
+---@param name? string of the function itself
+---@return string description
+---@return table<string, string> parts
+function source.look(fn, context, name)
+  local d = setmetatable({context = context, out = {}, seen = {}, count = 0, parts = {},
+    place = name or "", standard = standard_names(context.globals)}, Describer)
   d:any(fn)
-  return table.concat(d.out)
+  return table.concat(d.out), d.parts
 end
 
 --- The source hash of a function: 32 hex digits.

@@ -167,6 +167,28 @@ function Store:items(id, task)
   return pieces(function(from) return self.core:items(id, row, key, queued, from) end)
 end
 
+---@class fr.store.kept
+---@field run integer
+---@field seq integer of the record
+---@field item integer of a map: which item; 0 = the whole
+---@field name string
+---@field verdict string hit, miss, expired, refreshed, damaged, same, good, last_good
+---@field origin_run? integer where the result came from
+---@field origin? integer seq of that record
+---@field at integer when it was computed
+---@field parts? userdata {args = {hash, …}, code = hash, files = {hash, …}, scope=, version=}
+
+--- How calls of cached tasks came by their results: those of a run in log order; or those of
+--- a task before record `before` of the run, newest first.
+---@param id integer
+---@param task? string "module:name"
+---@param before? integer
+---@param limit? integer default 1000
+---@return fr.store.kept[]
+function Store:cache(id, task, before, limit)
+  return self.core:cache(id, task, before, limit or 1000)
+end
+
 --- Lines of a run's log, in order of writing.
 ---@param id integer
 ---@param options? {row?: integer, item?: integer, from?: integer, limit?: integer}

@@ -1,6 +1,7 @@
 --- Tasks: functions of their arguments that the engine runs, retries, records.
 local backoff = require "flowrun.backoff"
 local body = require "flowrun.core.body"
+local cache = require "flowrun.cache"
 local error_class = require "flowrun.core.error"
 local flow_core = require "flowrun.core.flow"
 local limits = require "flowrun.limits"
@@ -63,6 +64,7 @@ function task.scheduler_options(o, full)
     outputs = o.outputs and #o.outputs, effect = o.effect,
     has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function", fallback = o.fallback,
     functions = functions_of(o),
+    cache = o.cache and cache.rules(o.cache),
   }
 end
 
@@ -90,6 +92,7 @@ function task.define(name, opts, fn)
   local self = setmetatable({kind = "task", name = name, options = o, where = where, fn = fn}, Task)
   self[1] = registry.add("task", name, self, where)
   self[2] = task.scheduler_options(o, self[1])
+  self.home = registry.current()
   self[3] = fn
   self[4] = o.key
   return self
@@ -116,7 +119,7 @@ function methods:with(over)
   local o = options.check("with", self.name, over)
   local merged = options.merge(self.options, o)
   local copy = setmetatable({kind = "task", name = self.name, options = merged,
-                             where = self.where, fn = self.fn}, Task)
+                             where = self.where, fn = self.fn, home = self.home}, Task)
   copy[1], copy[3] = self[1], self[3]
   copy[2] = task.scheduler_options(merged, self[1])
   copy[4], copy[5] = merged.key, merged.after

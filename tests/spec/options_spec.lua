@@ -37,7 +37,7 @@ end)
 describe("the option table", function()
   it("is complete", function()
     local names = {}
-    for _, row in ipairs(options.list()) do names[row.name] = row end
+    for _, row in ipairs(options.list()) do names[row.name] = names[row.name] or row end
     for name in ([[retries delay backoff jitter timeout cache fallback outputs resources params
       schedule after key tags effect durable description when trigger_rule limit priority isolate
       deadline queue_timeout retry_if infra_retries undo store executor on on_start on_success
@@ -77,7 +77,11 @@ describe("options", function()
     {"flow", {outputs = {"a"}}, "option 'outputs' belongs to task{}, not to flow{}"},
     {"task", {resources = {cpus = 1}}, "unknown option 'resources.cpus'; did you mean 'cpu'?"},
     {"task", {resources = {gpu = 1}}, "option 'resources.gpu' is not built yet"},
-    {"task", {cache = {expires = "1h"}}, "option 'cache' is not built yet"},
+    {"task", {cache = "soon"}, "option 'cache': expected true, false, a duration"},
+    {"task", {cache = {expire = "1h"}}, "unknown option 'cache.expire'; did you mean 'expires'?"},
+    {"task", {cache = {scope = "runs"}}, "did you mean 'run'?"},
+    {"task", {cache = {version = {}}}, "'cache.version': expected text or a number, got a table"},
+    {"with", {cache = {key = print}}, "option 'cache.key' belongs to task{}, not to with{}"},
     {"task", {retries = -1}, "option 'retries': expected a whole number from 0 to 1000, got -1"},
     {"task", {retries = 1.5}, "expected a whole number"},
     {"task", {retries = "3"}, "got '3'"},

@@ -227,7 +227,7 @@ static void large_values_and_objects_become_files(void)
     CHECK_INT(fr_store_records(s, 1, keep_results, &x, &err), FR_ECORRUPT);
     CHECK(strstr(err.text, "record 2") != NULL);
     drop_results(&x);
-    CHECK_INT(unlink(path), 0);
+    CHECK(stat(path, &st) != 0);               // it was set aside: nothing takes it for whole
     CHECK_INT(fr_store_records(s, 1, keep_results, &x, &err), FR_ENOTFOUND);
     drop_results(&x);
     CHECK_INT(fr_store_close(s, NULL), FR_OK);

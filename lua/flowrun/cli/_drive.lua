@@ -16,7 +16,7 @@ local TICK_MS = 100
 drive.options = {
   ["--home"] = "DIR", ["--workers"] = "N", ["--run-seed"] = "N", ["--flow"] = "NAME",
   ["--params"] = "FILE", ["--plain"] = false, ["--quiet"] = false, ["--json"] = false,
-  ["--relaxed"] = false,
+  ["--relaxed"] = false, ["--refresh"] = false, ["--no-cache"] = false,
 }
 
 --- Splits `args` into options (by drive.options or `known`), and the words from the first one

@@ -78,6 +78,10 @@ function Progress:task_line(t, now, name_width)
     if state == "queued" then rest = rest .. "  waits" end
   end
   if t.recorded > 0 then rest = rest .. paint("dim", ("  %d recorded"):format(t.recorded)) end
+  if t.cached > 0 then rest = rest .. paint("dim", ("  %s cached"):format(text.count(t.cached))) end
+  if t.degraded > 0 then
+    rest = rest .. paint("yellow", ("  %s degraded"):format(text.count(t.degraded)))
+  end
   if t.retries > 0 then rest = rest .. paint("yellow", "  " .. text.plural(t.retries, "retry")
     :gsub("retrys$", "retries")) end
   if t.failed > 0 then rest = rest .. paint("red", ("  %d failed"):format(t.failed)) end
@@ -153,6 +157,7 @@ function Progress:plain(moment)
     local spent = n.started ~= 0 and text.duration(n.ended - n.started) or "-"
     local notes = n.items > 0 and ("  %s items"):format(text.count(n.items)) or ""
     if n.attempt > 1 then notes = notes .. ("  attempt %d"):format(n.attempt) end
+    if n.reason == "cached" then notes = notes .. paint("dim", "  cached") end
     if n.reason == "degraded" then notes = notes .. paint("yellow", "  degraded: fallback used") end
     io.stderr:write((" %s %s  %s%s\n"):format(paint("green", "✔"), name, spent, notes))
   else

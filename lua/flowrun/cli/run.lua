@@ -20,6 +20,7 @@ options (before FILE)
   --run-seed N     seed of fr.random and of models without one (default: drawn, and recorded)
   --plain          plain lines instead of a live display; --quiet shows only failures
   --json           print the result as one line of JSON
+  --refresh        compute what is cached anew, and keep that; --no-cache neither uses nor keeps
   --relaxed        do not wait for the disk at every commit (a power loss may lose the last second)
 
 parameters (after FILE)
@@ -80,7 +81,8 @@ local function start(o, file, given)
   local texts = params.from_args(f.name, f.params, given)
   local p = params.read(f.name, f.params, o.params and read_params(o.params), texts)
   session.engine{home = o.home, workers = o.workers, relaxed = o.relaxed}
-  local run = session.start(script, f, p, {seed = o.run_seed, moments = true})
+  local run = session.start(script, f, p, {seed = o.run_seed, moments = true,
+    cache = o.no_cache and "off" or o.refresh and "refresh" or nil})
   return drive.run(run, {script = script, flow = f, params = p}, o)
 end
 

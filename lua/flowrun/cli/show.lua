@@ -1,4 +1,5 @@
 --- `flowrun show RUN`: one run with its parameters, tasks, result or error.
+local error_class = require "flowrun.core.error"
 local look = require "flowrun.cli._look"
 local text = require "flowrun.cli._text"
 local waits = require "flowrun.cli._waits"
@@ -63,6 +64,24 @@ local function note_of(t)
   return t.result and text.cut(t.result:json(), 70) or ""
 end
 
+-- The tasks that a word names: a row, a name, a key, or the third call of fit ("fit#3").
+local function named(tasks, word)
+  local list, names, uses = {}, {}, {}
+  for _, t in ipairs(tasks) do
+    local name = text.short(t.name or "?")
+    names[#names + 1] = name
+    uses[name] = (uses[name] or 0) + 1
+    if tostring(t.row) == word or name == word or t.name == word or t.label == word
+      or ("%s#%d"):format(name, uses[name]) == word then
+      list[#list + 1] = t
+    end
+  end
+  if #list > 0 then return list end
+  local near = error_class.nearest(word, names)
+  error_class.raise("not_found", ("the run has no task '%s'%s"):format(word,
+    near and ("; did you mean '%s'?"):format(near) or ""))
+end
+
 local MOST = 200
 
 local function show(store, run)
@@ -99,15 +118,23 @@ end
 
 return {
   summary = "show a run: parameters, tasks, result or error",
-  args = "RUN [--json]",
+  args = "RUN [TASK --why] [--json]",
   help = [[
 RUN is a number, @last or @failed.
+TASK --why tells where the result of a cached task came from, or why it was computed: which
+argument, function, version or file differs from the earlier call that is most like it. TASK is a
+name, a row, a key, or fit#3 for the third call of fit.
 --json prints id, flow, state, reason, started, ended, attempt, seed, file, bundle, params, result,
 error and tasks: row, name, kind, key, state, reason, attempt, queued, started, ended, args_hash,
 result or error; maps have items with index, key, state, attempt, started, ended, result.]],
   run = function(args)
-    return look.command(args, nil, 1, function(store, o, words)
+    return look.command(args, {["--why"] = false}, 2, function(store, o, words)
       local run = look.run(store, words[1])
+      if o.why or words[2] then
+        local tasks = tasks_of(store, run.id)
+        return require("flowrun.cli._why").show(store, run,
+          words[2] and named(tasks, words[2]) or tasks, o.json)
+      end
       if o.json then show_json(store, run) else show(store, run) end
     end)
   end,
