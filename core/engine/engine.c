@@ -476,6 +476,47 @@ static int load_record(void *ctx, const fr_record *record, fr_err *err)
     return fr_sched_load(ctx, record, err);
 }
 
+typedef struct copying {
+    fr_run *run;
+    uint64_t until, bytes;
+} copying;
+
+static int copy_record(void *ctx, const fr_record *record, fr_err *err)
+{
+    copying *c = ctx;
+    if (record->type == FR_REC_START || record->seq >= c->until) {
+        return FR_OK;
+    }
+    fr_record copy = *record;
+    copy.log_from = copy.log_to = 0;           // its lines are in the log of the other run
+    fr_store_append(c->run->store, &copy);
+    if (fr_sched_seq(c->run->sched) % 1024 == 0) {
+        fr_store_flush(c->run->engine->store);
+    }
+    return fr_sched_load(c->run->sched, &copy, err);
+}
+
+// What the run begins with: its own records, or those of the run it was forked from.
+static int load_past(fr_run *r, fr_err *err)
+{
+    const fr_run_spec *spec = &r->spec;
+    fr_store *store = r->engine->store;
+    int rc = FR_OK;
+    if (spec->fork != 0) {
+        copying c = {.run = r, .until = spec->fork_at};
+        rc = fr_store_records(store, spec->fork, copy_record, &c, err);
+    } else {
+        rc = fr_store_records(store, spec->resume, load_record, r->sched, err);
+    }
+    if (rc == FR_OK && (spec->rerun || spec->fork != 0)) {
+        fr_sched_rerun(r->sched, &(fr_rerun){.keys = spec->again, .n = spec->n_again,
+                                             .only = spec->only,
+                                             .params = spec->new_params ? r->params : NULL});
+    }
+    r->code.flow_attempt = spec->fork != 0 ? 1 : 1 + fr_sched_reruns(r->sched);
+    return rc;
+}
+
 static int open_store_run(fr_run *r, fr_err *err)
 {
     fr_store *store = r->engine->store;
@@ -599,12 +640,8 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
     }
     r->code.reaper = fr_reaper_new(r->store != NULL ? lock : NULL);
     make_sched(r);
-    if (spec->resume != 0 && e->store != NULL) {
-        rc = fr_store_records(e->store, spec->resume, load_record, r->sched, err);
-        if (rc == FR_OK && spec->rerun) {
-            fr_sched_drop_unhandled(r->sched);
-        }
-        r->code.flow_attempt = 1 + fr_sched_reruns(r->sched);
+    if ((spec->resume != 0 || spec->fork != 0) && e->store != NULL) {
+        rc = load_past(r, err);
     }
     if (rc == FR_OK) {
         mark_run(r);

@@ -55,6 +55,12 @@ typedef struct fr_run_spec {
     int64_t timeout_ns;               // of the flow; 0 = none
     uint64_t resume;                  // run to go on with; 0 = a new one
     bool rerun;                       // with resume: continue a finished run (rerun --failed)
+    // rerun: what else is made again; params: they differ from those recorded.
+    const fr_hash *again;
+    uint32_t n_again;
+    bool only, new_params;
+    // A new run that takes the records of run `fork` before place `fork_at` of its log.
+    uint64_t fork, fork_at;
     fr_retry_plan retry;              // of the flow: a failed run goes on as a rerun
     // Looks only: nothing is executed or recorded. The flow runs as far as records of `resume`
     // (0 = none) carry it; then it ends as "planned" (fr_flow_host.ended is called).

@@ -42,8 +42,9 @@ static const fr_option options[] = {
      "Which failures are worth another attempt: error codes, or function(err, attempt, ...)."},
     {"infra_retries", NULL, CALL, FR_OPTION_COUNT, 0, 1000, NULL, "3", true,
      "Attempts that may be lost to a dead process or machine, counted apart from retries."},
-    {"fallback", NULL, CALL, FR_OPTION_VALUE, 0, 0, NULL, NULL, true,
-     "The result when all attempts failed: a value, or function(err, ...)."},
+    {"fallback", NULL, CALL, FR_OPTION_FALLBACK, 0, 0, NULL, NULL, true,
+     "The result when all attempts failed: a value, function(err, ...), a task, \"last_good\", or "
+     "a list of these that are tried in turn: {\"last_good\", backup, 0, max_age = \"7d\"}."},
     // time
     {"timeout", NULL, ALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
      "Most time that one attempt may take; it is stopped then."},
@@ -160,6 +161,7 @@ const char *fr_option_type_name(fr_option_type type)
         [FR_OPTION_VALUE] = "value",
         [FR_OPTION_HANDLES] = "handles",
         [FR_OPTION_LIMITS] = "limits",
+        [FR_OPTION_FALLBACK] = "fallback",
         [FR_OPTION_CACHE] = "cache",
         [FR_OPTION_TABLE] = "table",
     };

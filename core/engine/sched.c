@@ -388,6 +388,9 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     if (SEEDED(BUG_RECORDED_TWICE) && n->attempt > 1) {
         append_end(s, n);
     }
+    if (n->opts != NULL && n->opts->n_fallbacks > 0) {
+        sched_keep_good(s, n);                 // by its arguments, which go now
+    }
     if (state == FR_SUCCESS && !s->env.keep_args) {
         sched_free_args(n);
     }

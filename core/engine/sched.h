@@ -41,6 +41,18 @@ const char *fr_ask_option(fr_ask ask);             // "fallback"; NULL for the b
 fr_ask fr_ask_from_option(const char *option);     // FR_ASK_NOTHING when there is none
 #define FR_ASKS(ask) (1u << (ask))
 
+typedef enum fr_fallback_kind {
+    FR_FALLBACK_VALUE, FR_FALLBACK_FUNCTION, FR_FALLBACK_TASK, FR_FALLBACK_LAST_GOOD,
+} fr_fallback_kind;
+
+typedef struct fr_fallback {          // one of several that are tried in turn
+    fr_fallback_kind kind;
+    const fr_value *value;
+    const char *option, *task;        // FUNCTION: its address, "fallback.f2"; TASK: whose body
+    int64_t max_age_ns;               // LAST_GOOD; 0 = any age
+    bool any_arguments;               // LAST_GOOD: not only of the same plain arguments
+} fr_fallback;
+
 typedef struct fr_task_opts {         // lives as long as the scheduler
     fr_retry_plan retry;
     uint64_t retry_codes;             // bit per error code worth a retry; 0 = all
@@ -54,6 +66,8 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     uint32_t cpu, n_outputs;          // both at least 1
     bool effect;
     const fr_value *fallback;         // NULL = none, or a function (see asks)
+    const fr_fallback *fallbacks;     // several; then `fallback` is NULL
+    uint32_t n_fallbacks;
     const fr_cache_opts *cache;       // NULL: without the option
     fr_hash source;                   // of the task's code (engine.md C3), where a cache needs it
 } fr_task_opts;
@@ -140,6 +154,13 @@ uint32_t fr_sched_reruns(const fr_sched *s);
 // depends on them run again. From here on other arguments than the recorded ones mean that a
 // call of before is made anew, not divergence. Recorded: a resume of the rerun knows it.
 void fr_sched_drop_unhandled(fr_sched *s);
+typedef struct fr_rerun {
+    const fr_hash *keys;              // calls to make again though they succeeded, with all that
+    uint32_t n;                       // a subflow or map holds
+    bool only;                        // nothing else: failures and what depends on the calls stay
+    const fr_value *params;           // of the flow from here on; NULL = as before
+} fr_rerun;
+void fr_sched_rerun(fr_sched *s, const fr_rerun *what);   // as fr_sched_drop_unhandled, and that
 
 // This call (item: of a map, else FR_NO_NODE) was on a CPU when the process before died, by
 // `signal` (0 = none was seen). Recorded; it now runs with nothing beside it, and after three

@@ -194,7 +194,11 @@ static void finish_failed(fr_sched *s, uint32_t id, fr_value *error, int code)
 static void give_up(fr_sched *s, uint32_t id, const fr_value *error, int code)
 {
     node *n = node_at(s, id);
-    if (asks(n->opts, FR_ASK_FALLBACK)) {
+    if (n->opts->n_fallbacks > 0) {
+        if (!sched_fall_back(s, id, error, code)) {
+            finish_failed(s, id, own_error(error, code), code);
+        }
+    } else if (asks(n->opts, FR_ASK_FALLBACK)) {
         n->timed_out = false;
         ask_single(s, id, FR_ASK_FALLBACK, error);
     } else if (n->opts->fallback != NULL) {
@@ -298,5 +302,9 @@ void sched_answered(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_do
         sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, result, NULL);
         return;
     }
-    finish_failed(s, id, own_error(d->error, code), code);
+    go_on(n);
+    if (sched_stopping(s) || n->opts->n_fallbacks == 0 ||
+        !sched_fall_back(s, id, d->error, code)) {
+        finish_failed(s, id, own_error(d->error, code), code);
+    }
 }

@@ -323,6 +323,8 @@ void fr_sched_found(fr_sched *s, uint32_t id, fr_found *found, uint32_t n, const
         for (uint32_t i = 0; i < n; i++) {
             fr_value_unref(found[i].result);
         }
+    } else if (d->looks) {
+        sched_good_found(s, id, found);
     } else if (d->kind == FR_CALL_MAP) {
         sched_map_found(s, id, found, files);
     } else {

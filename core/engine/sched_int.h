@@ -13,7 +13,8 @@ enum {
     BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
     BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_SLOT_EARLY,
     BUG_TAKEN_AGAIN = 30, BUG_NEWEST_FIRST, BUG_EARLY_LOST, BUG_ANY_DECISION, BUG_POKE_AT_ONCE,
-    BUG_CACHE_BLIND = 40, BUG_CACHE_DEGRADED,
+    BUG_CACHE_BLIND = 40, BUG_CACHE_DEGRADED, BUG_RERUN_SHALLOW,
+    BUG_LAST_GOOD_ANY, BUG_DEGRADED_IS_GOOD,
 };
 #ifdef FR_SEEDED_BUGS
 extern int fr_seeded_bug;             // which one; tests/sim/sim.c
@@ -41,6 +42,7 @@ typedef struct past_items {           // of a map
     fr_buf data;                      // MAP parts, packed items one after the other
     part_mark *marks;                 // where each part ends; neighbours between reruns are one
     uint32_t n_marks;
+    uint64_t gone;                    // items up to this place are made anew
 } past_items;
 
 typedef struct past {                 // what the log says of one key
@@ -128,6 +130,9 @@ typedef struct node {
     map_state *map;
     wait_state *wait;
     cache_state *cache;               // NULL = without
+    fr_hash good_key;                 // of the last good result, while it is looked for
+    uint32_t fell;                    // fallbacks that were tried
+    bool looks;                       // for the last good result
     const char *where, *label;        // label: the user's key
     int64_t queued, started, ended, due;
     int64_t sleep_ns;                 // of a task: its retry's delay
@@ -234,6 +239,7 @@ struct fr_sched {
     int past_cancel_code;
     fr_hash *unhandled;
     uint32_t n_unhandled, reruns;
+    bool only;                        // of the latest rerun: what is recorded stays as it is
     uint64_t rerun_seq;               // records before it are those of an earlier attempt
     // suspects (sched_alone.c)
     suspect *suspects;
@@ -345,6 +351,13 @@ void sched_poke_due(fr_sched *s, const timer_entry *e);
 // A poke ended; true: it said nothing, or may fail, and the call goes on.
 bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d);
 
+// of sched_replay.c, for reruns
+past *sched_past_of_row(const fr_sched *s, uint32_t row);
+past_items *sched_items_of(past *p);
+
+// sched_rerun.c
+bool sched_load_rerun(fr_sched *s, const fr_record *r);   // false: it is something else
+
 // sched_alone.c
 void sched_load_death(fr_sched *s, const fr_record *r);
 void sched_forgive(fr_sched *s);                          // a rerun was asked for
@@ -391,6 +404,11 @@ void sched_cache_files(fr_sched *s, uint32_t id, const fr_hash *files);
 void sched_cache_keep_item(fr_sched *s, uint32_t id, const fr_item_done *item, uint64_t seq,
                            const fr_found *found);
 void sched_cache_free(cache_state *c);
+
+// sched_fallback.c
+bool sched_fall_back(fr_sched *s, uint32_t id, const fr_value *error, int code);   // false: none
+void sched_good_found(fr_sched *s, uint32_t id, fr_found *f);
+void sched_keep_good(fr_sched *s, const node *n);
 
 // sched_map.c
 bool sched_map_has(const map_state *m, uint32_t i);       // the item is final

@@ -160,8 +160,9 @@ static void recall_parts(fr_sched *s, node *n, map_state *m, const past_items *p
         mark += (size_t)(r.at - p->data.data) > p->marks[mark].end;
         uint64_t seq = p->marks[mark].seq;
         bool dropped = item.flags & FR_ITEM_FAILED && before;
-        if ((seq < s->rerun_seq) != before || dropped || sched_outdated(s, n, seq) ||
-            !place_of(n, m, c, &item, &i) || have(m, i)) {
+        dropped = dropped || seq <= p->gone || sched_outdated(s, n, seq);
+        if (dropped || (seq < s->rerun_seq) != before || !place_of(n, m, c, &item, &i) ||
+            have(m, i)) {
             continue;
         }
         if (item.index != i) {
@@ -206,13 +207,13 @@ static uint64_t *attempts_of(map_state *m, uint32_t item)
     return fr_map_put(&m->attempts, item_slot(item), NULL);
 }
 
-static void recall_objects(fr_sched *s, const node *n, map_state *m)
+static void recall_objects(fr_sched *s, const node *n, map_state *m, uint64_t gone)
 {
     for (uint32_t i = 0; i < m->n; i++) {
         uint32_t dup = m->duplicates != NULL ? m->duplicates[i] : 0;
         past *p = have(m, i) ? NULL
                              : sched_past_other(s, fr_item_key(n->key, m->hashes[i], dup));
-        if (p == NULL) {
+        if (p == NULL || (p->seq != 0 && p->seq <= gone)) {
             continue;
         }
         if (p->seq != 0 && p->state == FR_SUCCESS && p->result != NULL) {
@@ -402,7 +403,7 @@ void sched_map_start(fr_sched *s, uint32_t id)
         recall_items(s, n, m, p->items);
     }
     if (s->pasts.n > 0) {
-        recall_objects(s, n, m);
+        recall_objects(s, n, m, p != NULL && p->items != NULL ? p->items->gone : 0);
     }
     s->stats.items += m->n;
     s->stats.items_done += m->done;

@@ -10,7 +10,7 @@
 
 enum { MOST_ROWS = 1 << 28 };          // calls of one run that are found by row
 
-static past *past_of_row(const fr_sched *s, uint32_t row)
+past *sched_past_of_row(const fr_sched *s, uint32_t row)
 {
     uint32_t i = row < s->cap_rows ? s->past_rows[row] : 0;
     return i != 0 ? past_at(s, i - 1) : NULL;
@@ -38,7 +38,7 @@ past *sched_past_other(const fr_sched *s, fr_hash key)
 
 past *sched_past(fr_sched *s, fr_hash key)
 {
-    past *p = past_of_row(s, s->next_past);
+    past *p = sched_past_of_row(s, s->next_past);
     if (p != NULL && fr_hash_eq(p->key, key)) {
         return p;
     }
@@ -86,7 +86,7 @@ static uint32_t past_of(fr_sched *s, const fr_record *r)
     return fr_hash_eq(past_at(s, i)->key, r->key) ? i : past_of_key(s, r->key);
 }
 
-static past_items *items_of(past *p)
+past_items *sched_items_of(past *p)
 {
     if (p->items == NULL) {
         p->items = fr_zalloc(sizeof *p->items);
@@ -127,7 +127,7 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
     if (r->kind == FR_CALL_MAP) {
-        items_of(p)->n = r->items;
+        sched_items_of(p)->n = r->items;
         p->items->failed = r->failed_items;
     }
     if (r->kind == FR_CALL_SIGNAL) {
@@ -136,28 +136,6 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     if (r->kind != FR_CALL_ITEM) {
         set_order(s, r->seq, i + 1);
     }
-}
-
-static void drop_unhandled(fr_sched *s)
-{
-    for (uint32_t i = 0; i < s->n_unhandled; i++) {
-        past *p = sched_past(s, s->unhandled[i]);
-        if (p != NULL) {
-            p->seq = 0;                        // its place in the log is skipped
-            p->due = 0;
-            p->attempt = p->lost = 0;
-        }
-    }
-    s->n_unhandled = 0;
-    s->past_cancel = 0;
-    s->reruns++;
-    s->rerun_seq = s->seq;
-    sched_forgive(s);
-}
-
-uint32_t fr_sched_reruns(const fr_sched *s)
-{
-    return s->reruns;
 }
 
 static void load_request(fr_sched *s, const fr_record *r)
@@ -173,12 +151,12 @@ static void load_request(fr_sched *s, const fr_record *r)
         for (const uint8_t *at = r->data; n > 0; n--, at += 16) {
             s->unhandled[s->n_unhandled++] = fr_hash_load(at);
         }
-    } else if (strcmp(r->name, "rerun") == 0) {
-        drop_unhandled(s);
     } else if (strcmp(r->name, "death") == 0) {
         sched_load_death(s, r);
     } else if (strcmp(r->name, "arrival") == 0) {
         sched_load_arrival(s, r);
+    } else {
+        (void)sched_load_rerun(s, r);
     }
 }
 
@@ -213,12 +191,12 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         return FR_OK;
     }
     if (r->type == FR_REC_MAP_PART) {          // named by the row that the map's TIMER gave
-        past *map = past_of_row(s, r->row);
+        past *map = sched_past_of_row(s, r->row);
         if (map == NULL || !map->began) {
             return fr_fail(err, FR_ECORRUPT, "record %llu has items of an unknown map (row %u)",
                            (unsigned long long)r->seq, r->row);
         }
-        load_part(s, items_of(map), r);
+        load_part(s, sched_items_of(map), r);
         return FR_OK;
     }
     uint32_t i = past_of(s, r);
@@ -263,13 +241,6 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
     return FR_OK;
 }
 
-void fr_sched_drop_unhandled(fr_sched *s)
-{
-    fr_record r = {.type = FR_REC_REQUEST, .name = "rerun", .data = "", .ended = s->wall};
-    sched_record(s, &r);
-    drop_unhandled(s);
-}
-
 void sched_diverge(fr_sched *s, const char *format, ...)
 {
     if (s->divergence != NULL) {
@@ -293,7 +264,7 @@ void sched_diverge(fr_sched *s, const char *format, ...)
 // happened there is not the result of this call any more.
 bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq)
 {
-    if (seq > s->rerun_seq) {
+    if (seq > s->rerun_seq || s->only) {
         return false;
     }
     for (uint32_t i = 0; i <= n->n_deps + n->n_after; i++) {
@@ -310,8 +281,8 @@ static bool same_call(fr_sched *s, const node *n, const past *p)
     if (p->name == n->task && fr_hash_eq(p->args, n->args) && p->kind == n->kind) {
         return true;
     }
-    if (p->seq < s->rerun_seq) {
-        return false;                          // made anew
+    if (p->seq < s->rerun_seq) {               // made anew; but not by rerun --only
+        return s->only && p->name == n->task && p->kind == n->kind;
     }
     char now[FR_HASH_TEXT], then[FR_HASH_TEXT];
     fr_hash_text(n->args, now);
@@ -397,7 +368,7 @@ static bool inside_finished(const fr_sched *s, const past *p)
         return true;                           // of an earlier attempt of the flow
     }
     for (uint32_t row = p->parent; row != 0;) {
-        const past *flow = past_of_row(s, row);
+        const past *flow = sched_past_of_row(s, row);
         if (flow == NULL) {
             return false;
         }

@@ -61,6 +61,7 @@ typedef struct flow_opts {
     fr_limit_need limits[FR_LIMIT_NEEDS];
     fr_cache_opts cache;
     char **files;                     // of the cache
+    fr_fallback *fallbacks;           // its texts and values are owned
 } flow_opts;
 
 // How a sensor waits, made by wait.every{…}; kept by the callable.

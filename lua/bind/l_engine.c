@@ -368,6 +368,24 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     spec->strict = bool_field(L, 2, "strict");
     spec->rerun = bool_field(L, 2, "rerun");
     spec->plan = bool_field(L, 2, "plan");
+    spec->only = bool_field(L, 2, "only");
+    spec->new_params = bool_field(L, 2, "new_params");
+    lua_getfield(L, 2, "fork");
+    spec->fork = (uint64_t)luaL_optinteger(L, -1, 0);
+    lua_getfield(L, 2, "fork_at");
+    spec->fork_at = (uint64_t)luaL_optinteger(L, -1, 0);
+    if (lua_getfield(L, 2, "again") == LUA_TTABLE) {
+        spec->n_again = (uint32_t)luaL_len(L, -1);
+        fr_hash *keys = lua_newuserdatauv(L, (spec->n_again + 1) * sizeof *keys, 0);
+        for (uint32_t i = 0; i < spec->n_again; i++) {
+            size_t size = 0;
+            lua_geti(L, -2, (lua_Integer)i + 1);
+            const char *hex = luaL_checklstring(L, -1, &size);
+            luaL_argcheck(L, fr_hash_parse(hex, size, &keys[i]), 2, "again: a key expected");
+            lua_pop(L, 1);
+        }
+        spec->again = keys;                    // the stack keeps it while the run is made
+    }
     lua_getfield(L, 2, "cache");
     static const char *const modes[] = {"use", "refresh", "off", NULL};
     spec->cache = (fr_cache_mode)luaL_checkoption(L, -1, "use", modes);

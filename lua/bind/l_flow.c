@@ -277,6 +277,11 @@ static int task_map(lua_State *L)
         return bind_fail(L, FR_EUNSUPPORTED, "map: a task with several outputs cannot be mapped; "
                                              "return one table");
     }
+    if (c.opts->n_fallbacks > 0) {
+        return bind_fail(L, FR_EUNSUPPORTED, "map: a task, \"last_good\" or a list of them as "
+                                             "fallback serve single calls; give a value or a "
+                                             "function");
+    }
     flow_handle *list = test_handle(L, 2);
     if (list == NULL && !lua_istable(L, 2)) {
         return bind_fail(L, FR_ETYPE, "map: expected a list or a handle of one, got %s",
@@ -734,6 +739,14 @@ static int opts_gc(lua_State *L)
     fr_free(o->files);
     o->files = NULL;
     o->cache.n_files = 0;
+    for (uint32_t i = 0; i < o->o.n_fallbacks; i++) {
+        fr_value_unref(o->fallbacks[i].value);
+        fr_free((void *)(uintptr_t)o->fallbacks[i].option);
+        fr_free((void *)(uintptr_t)o->fallbacks[i].task);
+    }
+    fr_free(o->fallbacks);
+    o->fallbacks = NULL;
+    o->o.n_fallbacks = 0;
     fr_value_unref(o->fallback);
     fr_free(o->limit_names);
     o->fallback = NULL;
@@ -858,6 +871,59 @@ static void fill_cache(lua_State *L, flow_opts *o)
     lua_settop(L, t - 1);
 }
 
+static char *text_field(lua_State *L, int t, const char *name)
+{
+    lua_getfield(L, t, name);
+    const char *text = luaL_optstring(L, -1, NULL);
+    char *copy = text != NULL ? fr_strdup(text) : NULL;
+    lua_pop(L, 1);
+    return copy;
+}
+
+static void fill_fallback(lua_State *L, flow_opts *o, int t)
+{
+    static const char *const kinds[] = {"value", "function", "task", "last_good", NULL};
+    lua_getfield(L, t, "kind");
+    fr_fallback f = {.kind = (fr_fallback_kind)luaL_checkoption(L, -1, NULL, kinds)};
+    lua_getfield(L, t, "max_age");
+    f.max_age_ns = (int64_t)(FR_MIN(luaL_optnumber(L, -1, 0), 9.0e9) * 1e9);
+    lua_getfield(L, t, "any");
+    f.any_arguments = lua_toboolean(L, -1);
+    fr_fallback *to = &o->fallbacks[o->o.n_fallbacks++];
+    *to = f;
+    to->option = text_field(L, t, "option");
+    to->task = text_field(L, t, "task");
+    if (f.kind == FR_FALLBACK_VALUE) {
+        fr_value *v = NULL;
+        fr_err err = FR_ERR_INIT;
+        lua_getfield(L, t, "value");
+        int rc = marshal_value(L, -1, "fallback", marshal_scratch(L), &v, &err);
+        to->value = v;
+        if (rc != FR_OK) {
+            bind_raise_error(L, &err);
+        }
+    }
+    lua_settop(L, t);
+}
+
+// fallbacks = {{kind = "value", value=} | {kind = "function", option=} | {kind = "task", task=} |
+// {kind = "last_good", max_age= (s), any=}, …}
+static void fill_fallbacks(lua_State *L, flow_opts *o)
+{
+    if (lua_getfield(L, 1, "fallbacks") == LUA_TTABLE) {
+        uint32_t n = (uint32_t)luaL_len(L, -1);
+        int t = lua_gettop(L);
+        o->fallbacks = fr_zalloc((n + 1) * sizeof *o->fallbacks);
+        o->o.fallbacks = o->fallbacks;
+        for (uint32_t i = 0; i < n; i++) {
+            lua_geti(L, t, (lua_Integer)i + 1);
+            fill_fallback(L, o, t + 1);
+            lua_settop(L, t);
+        }
+    }
+    lua_pop(L, 1);
+}
+
 // sources(fn): fn(callable) gives the hash of a task's code, 32 hex digits, and its
 // parts, packed, when a cache needs them.
 static int flow_sources(lua_State *L)
@@ -871,7 +937,7 @@ static int flow_sources(lua_State *L)
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
 // cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), infra_retries=,
 // limits=, priority=, queue_timeout= (s), retry_codes= (list),
-// functions= (names of the options that are functions), cache=}
+// functions= (names of the options that are functions), cache=, fallbacks=}
 static int flow_options(lua_State *L)
 {
     static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
@@ -897,6 +963,7 @@ static int flow_options(lua_State *L)
     o->o.cpu = (uint32_t)field_number(L, "cpu", 1);
     o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
     fill_cache(L, o);
+    fill_fallbacks(L, o);
     lua_getfield(L, 1, "effect");
     o->o.effect = lua_toboolean(L, -1);
     o->o.infra_retries = (uint32_t)field_number(L, "infra_retries", 3);

@@ -11,6 +11,7 @@ local backoff = require "flowrun.backoff"
 local duration = require "flowrun.duration"
 local limits = require "flowrun.limits"
 local error_class = require "flowrun.core.error"
+local fallback = require "flowrun.fallback"
 
 local options = {}
 
@@ -179,6 +180,10 @@ function read.value(v)
   return v
 end
 
+function read.fallback(v)
+  return fallback.read(v)
+end
+
 function read.handles(v)
   if options.is_handle(v) then return {v} end
   if type(v) ~= "table" then return nil, "a handle or a list of handles" end
@@ -246,6 +251,10 @@ local function check_row(what, row, full, v, scope)
       .. "only the options of task{}", full)
   end
   local normal, expected, detail = read[row.type](v, row)
+  if scope == "with" and fallback.is_chain(normal) and fallback.has_function(normal) then
+    fail(what, "option '%s' cannot have a function in with{}: it runs in a worker, which knows "
+      .. "only the options of task{}", full)
+  end
   if normal == nil then
     fail(what, "option '%s': expected %s, got %s%s", full, expected, show(v),
       detail and " (" .. detail .. ")" or "")
@@ -263,9 +272,6 @@ local function check_one(what, scope, within, name, v)
   local full = within and within .. "." .. name or name
   local row = by_name[full]
   if not row or not row[scope] then unknown(what, scope, within, name) end
-  if name == "fallback" and v == "last_good" then
-    fail(what, "option 'fallback': \"last_good\" is not built yet; give a value or a function")
-  end
   local normal = check_row(what, row, full, v, scope)
   if type(normal) == "table" and #names_of(scope, name) > 0 then
     normal = check_table(what, scope, name, normal)

@@ -70,6 +70,8 @@ function session.start(script, f, p, o)
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
     started = o.started, plan = o.plan, limits = limits.list(script.registry),
     cache = o.cache, cache_session = o.cache_session,
+    again = o.again, only = o.only, new_params = o.new_params, fork = o.fork, fork_at = o.fork_at,
+    options = o.options,
   }, flow.body(f.fn))
   run:start()
   return run

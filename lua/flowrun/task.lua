@@ -3,6 +3,7 @@ local backoff = require "flowrun.backoff"
 local body = require "flowrun.core.body"
 local cache = require "flowrun.cache"
 local error_class = require "flowrun.core.error"
+local fallback = require "flowrun.fallback"
 local flow_core = require "flowrun.core.flow"
 local limits = require "flowrun.limits"
 local options = require "flowrun.options"
@@ -62,7 +63,10 @@ function task.scheduler_options(o, full)
     queue_timeout = o.queue_timeout,
     timeout = o.timeout, cpu = o.resources and o.resources.cpu,
     outputs = o.outputs and #o.outputs, effect = o.effect,
-    has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function", fallback = o.fallback,
+    has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function"
+      and not fallback.is_chain(o.fallback),
+    fallback = o.fallback,
+    fallbacks = fallback.is_chain(o.fallback) and o.fallback.steps or nil,
     functions = functions_of(o),
     cache = o.cache and cache.rules(o.cache),
   }

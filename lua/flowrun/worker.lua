@@ -51,7 +51,7 @@ end
 -- Option "cache.key" is field key of the table cache.
 local function option_of(options, name)
   for part in name:gmatch("[^.]+") do
-    options = type(options) == "table" and options[part] or nil
+    options = type(options) == "table" and rawget(options, part) or nil
   end
   return options
 end

@@ -103,7 +103,6 @@ describe("options", function()
     {"task", {"retries"}, "options are named, but there is 'retries' at [1]"},
     {"task", "retries", "options are a table, got 'retries'"},
     {"task", {fallback = coroutine.create(print)}, "expected a value that can cross"},
-    {"task", {fallback = "last_good"}, "not built yet"},
     {"task", {effect = "yes"}, "option 'effect': expected true or false, got 'yes'"},
     {"with", {fallback = function() end}, "with{} of 'x': option 'fallback' cannot be a function"},
     {"with", {after = 1}, "a handle or a list of handles"},

@@ -110,10 +110,15 @@ end
 
 -- An iterator over the log lines that are new since the last call. The store is opened for
 -- looking only when there is a log at all: most short flows print nothing.
-local function log_reader(home, id)
+local function log_reader(home, id, resumed)
   if not home or id == 0 then return function() return {} end end
   local store, from
   local path = ("%s/runs/%d"):format(home, id)
+  if resumed and tty.has_prefix(path, "log-") then   -- those of earlier attempts were shown
+    store, from = require("flowrun.store").open(home, {read_only = true}), 0
+    local _, more
+    repeat _, from, more = store:logs(id, {from = from}) until not more
+  end
   return function()
     if not store then
       if not tty.has_prefix(path, "log-") then return {} end
@@ -143,7 +148,7 @@ function drive.run(run, what, o)
     io.stderr:write(("%s  run %d%s\n"):format(paint("bold", name), run:id(),
       o.resumed and "  (resumed)" or ""))
   end
-  local new_lines = log_reader(session.home(), run:id())
+  local new_lines = log_reader(session.home(), run:id(), o.resumed)
   local function print_lines()
     for _, line in ipairs(new_lines()) do
       local colour = line.level >= 40 and "red" or line.level >= 30 and "yellow" or "dim"

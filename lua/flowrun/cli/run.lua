@@ -68,18 +68,30 @@ local function read_params(path)
   return v
 end
 
-local function start(o, file, given)
+--- Loads FILE, picks the flow and reads its parameters.
+---@param o table options
+---@param file string
+---@param given string[] words after FILE
+---@return flowrun.Script? script nil: there is nothing to run
+---@return flowrun.Flow|integer flow or the exit code
+---@return table? params
+local function prepare(o, file, given)
   local script = bundle.load(file)
   local f, why = pick_flow(script, o.flow)
-  if not f then return cli.usage(why) end
+  if not f then return nil, cli.usage(why) end
   for _, word in ipairs(given) do
     if word == "--help" or word == "-h" then
       flow_help(f, file)
-      return cli.exit.ok
+      return nil, cli.exit.ok
     end
   end
   local texts = params.from_args(f.name, f.params, given)
-  local p = params.read(f.name, f.params, o.params and read_params(o.params), texts)
+  return script, f, params.read(f.name, f.params, o.params and read_params(o.params), texts)
+end
+
+local function start(o, file, given)
+  local script, f, p = prepare(o, file, given)
+  if not script then return f end
   session.engine{home = o.home, workers = o.workers, relaxed = o.relaxed}
   local run = session.start(script, f, p, {seed = o.run_seed, moments = true,
     cache = o.no_cache and "off" or o.refresh and "refresh" or nil})
@@ -97,4 +109,4 @@ local function run(args)
 end
 
 return {summary = "run a flow (the default command)", args = "[options] FILE [--param …]",
-        help = help, run = run}
+        help = help, run = run, prepare = prepare}

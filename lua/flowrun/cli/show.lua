@@ -1,6 +1,6 @@
 --- `flowrun show RUN`: one run with its parameters, tasks, result or error.
-local error_class = require "flowrun.core.error"
 local look = require "flowrun.cli._look"
+local run_tasks = require "flowrun.cli._tasks"
 local text = require "flowrun.cli._text"
 local waits = require "flowrun.cli._waits"
 
@@ -28,22 +28,19 @@ local function task_json(store, id, t)
   return out
 end
 
-local function tasks_of(store, id)
-  local by_row, list = {}, {}
-  for t in store:tasks(id) do
-    if not by_row[t.row] then list[#list + 1] = t end
-    by_row[t.row] = t
-  end
-  for i, t in ipairs(list) do list[i] = by_row[t.row] end
-  table.sort(list, function(a, b) return a.row < b.row end)
-  return list
+-- The run that it was forked from, and the task.
+local function origin_of(run)
+  local options = run.options or ""
+  return math.tointeger(tonumber(options:match('"forked_from":(%d+)'))),
+    options:match('"at":"([^"]*)"')
 end
 
 local function show_json(store, run)
   local tasks = {}
-  for i, t in ipairs(tasks_of(store, run.id)) do tasks[i] = task_json(store, run.id, t) end
+  for i, t in ipairs(run_tasks.of_run(store, run.id)) do tasks[i] = task_json(store, run.id, t) end
   look.json{id = run.id, flow = run.flow, state = run.state, reason = run.reason,
     started = look.seconds(run.started), ended = look.seconds(run.ended), attempt = run.attempt,
+    forked_from = (origin_of(run)),
     seed = run.seed, file = run.file, bundle = run.bundle, params = look.plain(run.params),
     result = look.plain(run.result), error = look.plain(run.error), tasks = tasks}
 end
@@ -64,24 +61,6 @@ local function note_of(t)
   return t.result and text.cut(t.result:json(), 70) or ""
 end
 
--- The tasks that a word names: a row, a name, a key, or the third call of fit ("fit#3").
-local function named(tasks, word)
-  local list, names, uses = {}, {}, {}
-  for _, t in ipairs(tasks) do
-    local name = text.short(t.name or "?")
-    names[#names + 1] = name
-    uses[name] = (uses[name] or 0) + 1
-    if tostring(t.row) == word or name == word or t.name == word or t.label == word
-      or ("%s#%d"):format(name, uses[name]) == word then
-      list[#list + 1] = t
-    end
-  end
-  if #list > 0 then return list end
-  local near = error_class.nearest(word, names)
-  error_class.raise("not_found", ("the run has no task '%s'%s"):format(word,
-    near and ("; did you mean '%s'?"):format(near) or ""))
-end
-
 local MOST = 200
 
 local function show(store, run)
@@ -91,9 +70,11 @@ local function show(store, run)
   print(("started  %s   took %s   attempt %d"):format(text.time(run.started), took(run),
     run.attempt))
   print(("script   %s   code %s"):format(run.file or "-", code))
+  local forked, at = origin_of(run)
+  if forked then print(("forked   from run %d at %s"):format(forked, at)) end
   local params = run.params and run.params:json() or "[]"
   if params ~= "[]" then print("params   " .. params) end
-  local rows, tasks = {}, tasks_of(store, run.id)
+  local rows, tasks = {}, run_tasks.of_run(store, run.id)
   for i, t in ipairs(tasks) do
     if i > MOST then break end
     rows[i] = {tostring(t.row), text.short(t.name or "?"), state_text(t), tostring(t.attempt or 0),
@@ -118,22 +99,28 @@ end
 
 return {
   summary = "show a run: parameters, tasks, result or error",
-  args = "RUN [TASK --why] [--json]",
+  args = "RUN [[TASK] --why | --attempts] [--json]",
   help = [[
 RUN is a number, @last or @failed.
 TASK --why tells where the result of a cached task came from, or why it was computed: which
 argument, function, version or file differs from the earlier call that is most like it. TASK is a
 name, a row, a key, or fit#3 for the third call of fit.
+[TASK] --attempts lists everything that was tried, in order, also before reruns.
 --json prints id, flow, state, reason, started, ended, attempt, seed, file, bundle, params, result,
 error and tasks: row, name, kind, key, state, reason, attempt, queued, started, ended, args_hash,
 result or error; maps have items with index, key, state, attempt, started, ended, result.]],
   run = function(args)
-    return look.command(args, {["--why"] = false}, 2, function(store, o, words)
+    local known = {["--why"] = false, ["--attempts"] = false}
+    return look.command(args, known, 2, function(store, o, words)
       local run = look.run(store, words[1])
-      if o.why or words[2] then
-        local tasks = tasks_of(store, run.id)
+      if o.why or o.attempts or words[2] then
+        local list = run_tasks.of_run(store, run.id)
+        if o.attempts then
+          return require("flowrun.cli._attempts").show(store, run,
+            words[2] and run_tasks.named(list, words[2]), o.json)
+        end
         return require("flowrun.cli._why").show(store, run,
-          words[2] and named(tasks, words[2]) or tasks, o.json)
+          words[2] and run_tasks.named(list, words[2]) or list, o.json)
       end
       if o.json then show_json(store, run) else show(store, run) end
     end)
