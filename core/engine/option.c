@@ -88,7 +88,7 @@ static const fr_option options[] = {
      "good (\"1h\"), or {expires=, key=, version=, scope=, refresh=, files=}."},
     {"expires", "cache", CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
      "How long a cached result is good; for ever when not set."},
-    {"key", "cache", TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
+    {"key", "cache", TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, true,
      "function(...) of the arguments whose answer counts in their place."},
     {"version", "cache", CALL, FR_OPTION_VALUE, 0, 0, NULL, NULL, true,
      "Text or number that counts besides code and arguments: change it to compute anew."},

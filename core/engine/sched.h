@@ -29,7 +29,8 @@ enum { FR_ROOT_BRANCH = 0 };
 #define FR_ASK_LIST(X)                                                                   \
     X(FALLBACK, "fallback")    /* (err, ...): the result */                              \
     X(RETRY_IF, "retry_if")    /* (err, attempt, ...): whether to try again */           \
-    X(DELAY, "delay")          /* (attempt, err, ...): seconds before the retry */
+    X(DELAY, "delay")          /* (attempt, err, ...): seconds before the retry */       \
+    X(CACHE_KEY, "cache.key")  /* (...): what counts in place of the arguments */
 
 typedef enum fr_ask {
     FR_ASK_NOTHING = 0,               // the body itself runs

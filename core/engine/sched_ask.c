@@ -41,6 +41,12 @@ void sched_ask(fr_sched *s, run_attempt *ra, fr_ask ask, const fr_value *error)
 {
     (void)s;
     uint32_t n = 0;
+    ra->a.option = fr_ask_option(ask);
+    ra->ask = ask;
+    if (ask == FR_ASK_CACHE_KEY) {             // nothing has failed
+        ra->a.n_outputs = 1;
+        return;
+    }
     bool counts = ask == FR_ASK_RETRY_IF || ask == FR_ASK_DELAY, first = ask == FR_ASK_DELAY;
     if (counts && first) {
         ra->own_lead[n++] = fr_value_int(ra->a.attempt);
@@ -54,8 +60,6 @@ void sched_ask(fr_sched *s, run_attempt *ra, fr_ask ask, const fr_value *error)
         ra->a.lead[i].value = ra->own_lead[i];
     }
     ra->a.n_lead = n;
-    ra->a.option = fr_ask_option(ask);
-    ra->ask = ask;
     if (counts) {
         ra->a.n_outputs = 1;
     }
@@ -289,6 +293,10 @@ void sched_answered(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_do
     node *n = node_at(s, id);
     int code = n->timed_out ? FR_ETIMEOUT : d->code;
     if (d->code != FR_OK && stopped_by_cancel(s, id, d->error, code)) {
+        return;
+    }
+    if (ra->ask == FR_ASK_CACHE_KEY) {
+        sched_cache_key(s, id, d);
         return;
     }
     if (ra->ask != FR_ASK_FALLBACK) {

@@ -4,6 +4,7 @@
 
 struct cache_state {
     fr_hash key;                      // without the content of files
+    fr_hash asked;                    // what the user's key function said; zero = none
     fr_hash full;                     // with it: by which others find the result
     fr_value *parts;
     uint32_t followers, next;         // equal calls that wait for this one; FR_NO_NODE ends
@@ -150,18 +151,27 @@ static void put_args(fr_buf *b, const node *n, const fr_hash *deps)
     fr_buf_put_varint(b, 0);
 }
 
-// {args = {hash, …}, code = hash, files = {hash, …}, scope = number, version = hash}
+// {args = {hash, …}, code = hash, files = {hash, …}, key = hash, scope = number, version = hash};
+// key: what the user's function said in place of the arguments.
 static fr_value *parts_of(const node *n, const rules *r, const fr_hash *deps, const fr_hash *files)
 {
+    fr_hash key = n->cache != NULL ? n->cache->asked : (fr_hash){0};
+    bool asked = !fr_hash_is_zero(key);
     fr_buf b;
     fr_buf_init(&b, FR_VALUE_MAX);
     bool version = r->opts != NULL && !fr_hash_is_zero(r->opts->version);
     uint32_t n_files = r->opts != NULL && files != NULL ? r->opts->n_files : 0;
     fr_buf_put_u8(&b, FR_TABLE);
     fr_buf_put_varint(&b, 0);
-    fr_buf_put_varint(&b, 3 + (uint64_t)version + (n_files > 0));
+    fr_buf_put_varint(&b, 3 + (uint64_t)version + (n_files > 0) + asked);
     fr_value_put_string(&b, "args", 4);
-    put_args(&b, n, deps);
+    if (asked) {
+        fr_buf_put_u8(&b, FR_TABLE);
+        fr_buf_put_varint(&b, 0);
+        fr_buf_put_varint(&b, 0);
+    } else {
+        put_args(&b, n, deps);
+    }
     fr_value_put_string(&b, "code", 4);
     put_hash(&b, n->opts->source);
     if (n_files > 0) {
@@ -172,6 +182,10 @@ static fr_value *parts_of(const node *n, const rules *r, const fr_hash *deps, co
             put_hash(&b, files[i]);
         }
         fr_buf_put_varint(&b, 0);
+    }
+    if (asked) {
+        fr_value_put_string(&b, "key", 3);
+        put_hash(&b, key);
     }
     fr_value_put_string(&b, "scope", 5);
     fr_value_put_int(&b, (int64_t)r->scope);
@@ -250,19 +264,21 @@ static bool same_call(fr_sched *s, uint32_t id, const rules *r)
     return true;
 }
 
-bool sched_cache_first(fr_sched *s, uint32_t id)
+// Makes the key. true: the call waits for the store or for an equal one, or has ended.
+static bool open_call(fr_sched *s, uint32_t id, const rules *rules_in, fr_hash asked)
 {
     node *n = node_at(s, id);
-    rules r;
-    if (n->cache != NULL || n->kind != FR_CALL_TASK || !rules_of(s, n, &r)) {
-        return false;
-    }
+    rules r = *rules_in;
     fr_hash *deps = dep_hashes(s, n);
     fr_hash inputs = {.lo = n->n_args, .hi = 1};
     if (n->argv != NULL) {
         inputs = fr_hash_pair(inputs, fr_value_hash_with(n->argv, deps));
     }
+    if (!fr_hash_is_zero(asked)) {
+        inputs = fr_hash_mix(asked, 2);
+    }
     cache_state *c = n->cache = fr_zalloc(sizeof *c);
+    c->asked = asked;
     c->key = c->full = fr_hash_pair(seed_of(s, n, &r), inputs);
     c->followers = c->next = FR_NO_NODE;
     c->parts = parts_of(n, &r, deps, NULL);
@@ -280,6 +296,65 @@ bool sched_cache_first(fr_sched *s, uint32_t id)
     }
     ask_store(s, id, &r, &c->key, 1);
     return true;
+}
+
+bool sched_cache_first(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    rules r;
+    if (n->cache != NULL || n->kind != FR_CALL_TASK || !rules_of(s, n, &r)) {
+        return false;
+    }
+    if (r.opts == NULL || (n->opts->asks & FR_ASKS(FR_ASK_CACHE_KEY)) == 0) {
+        return open_call(s, id, &r, (fr_hash){0});
+    }
+    sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
+    run_attempt *ra = sched_attempt_new(s, id);
+    sched_ask(s, ra, FR_ASK_CACHE_KEY, NULL);
+    n->slot = ra->slot;
+    sched_send(s, ra);
+    return true;
+}
+
+// The question is over; the call itself has not begun.
+static void back_to_waiting(fr_sched *s, node *n)
+{
+    uint32_t *from = n->state == FR_QUEUED ? &s->stats.queued : &s->stats.running;
+    --*from;
+    s->stats.waiting++;
+    s->tasks[n->task].stats.running -= n->counted;
+    n->counted = n->timed_out = false;
+    n->started = n->ended = 0;
+    n->state = FR_WAITING;
+}
+
+void sched_cache_key(fr_sched *s, uint32_t id, const fr_done *d)
+{
+    node *n = node_at(s, id);
+    rules r;
+    char why[600] = "it failed";
+    if (d->code != FR_OK) {
+        if (d->error != NULL) {
+            sched_error_text(d->error, why, sizeof why);
+        }
+        sched_finish(s, id, FR_FAILED, FR_BECAUSE_ERROR, NULL,
+                     sched_error(fr_err_name(d->code), "option 'cache.key' of %s: %s",
+                                 s->tasks[n->task].name, why));
+        return;
+    }
+    if (sched_stopping(s)) {
+        sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
+                     sched_error("cancelled", "the run was cancelled"));
+        return;
+    }
+    back_to_waiting(s, n);
+    fr_value *answer = d->result != NULL ? fr_value_ref(d->result) : fr_value_nil();
+    fr_hash asked = fr_hash_mix(answer->hash, 1);
+    fr_value_unref(answer);
+    (void)rules_of(s, n, &r);
+    if (!open_call(s, id, &r, asked)) {
+        sched_dispatch(s, id);
+    }
 }
 
 // Completes a key by the content of the files.

@@ -397,6 +397,7 @@ fr_reason sched_reason_of(int code);
 
 // sched_cache.c
 bool sched_cache_first(fr_sched *s, uint32_t id);         // true: it need not run yet
+void sched_cache_key(fr_sched *s, uint32_t id, const fr_done *d);   // the function answered
 void sched_cache_ended(fr_sched *s, uint32_t id);
 bool sched_cache_items(fr_sched *s, uint32_t id);         // true: sched_map_found follows
 void sched_cache_files(fr_sched *s, uint32_t id, const fr_hash *files);

@@ -277,6 +277,10 @@ static int task_map(lua_State *L)
         return bind_fail(L, FR_EUNSUPPORTED, "map: a task with several outputs cannot be mapped; "
                                              "return one table");
     }
+    if ((c.opts->asks & FR_ASKS(FR_ASK_CACHE_KEY)) != 0) {
+        return bind_fail(L, FR_EUNSUPPORTED, "map: the option cache.key serves single calls; items "
+                                             "are found by their own values");
+    }
     if (c.opts->n_fallbacks > 0) {
         return bind_fail(L, FR_EUNSUPPORTED, "map: a task, \"last_good\" or a list of them as "
                                              "fallback serve single calls; give a value or a "

@@ -244,6 +244,27 @@ return fr.flow("f", function() return #big():get() end)]]
     expect(s.ran()).to_equal{}
   end)
 
+  it("counts what its key function says in place of the arguments", function()
+    local s = script [[
+local work = fr.task("work", {cache = {key = function(day, note_) return day end}},
+  function(day, text) note("work") return day .. text end)
+return fr.flow("f", {params = {day = "mon", text = "a"}}, function(p)
+  return work(p.day, p.text):get()
+end)]]
+    expect((s.flow())).to_equal("mona\n")
+    expect((s.flow("--text b"))).to_equal("mona\n")
+    expect(s.ran()).to_equal{"work"}
+    expect((s.flow("--text b --day tue"))).to_equal("tueb\n")
+    expect(s.ran()).to_equal{"work"}
+    expect(s.why("work")[1].differs).to_equal{"what cache.key answers"}
+    s.write [[
+local work = fr.task("work", {cache = {key = function() error("no key") end}}, function() end)
+return fr.flow("f", function() return work(1):get() end)]]
+    local _, code, err = s.flow()
+    expect(code).to_equal(1)
+    expect(err).to_match("option 'cache.key' of f:work: no key")
+  end)
+
   it("never takes the result of a task that failed", function()
     local s = script [[
 local bad = fr.task("bad", {cache = true}, function() note("bad") error("no") end)

@@ -46,6 +46,7 @@ function why.differences(store, now, before)
   local args = lists_differ(now.args, before.args)
   if #args > 0 then out[#out + 1] = "argument" .. which(args) end
   if now.code ~= before.code then out[#out + 1] = code_differs(store, now.code, before.code) end
+  if now.key ~= before.key then out[#out + 1] = "what cache.key answers" end
   if now.version ~= before.version then out[#out + 1] = "the version" end
   if now.scope ~= before.scope then
     out[#out + 1] = ("the scope (%s, before %s)"):format(scopes[now.scope] or "?",
