@@ -18,6 +18,8 @@ local kinds = {
   backed    = {has_fallback = true, fallback = "fallback"},
   helped    = {functions = {"fallback"}, retries = 1, base = 2},
   asked     = {functions = {"retry_if", "delay"}, retries = 2, base = 2},
+  shared    = {cache = {scope = 3}, has_fallback = true, fallback = "fallback"},
+  goody     = {fallbacks = {{kind = "last_good"}, {kind = "value", value = "fallback"}}},
   pair      = {outputs = 2},
   lister    = {},                                  -- returns a list
   poison    = {},                                  -- may take its process down
@@ -30,6 +32,7 @@ local kinds = {
   inner     = {},
   sensor    = {retries = 1, base = 1},
 }
+core.sources(function() return ("5"):rep(32) end)
 local class = {__call = core.call}
 local tasks = {}
 for name, o in pairs(kinds) do
@@ -68,7 +71,10 @@ local function any_of(list) return list[below(#list) + 1] end
 local function make_op(depth)
   local r = below(100)
   budget = budget - 1
-  if r < 38 then
+  if r < 7 and not pure then
+    return {op = "again", kind = below(3) == 0 and "goody" or "shared", k = below(3),
+            dep = below(2) == 0, wait = below(2) == 0}
+  elseif r < 38 then
     return {op = "task", kind = any_of(pure and steady or simple), wait = below(2) == 0,
             uses = below(pure and 2 or 3), after = below(5) == 0 and 1 + below(3),
             key = below(12) == 0}
@@ -266,6 +272,13 @@ function act.race(o, s)
     end
   end
   for _, h in ipairs(hs) do s.open[#s.open + 1] = h end
+end
+
+-- The same call as others make, or as one makes that has another value behind its handle.
+function act.again(o, s)
+  local h = tasks[o.kind](o.k, o.dep and s.handles[#s.handles] or nil)
+  opened(s, h)
+  if o.wait then s.last = take(h, s.out) end
 end
 
 function act.sleep(o)

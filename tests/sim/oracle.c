@@ -66,7 +66,9 @@ static fr_hash nonce_key(int64_t v) { return (fr_hash){.lo = (uint64_t)v, .hi = 
 
 static void is_recorded(int64_t v, uint64_t seq)
 {
-    *fr_map_put(&W.nonces, nonce_key(v), NULL) = seq;
+    bool first;                        // a result used again is on record where it was computed
+    uint64_t *at = fr_map_put(&W.nonces, nonce_key(v), &first);
+    *at = first ? seq : *at;
 }
 
 static void must_be_recorded(int64_t v, uint64_t row)
@@ -361,6 +363,7 @@ static void check_attempt(const fr_attempt *a, facts *f, fr_hash args, bool drop
                  a->row);
     }
     f->args = args;
+    f->plain = a->args != NULL ? a->args->hash : (fr_hash){.lo = 1, .hi = 1};
 }
 
 // Whether it may have taken a process down (ENGINE.md D4); 1 + deaths that count, 0 = no.
@@ -397,11 +400,23 @@ static void check_alone(const fr_attempt *a)
     }
 }
 
+// Equal calls compute once: one at a time.
+static void check_equal(const fr_attempt *a, fr_hash args)
+{
+    for (uint32_t i = 0; i < W.n_fly && world_is(a, "shared"); i++) {
+        const fr_attempt *b = W.fly[i].a;
+        if (world_is(b, "shared") && fr_hash_eq(args_hash(b), args)) {
+            sim_fail("row %u computes what row %u computes just now", a->row, b->row);
+        }
+    }
+}
+
 void oracle_start(const fr_attempt *a)
 {
     check_needs(a);
     check_alone(a);
     fr_hash args = args_hash(a);
+    check_equal(a, args);
     facts *map = oracle_facts(a->key);
     uint64_t dropped = map->dropped;
     if (a->list == NULL) {

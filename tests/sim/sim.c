@@ -34,6 +34,7 @@ static const char *const event_names[] = {
 static const struct {
     fr_state from, to;
 } known_moves[] = {
+    {FR_WAITING, FR_SUCCESS},
     {FR_STATE_NONE, FR_WAITING}, {FR_WAITING, FR_QUEUED},     {FR_WAITING, FR_SCHEDULED},
     {FR_WAITING, FR_DEFERRED},   {FR_WAITING, FR_FAILED},     {FR_WAITING, FR_STOPPED},
     {FR_SCHEDULED, FR_QUEUED},   {FR_SCHEDULED, FR_STOPPED},  {FR_QUEUED, FR_RUNNING},
@@ -81,6 +82,7 @@ static void boot(bool rerun)
     sim_note("boot%s%s", rerun ? ", rerun" : "", W.change > 0 ? ", changed code" : "");
     W.due = INT64_MAX;
     W.n_fly = 0;
+    kept_crash(W.n_log);               // questions go with the process that asked
     W.jumped = false;
     W.boot_wall = world_wall();
     fr_map_fini(&W.rows);
@@ -171,6 +173,10 @@ static bool happen(void)
     }
     if ((n == 0 || sim_pick(10) == 0) && outside_awaited()) {
         can[n++] = 3;
+    }
+    if (kept_waits() && (n == 0 || sim_pick(2) == 0)) {
+        kept_answer();
+        return true;
     }
     if (n == 0) {
         return false;

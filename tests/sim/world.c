@@ -202,10 +202,12 @@ void world_crash(void)
         cut_log(keep);
         oracle_relearn();
     }
+    kept_crash(keep);
 }
 
 void world_forget(void)
 {
+    kept_forget();
     cut_log(0);
     fr_map_fini(&W.keys);
     fr_map_init(&W.keys);
@@ -316,7 +318,9 @@ const fr_io world_io = {.append = io_append,
                         .start = io_start,
                         .cancel = io_cancel,
                         .timer = io_timer,
-                        .resume = io_resume};
+                        .resume = io_resume,
+                        .lookup = kept_ask,
+                        .keep = kept_put};
 
 // --- executions end ---
 
@@ -363,7 +367,8 @@ static bool body_fails(const fr_attempt *a)
     if (world_is(a, "failing")) {
         return W.reruns == 0 || sim_pick(3) == 0;
     }
-    bool often = world_is(a, "backed") || world_is(a, "helped");
+    bool often = world_is(a, "backed") || world_is(a, "helped") || world_is(a, "shared") ||
+                 world_is(a, "goody");
     return one_of(often ? 2 : 4, a->key, a->attempt);
 }
 

@@ -32,7 +32,8 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(rec_timer) X(rec_map_part) X(rec_cancel) X(rec_unhandled) X(rec_rerun)             \
     X(rec_death) X(again_dropped) X(again_changed) X(degraded) X(upstream)               \
     X(quarantined) X(outputs) X(empty_map) X(ended_success) X(ended_failed)              \
-    X(ended_stopped) X(replayed_all) X(same_result) X(divergence)
+    X(ended_stopped) X(replayed_all) X(same_result) X(divergence) X(cache_hit)    \
+    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good)
 
 enum {
 #define X(name) EV_##name,
@@ -51,6 +52,7 @@ typedef struct rec { // a record in the log of the world
 typedef struct facts { // what the world knows of one call or item, by key
     // what was seen outside: survives crashes
     fr_hash args; // values of the last execution's arguments
+    fr_hash plain; // as they were written: handles without what they stand for
     uint32_t runs;
     uint32_t lost_runs;
     bool lost_now; // the latest execution was lost
@@ -152,6 +154,14 @@ void outside_answer(void);
 void outside_learn(const fr_record *r);
 void outside_unlearn(void);    // the log was cut: it is learnt anew
 void outside_check(void);
+
+// kept.c
+void kept_forget(void);
+void kept_crash(size_t records);       // so many are left
+bool kept_waits(void);                 // a question is not answered
+void kept_answer(void);
+void kept_put(void *ctx, const fr_kept *k);
+void kept_ask(void *ctx, const fr_lookup *l);
 
 // oracle.c
 facts *oracle_facts(fr_hash key);       // valid until the next call
