@@ -2,6 +2,7 @@
 
 #include "core/base/fault.h"
 #include "core/engine/reaper.h"
+#include "lua/bind/self.h"
 #include "lua/bind/vm.h"
 
 #include <lauxlib.h>
@@ -48,6 +49,10 @@ int main(int argc, char **argv)
         argv[2] = argv[0];
         argv += 2;
         argc -= 2;
+    }
+    if (argc == 2 && strcmp(argv[1], "--worker") == 0) {   // likewise, see exec_child.h
+        (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
+        return self_worker_main(dev);
     }
     fr_err err = FR_ERR_INIT;
     if (fr_fault_set(getenv("FLOWRUN_FAULT"), &err) != FR_OK) {   // tests kill and break it

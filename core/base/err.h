@@ -37,7 +37,8 @@
     X(ENETWORK, 25, "network", "the network or server failed")                           \
     X(EPARAM, 26, "parameter", "wrong flow parameter")                                   \
     X(ELOAD, 27, "load", "the script does not load")                                     \
-    X(EPOISON, 28, "quarantined", "it killed its process repeatedly")
+    X(EPOISON, 28, "quarantined", "it killed its process repeatedly")                    \
+    X(ECRASHED, 29, "crashed", "it took its own process down")
 
 enum {
 #define X(name, number, code, text) FR_##name = (number),

@@ -15,7 +15,8 @@ int fr_outfile_open(const char *path, fr_outfile *out, fr_err *err)
 {
     *out = (fr_outfile){.path = path, .fd = -1};
     struct stat s;
-    if (stat(path, &s) == 0 && !S_ISREG(s.st_mode)) {
+    // A file without a name (memfd) cannot be replaced either.
+    if (stat(path, &s) == 0 && (!S_ISREG(s.st_mode) || s.st_nlink == 0)) {
         return fr_sys_open(path, O_WRONLY, 0, &out->fd, err);
     }
     size_t room = strlen(path) + 40;

@@ -205,6 +205,8 @@ static void no_end(void *ctx, const fr_child_end *end)
     (void)end;
 }
 
+void fr_child_kill(fr_child *p) { send_kill(p, SIGKILL); }
+
 void fr_child_drop(fr_child *p)
 {
     p->spec.output = no_output;
@@ -323,6 +325,10 @@ static fr_child *new_child(fr_children *c, const fr_child_spec *spec, const int 
         (void)uv_read_start((uv_stream_t *)&p->out[i], on_room, on_output);
     }
     p->open_outputs = 2;
+    if (spec->background) {
+        uv_unref((uv_handle_t *)&p->out[0]);
+        uv_unref((uv_handle_t *)&p->out[1]);
+    }
     if (spec->input != NULL) {
         (void)uv_pipe_open(&p->in, ours[IN]);
         p->input = fr_alloc(FR_MAX(spec->input_size, 1));
@@ -347,7 +353,10 @@ int fr_child_start(fr_children *c, const fr_child_spec *spec, fr_child **out, fr
         rc = make_pipes(spec, theirs, ours, err);
     }
     if (rc == FR_OK) {
-        size_t n = spec->input != NULL ? FDS : IN;
+        if (spec->socket > 0) {
+            theirs[IN] = spec->socket;
+        }
+        size_t n = theirs[IN] >= 0 ? FDS : IN;
         int e = c->lost ? EPIPE : fr_reaper_send(c->fd, &m, sizeof m, theirs, n);
         if (e != 0) {
             c->lost = true;
@@ -355,7 +364,7 @@ int fr_child_start(fr_children *c, const fr_child_spec *spec, fr_child **out, fr
                          spec->argv[0], strerror(e));
         }
     }
-    close_all(theirs, FDS);
+    close_all(theirs, spec->socket > 0 ? IN : FDS);
     if (rc != FR_OK) {
         close_all(ours, FDS);
         return rc;
@@ -384,6 +393,8 @@ int fr_children_open(uv_loop_t *loop, fr_reaper *reaper, const char *const reape
     *out = c;
     return FR_OK;
 }
+
+void fr_children_unref(fr_children *c) { uv_unref((uv_handle_t *)&c->poll); }
 
 bool fr_children_lost(const fr_children *c) { return c->lost; }
 

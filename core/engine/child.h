@@ -30,6 +30,8 @@ typedef struct fr_child_spec {
     const char *dir;             // NULL: the run's
     const void *input;           // copied; then end of file
     size_t input_size;
+    int socket;                  // > 0: the child's standard input instead; borrowed
+    bool background;             // does not keep the loop alive
     int64_t timeout_ms;          // 0: none
     int64_t grace_ms;            // between SIGTERM and SIGKILL of a stop
     // stream: 1 or 2. Bytes as they come.
@@ -44,10 +46,13 @@ FR_NODISCARD int fr_children_open(struct uv_loop_s *loop, fr_reaper *reaper,
 // closed the handles.
 void fr_children_close(fr_children *c);
 bool fr_children_lost(const fr_children *c);     // the reaper is gone: open another one
+void fr_children_unref(fr_children *c);          // the channel does not keep the loop alive
 // FR_ELOST: the reaper is gone, open another channel.
 FR_NODISCARD int fr_child_start(fr_children *c, const fr_child_spec *spec, fr_child **out,
                                 fr_err *err);
 // SIGTERM to its group, SIGKILL after its grace; `ended` follows.
 void fr_child_stop(fr_child *p);
+// SIGKILL to its group at once; `ended` follows.
+void fr_child_kill(fr_child *p);
 // Kills it and forgets it: no callback follows.
 void fr_child_drop(fr_child *p);

@@ -27,7 +27,8 @@ struct fr_engine {
     fr_engine_env env;
     char *marker;                      // file of the executor (ENGINE.md D4); NULL = none
     fr_store *store;
-    fr_exec *exec;
+    fr_exec *exec[FR_EXEC_KINDS];      // NULL: not used yet
+    fr_exec_env exec_env;
     fr_mailbox *wake;                  // from the store thread
     fr_run *runs;
     fr_limits *limits;                 // without a store
@@ -150,18 +151,35 @@ static void io_append(void *ctx, const fr_record *record)
     }
 }
 
+// The executor of an attempt, opened at its first. Where it cannot be, threads do the work.
+static fr_exec_kind executor(fr_engine *e, fr_attempt *a)
+{
+    fr_err err = FR_ERR_INIT;
+    if (e->exec[a->where] == NULL &&
+        fr_exec_at(a->where)->open(&e->exec[a->where], &e->exec_env, &err) != FR_OK) {
+        (void)fr_wrap(&err, err.code, "executor %s", fr_exec_at(a->where)->name);
+        if (e->env.trouble != NULL) {
+            e->env.trouble(e->env.ctx, err.code, &err);
+        }
+        a->where = FR_EXEC_THREAD;
+    }
+    return a->where;
+}
+
 static void io_start(void *ctx, fr_attempt *a)
 {
     fr_run *r = ctx;
     if (!r->spec.plan) {
-        fr_exec_thread.start(r->engine->exec, a);
+        fr_engine *e = r->engine;
+        fr_exec_kind kind = executor(e, a);
+        fr_exec_at(kind)->start(e->exec[kind], a);
     }
 }
 
 static void io_cancel(void *ctx, fr_attempt *a, int code)
 {
     fr_run *r = ctx;
-    fr_exec_thread.cancel(r->engine->exec, a, code);
+    fr_exec_at(a->where)->cancel(r->engine->exec[a->where], a, code);
 }
 
 static void slot_answer(void *ctx, uint32_t ask, const char *refused)
@@ -382,7 +400,11 @@ static void tell_durable(fr_run *r)
         r->barrier = seq;
         atomic_store(&r->code.durable, seq);
         fr_sched_durable(r->sched, seq);
-        fr_exec_thread.durable(r->engine->exec);
+        for (int i = 0; i < FR_EXEC_KINDS; i++) {
+            if (r->engine->exec[i] != NULL) {
+                fr_exec_at(i)->durable(r->engine->exec[i]);
+            }
+        }
     }
 }
 
@@ -689,6 +711,11 @@ void fr_run_free(fr_run *r)
             break;
         }
     }
+    for (int i = 0; i < FR_EXEC_KINDS; i++) {
+        if (r->engine->exec[i] != NULL && fr_exec_at(i)->forget != NULL) {
+            fr_exec_at(i)->forget(r->engine->exec[i], &r->code);
+        }
+    }
     fr_sched_free(r->sched);
     fr_lookups_free(r->lookups);
     fr_reaper_free(r->code.reaper);
@@ -771,11 +798,13 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
     if (env->home != NULL) {
         e->marker = path_of(env->home, ENGINE_MARK, (uint64_t)getpid(), "");
     }
-    fr_exec_env exec = {.loop = env->loop, .mailbox = e->wake, .marker = e->marker,
-                        .bodies = env->bodies, .bodies_config = env->bodies_config,
-                        .workers = env->workers, .started = on_started, .done = on_done,
-                        .batch_end = on_batch_end, .stuck = on_stuck, .ctx = e};
-    rc = fr_exec_thread.open(&e->exec, &exec, err);
+    e->exec_env = (fr_exec_env){
+        .loop = env->loop, .mailbox = e->wake, .marker = e->marker, .bodies = env->bodies,
+        .bodies_config = env->bodies_config, .workers = env->workers, .kinds = env->kinds,
+        .reaper_argv = env->reaper_argv, .worker_argv = env->worker_argv,
+        .started = on_started, .done = on_done, .batch_end = on_batch_end, .stuck = on_stuck,
+        .ctx = e};
+    rc = fr_exec_thread.open(&e->exec[FR_EXEC_THREAD], &e->exec_env, err);
     if (rc == FR_OK) {
         *out = e;
         return FR_OK;
@@ -799,7 +828,11 @@ void fr_engine_close(fr_engine *e)
     if (e == NULL) {
         return;
     }
-    fr_exec_thread.close(e->exec);
+    for (int i = 0; i < FR_EXEC_KINDS; i++) {
+        if (e->exec[i] != NULL) {
+            fr_exec_at(i)->close(e->exec[i]);
+        }
+    }
     if (e->store != NULL) {
         (void)!fr_store_close(e->store, NULL);
     }

@@ -19,6 +19,7 @@ typedef struct fr_engine_env {
     const struct fr_body_ops *bodies;
     const void *bodies_config;        // see fr_exec_env; lives as long as the engine
     fr_object_kinds kinds;
+    const char *const *reaper_argv, *const *worker_argv;   // see fr_exec_env; may be NULL
     // The store or a worker is in trouble that a run cannot survive (fatal), or the disk is
     // full (code FR_EFULL) or free again (FR_OK).
     void (*trouble)(void *ctx, int code, const fr_err *err);

@@ -12,8 +12,12 @@
 
 typedef struct fr_exec fr_exec;
 struct fr_store_run;
+struct fr_attempt;
 struct fr_body_ops;
 struct uv_loop_s;
+
+// The executors, as numbers in options and attempts (the table is in exec.c).
+typedef enum fr_exec_kind { FR_EXEC_THREAD, FR_EXEC_PROCESS, FR_EXEC_KINDS } fr_exec_kind;
 
 // The code of a run, as every worker loads it (made once; lives as long as the run).
 typedef struct fr_code {
@@ -28,6 +32,11 @@ typedef struct fr_code {
     const fr_value *params;
     uint32_t flow_attempt;
     _Atomic(uint64_t) durable;   // everything of this run up to here is on disk
+    // Takes log lines instead of `log`, where there is no store; any thread. NULL: `log`.
+    // Returns the line's offset.
+    uint64_t (*line)(void *ctx, const struct fr_attempt *a, uint32_t item, int level,
+                     const char *text, size_t n);
+    void *line_ctx;
 } fr_code;
 
 enum { FR_LEADS = 2 };
@@ -53,6 +62,8 @@ typedef struct fr_attempt {
     uint32_t n_deps;
     uint64_t need;               // effects wait until code->durable >= need (engine.md D5)
     uint32_t cpu;                // resources.cpu, >= 1
+    uint64_t memory;             // resources.memory in bytes, 0 = not given
+    fr_exec_kind where;          // which executor it is for
     bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)
     // a mapped task: items of one list; args are the constants that follow the item
     const fr_value *list;        // NULL for a single call
@@ -90,6 +101,9 @@ typedef struct fr_exec_env {
     const struct fr_body_ops *bodies;   // what Lua implements; core contains no Lua
     const void *bodies_config;   // handed to each fr_body; lives as long as the executor
     uint32_t workers;            // 0 = one per core
+    fr_object_kinds kinds;       // what a process may send back
+    // How to start this program as reaper and as worker process; NULL: it cannot be.
+    const char *const *reaper_argv, *const *worker_argv;
     const char *marker;          // shared-memory marker file for D4; NULL = none
     // Of a hard cancel: when it turns sticky, when the attempt counts as stuck. 0: 2 s, 5 s.
     uint32_t sticky_ms, stuck_ms;
@@ -113,10 +127,17 @@ typedef struct fr_exec_ops {
     // (optional) Gives the thread of a stuck attempt up: another takes its place, done
     // follows with FR_ELOST. Its memory is never freed. For processes that hold a session.
     void (*abandon)(fr_exec *x, fr_attempt *a);
+    // (optional) The run has ended: lets go of what is kept for it, its reaper first of all.
+    void (*forget)(fr_exec *x, fr_code *code);
     void (*close)(fr_exec *x);                               // waits for workers to end
 } fr_exec_ops;
 
-extern const fr_exec_ops fr_exec_thread;
+extern const fr_exec_ops fr_exec_thread, fr_exec_process;
+const fr_exec_ops *fr_exec_at(fr_exec_kind kind);
+// For executors: an error {code=, message=}, and the item at position `at` that did not run.
+fr_value *fr_exec_error(int code, const char *message);
+fr_item_done fr_exec_item_cancelled(const fr_attempt *a, uint32_t at);
+int fr_exec_find(const char *name);              // its kind; -1 when there is none
 
 // What Lua implements (lua/bind/body.c): one fr_body per worker thread, used only there.
 typedef struct fr_body fr_body;

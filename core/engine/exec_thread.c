@@ -22,37 +22,6 @@ enum {
 
 static thread_exec *of(fr_exec *x) { return (thread_exec *)(void *)x; }
 
-fr_value *fr_exec_error(int code, const char *message)
-{
-    fr_buf b;
-    fr_buf_init(&b, 4096);
-    const char *name = fr_err_name(code);
-    fr_buf_put_u8(&b, FR_TABLE);
-    fr_buf_put_varint(&b, 0);
-    fr_buf_put_varint(&b, 2);
-    fr_value_put_string(&b, "code", 4);
-    fr_value_put_string(&b, name, strlen(name));
-    fr_value_put_string(&b, "message", 7);
-    fr_value_put_string(&b, message, strlen(message));
-    fr_value *v = fr_value_new(b.data, b.size, NULL, 0);
-    fr_buf_fini(&b);
-    return v;
-}
-
-fr_item_done fr_exec_item_cancelled(const fr_attempt *a, uint32_t at)
-{
-    uint32_t i = a->indexes != NULL ? a->indexes[at] : at;
-    return (fr_item_done){
-        .index = i,
-        .flags = FR_ITEM_CANCELLED,
-        .attempt = a->attempt,
-        .args = a->item_args != NULL ? a->item_args[i] : (fr_hash){0, 0},
-        .duplicate = a->duplicates != NULL ? a->duplicates[i] : 0,
-        .value = (const uint8_t *)"", // packed nil
-        .size = 1,
-    };
-}
-
 // --- results ---
 
 static void forget_late(thread_exec *x, exec_unit *u)

@@ -144,10 +144,6 @@ typedef struct thread_exec {
     fr_marker *markers;                  // mapped file, NULL = none
 } thread_exec;
 
-// exec_thread.c
-fr_item_done fr_exec_item_cancelled(const fr_attempt *a, uint32_t at);   // at: position
-fr_value *fr_exec_error(int code, const char *message);   // {code=, message=}
-
 // exec_queue.c
 void fr_exec_list_push(exec_list *l, exec_span *s);
 void fr_exec_list_remove(exec_list *l, exec_span *s);

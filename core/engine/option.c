@@ -72,14 +72,14 @@ static const fr_option options[] = {
      "What an attempt needs: {cpu = 2}."},
     {"cpu", "resources", CALL, FR_OPTION_COUNT, 1, 1024, NULL, "1", true,
      "Cores that it may use while it runs."},
-    {"memory", "resources", CALL, FR_OPTION_TEXT, 0, 0, NULL, NULL, false,
-     "Memory that it needs: \"4GB\"."},
+    {"memory", "resources", CALL, FR_OPTION_SIZE, 0, 0, NULL, NULL, true,
+     "Memory that it needs: \"4GB\". An isolated attempt gets no more."},
     {"gpu", "resources", CALL, FR_OPTION_COUNT, 0, 1024, NULL, "0", false,
      "Graphics processors that it needs."},
-    {"executor", NULL, ALL, FR_OPTION_ENUM, 0, 0, "thread|process|slurm", "thread", false,
-     "Where attempts run."},
-    {"isolate", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "false", false,
-     "Runs each attempt in a process of its own."},
+    {"executor", NULL, CALL, FR_OPTION_ENUM, 0, 0, "thread|process", "thread", true,
+     "Where attempts run: threads of the run, or processes of their own."},
+    {"isolate", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "false", true,
+     "Runs each attempt in a process of its own, as executor = \"process\" does."},
     // what is kept
     {"key", NULL, CALL, FR_OPTION_FUNCTION_OR_TEXT, 0, 0, NULL, NULL, true,
      "Names this call across runs of the flow body: text, or function(...) of the arguments."},
@@ -163,6 +163,7 @@ const char *fr_option_type_name(fr_option_type type)
         [FR_OPTION_LIMITS] = "limits",
         [FR_OPTION_FALLBACK] = "fallback",
         [FR_OPTION_CACHE] = "cache",
+        [FR_OPTION_SIZE] = "size",
         [FR_OPTION_TABLE] = "table",
     };
     return (size_t)type < FR_COUNT(names) ? names[type] : "?";

@@ -25,6 +25,7 @@ struct fr_reaper {
     char *lock_path;
     pid_t pid;   // 0: not started
     int control; // -1
+    int adopted; // a channel to give out; -1
 };
 
 fr_reaper *fr_reaper_new(const char *lock)
@@ -32,7 +33,14 @@ fr_reaper *fr_reaper_new(const char *lock)
     fr_reaper *r = fr_zalloc(sizeof *r);
     (void)pthread_mutex_init(&r->lock, NULL);
     r->lock_path = lock != NULL ? fr_strdup(lock) : NULL;
-    r->control = -1;
+    r->control = r->adopted = -1;
+    return r;
+}
+
+fr_reaper *fr_reaper_adopt(int fd)
+{
+    fr_reaper *r = fr_reaper_new(NULL);
+    r->adopted = fd;
     return r;
 }
 
@@ -59,6 +67,7 @@ void fr_reaper_free(fr_reaper *r)
 {
     if (r != NULL) {
         stop(r);
+        fr_sys_close(r->adopted);
         (void)pthread_mutex_destroy(&r->lock);
         fr_free(r->lock_path);
         fr_free(r);
@@ -150,7 +159,13 @@ int fr_reaper_send(int socket, const void *bytes, size_t size, const int *fds, s
 
 int fr_reaper_channel(fr_reaper *r, const char *const argv[], int *fd, fr_err *err)
 {
-    *fd = -1;
+    (void)pthread_mutex_lock(&r->lock);
+    *fd = r->adopted;
+    r->adopted = -1;
+    (void)pthread_mutex_unlock(&r->lock);
+    if (*fd >= 0) {
+        return FR_OK;
+    }
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         return fr_fail_errno(err, FR_EIO, "a socket to the reaper");

@@ -15,6 +15,9 @@
 typedef struct fr_reaper fr_reaper;
 
 fr_reaper *fr_reaper_new(const char *lock);      // starts nothing; lock: path or NULL
+// One whose first channel is `fd`, which another process got for us: what is started through
+// it dies with this process. Takes the descriptor.
+fr_reaper *fr_reaper_adopt(int fd);
 // Ends the process, if it was started, and waits (a little) until all its children are gone.
 void fr_reaper_free(fr_reaper *r);
 // A new channel to the process, which is started when there is none: argv is how to call

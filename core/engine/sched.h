@@ -65,6 +65,8 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     uint32_t n_limits;
     int32_t priority;
     uint32_t cpu, n_outputs;          // both at least 1
+    uint64_t memory;                  // bytes, 0 = not given
+    fr_exec_kind executor;
     bool effect;
     const fr_value *fallback;         // NULL = none, or a function (see asks)
     const fr_fallback *fallbacks;     // several; then `fallback` is NULL

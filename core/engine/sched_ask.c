@@ -127,6 +127,7 @@ fr_reason sched_reason_of(int code)
     case FR_EQUALITY:
         return FR_BECAUSE_QUALITY;
     case FR_ELOST:
+    case FR_ECRASHED:
         return FR_BECAUSE_CRASHED;
     case FR_EPOISON:
         return FR_BECAUSE_QUARANTINED;

@@ -745,6 +745,33 @@ static void take_object(fr_sched *s, run_attempt *ra, const fr_done *d)
     item_final(s, ra->node, &item);
 }
 
+// An item that came by itself, as a value: its worker died, or never had a body to run.
+static void take_value(fr_sched *s, run_attempt *ra, const fr_done *d)
+{
+    const node *n = node_at(s, ra->node);
+    const map_state *m = n->map;
+    bool failed = d->code != FR_OK;
+    bool stopped = d->code == FR_ECANCELLED || d->code == FR_ETIMEOUT;
+    fr_value *made = failed && d->error == NULL
+                         ? sched_error(fr_err_name(d->code), "%s", fr_err_text(d->code))
+                         : NULL;
+    const fr_value *v = made != NULL ? made : failed ? d->error : d->result;
+    fr_item_done item = {.index = d->index, .attempt = ra->a.attempt, .args = m->hashes[d->index],
+                         .duplicate = m->duplicates != NULL ? m->duplicates[d->index] : 0,
+                         .flags = (uint8_t)((failed ? FR_ITEM_FAILED : 0) |
+                                            (stopped ? FR_ITEM_CANCELLED : 0)),
+                         .start_us = (uint64_t)FR_MAX(d->started - n->queued, 0) / 1000,
+                         .duration_us = (uint64_t)FR_MAX(d->ended - d->started, 0) / 1000,
+                         .log_offset = d->log_from, .value = v->bytes, .size = v->size};
+    fr_buf b;
+    fr_buf_init(&b, SIZE_MAX / 2);
+    fr_item_put(&b, &item);
+    fr_done one = {.items = b.data, .size = b.size, .n_items = 1};
+    take_items(s, ra, &one);
+    fr_buf_fini(&b);
+    fr_value_unref(made);
+}
+
 void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
 {
     uint32_t id = ra->node;
@@ -758,6 +785,8 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
         take_object(s, ra, d);
     } else if (d->size > 0) {
         take_items(s, ra, d);
+    } else if (d->n_items == 1) {
+        take_value(s, ra, d);
     }
     sched_event(s, FR_MOMENT_ITEMS, id);
     if (!d->last) {

@@ -66,7 +66,10 @@ static int pack_error(lua_State *L)
     }
     lua_settop(L, 2);
     if (lua_getfield(L, 2, "code") != LUA_TSTRING) {
-        lua_pushstring(L, fr_err_name(FR_ETASK));
+        bool memory = lua_type(L, 1) == LUA_TSTRING &&       // as Lua itself says it
+                      strcmp(lua_tostring(L, 1), "not enough memory") == 0;
+        c->code = memory ? FR_ENOMEM : FR_ETASK;
+        lua_pushstring(L, fr_err_name(c->code));
         lua_setfield(L, 2, "code");
     } else {
         int code = fr_err_from_name(lua_tostring(L, -1));

@@ -49,6 +49,10 @@ static int body_sleep_lua(lua_State *L)
 void body_log(body_run *r, int level, const char *text, size_t n)
 {
     const fr_attempt *a = r->a;
+    if (a->code->line != NULL) {
+        (void)a->code->line(a->code->line_ctx, a, r->item, level, text, n);
+        return;
+    }
     if (a->code->log == NULL) {
         (void)fprintf(stderr, "%s: %.*s\n", a->task, (int)FR_MIN(n, 1U << 20), text);
         return;

@@ -6,6 +6,7 @@
 #include "lua/bind/error_value.h"
 #include "lua/bind/flow_host.h"
 #include "lua/bind/object_box.h"
+#include "lua/bind/self.h"
 
 #include <uv.h>
 
@@ -25,6 +26,7 @@ typedef struct l_engine {
     uv_timer_t tick;
     char *home, *dev;
     body_config bodies;
+    self_command reaper, worker;
     int trouble;                      // FR_OK, or the last code the store reported
     fr_err trouble_text;
     lua_State *L;
@@ -139,10 +141,17 @@ static int engine_open(lua_State *L)
     fr_engine_env env = {.loop = &e->loop, .home = e->home, .relaxed = relaxed,
                          .workers = workers, .bodies = &bind_body_ops,
                          .bodies_config = &e->bodies,
-                         .kinds = bind_object_kinds(), .trouble = on_trouble,
+                         .kinds = bind_object_kinds(), .reaper_argv = e->reaper.words,
+                         .worker_argv = e->worker.words, .trouble = on_trouble,
                          .stuck = on_stuck, .ctx = e};
     fr_err err = FR_ERR_INIT;
-    int rc = fr_engine_open(&env, &e->engine, &err);
+    int rc = self_command_make(SELF_REAPER, NULL, &e->reaper, &err);
+    if (rc == FR_OK) {
+        rc = self_command_make(SELF_WORKER, e->dev, &e->worker, &err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_engine_open(&env, &e->engine, &err);
+    }
     if (rc != FR_OK) {
         uv_close((uv_handle_t *)&e->tick, NULL);
         (void)uv_run(&e->loop, UV_RUN_DEFAULT);

@@ -938,10 +938,23 @@ static int flow_sources(lua_State *L)
     return 0;
 }
 
+static void fill_executor(lua_State *L, fr_task_opts *o)
+{
+    lua_getfield(L, 1, "executor");
+    const char *name = luaL_optstring(L, -1, "thread");
+    int kind = fr_exec_find(name);
+    if (kind < 0) {
+        (void)bind_fail(L, FR_EINVAL, "executor: there is none named '%s'", name);
+    }
+    o->executor = (fr_exec_kind)kind;
+    lua_pop(L, 1);
+}
+
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
-// cpu=, outputs= (count), effect=, has_fallback=, fallback= (value), infra_retries=,
-// limits=, priority=, queue_timeout= (s), retry_codes= (list),
-// functions= (names of the options that are functions), cache=, fallbacks=}
+// cpu=, memory= (bytes), executor= (name), outputs= (count), effect=, has_fallback=,
+// fallback= (value), infra_retries=, limits=, priority=, queue_timeout= (s),
+// retry_codes= (list), functions= (names of the options that are functions), cache=,
+// fallbacks=}
 static int flow_options(lua_State *L)
 {
     static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
@@ -968,6 +981,8 @@ static int flow_options(lua_State *L)
     o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
     fill_cache(L, o);
     fill_fallbacks(L, o);
+    o->o.memory = (uint64_t)field_number(L, "memory", 0);
+    fill_executor(L, &o->o);
     lua_getfield(L, 1, "effect");
     o->o.effect = lua_toboolean(L, -1);
     o->o.infra_retries = (uint32_t)field_number(L, "infra_retries", 3);

@@ -3,10 +3,10 @@
 #include "core/base/mem.h"
 #include "core/engine/child.h"
 #include "lua/bind/body.h"
+#include "lua/bind/self.h"
 
 #include <uv.h>
 
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,32 +93,6 @@ static void forget_lost(shell *s)
     }
 }
 
-// How this program becomes a reaper: `flowrun --reaper FD LOCK`, and in a stock lua5.4
-// `lua5.4 -e CODE LOCK`, where CODE loads the same library.
-static int reaper_command(const char *words[4], char *code, size_t size, fr_err *err)
-{
-    Dl_info info;
-    void (*self)(void *) = close_shell;
-    void *address;
-    memcpy(&address, &self, sizeof address);
-    char exe[4096], library[4096];
-    if (dladdr(address, &info) == 0 || realpath("/proc/self/exe", exe) == NULL) {
-        return fr_fail(err, FR_EIO, "the program does not find its own file");
-    }
-    bool inside = realpath(info.dli_fname, library) == NULL || strcmp(exe, library) == 0;
-    words[0] = "/proc/self/exe";
-    words[1] = inside ? "--reaper" : "-e";
-    words[2] = inside ? "%d" : code;
-    words[3] = NULL;
-    if (!inside) {
-        (void)snprintf(code, size,
-                       "package.loadlib([==[%s]==], 'luaopen_flowrun_core_reaper')()"
-                       ".main(%%d, arg[0])",
-                       library);
-    }
-    return FR_OK;
-}
-
 static int channel_of(shell *s, fr_reaper *reaper, fr_children **out, fr_err *err)
 {
     forget_lost(s);
@@ -132,11 +106,10 @@ static int channel_of(shell *s, fr_reaper *reaper, fr_children **out, fr_err *er
             return FR_OK;
         }
     }
-    const char *words[4];
-    char code[4400];
-    int rc = reaper_command(words, code, sizeof code, err);
+    self_command command;
+    int rc = self_command_make(SELF_REAPER, NULL, &command, err);
     if (rc == FR_OK) {
-        rc = fr_children_open(s->loop, reaper, words, out, err);
+        rc = fr_children_open(s->loop, reaper, command.words, out, err);
     }
     if (rc == FR_OK) {
         channel *c = fr_alloc(sizeof *c);

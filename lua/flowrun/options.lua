@@ -49,6 +49,9 @@ function options.is_handle(v)
   return type(mt) == "table" and rawget(mt, "__name") == "flowrun.Handle"
 end
 
+local unit_bytes = {B = 1, KB = 1e3, MB = 1e6, GB = 1e9, TB = 1e12,
+  KIB = 1 << 10, MIB = 1 << 20, GIB = 1 << 30, TIB = 1 << 40}
+
 local function show(v)
   if type(v) == "string" then return ("'%s'"):format(#v > 40 and v:sub(1, 37) .. "..." or v) end
   if type(v) == "number" or type(v) == "boolean" then return tostring(v) end
@@ -108,6 +111,17 @@ function read.duration(v)
   local seconds, why = duration.try_seconds(v)
   if not seconds then return nil, 'a duration such as 30, "90s", "5m" or "1h30m"', why end
   return seconds
+end
+
+function read.size(v)
+  local bytes = v
+  if type(v) == "string" then
+    local number, unit = v:match("^%s*(%d+%.?%d*)%s*(%a+)%s*$")
+    unit = unit and unit_bytes[unit:upper()]
+    bytes = unit and tonumber(number) * unit
+  end
+  if type(bytes) == "number" and bytes >= 1 and bytes < 1e15 then return math.floor(bytes) end
+  return nil, 'a size such as "512MB" or "4GiB", or a number of bytes'
 end
 
 function read.delay(v)
@@ -298,6 +312,9 @@ local function check_together(what, o)
   if (type(o.delay) == "table" or type(o.delay) == "function") and o.backoff ~= nil then
     fail(what, "option 'delay' is a %s, so 'backoff' has nothing to do; leave it out",
       type(o.delay) == "table" and "list" or "function")
+  end
+  if o.isolate and o.executor == "thread" then
+    fail(what, "option 'isolate' asks for a process and 'executor' for a thread; give one of them")
   end
   if o.outputs and #o.outputs == 0 then fail(what, "option 'outputs' is an empty list") end
   for _, name in ipairs(o.outputs or {}) do

@@ -62,6 +62,8 @@ function task.scheduler_options(o, full)
     limits = o.limit and limits.of_task(o.limit, full), priority = o.priority,
     queue_timeout = o.queue_timeout,
     timeout = o.timeout, cpu = o.resources and o.resources.cpu,
+    memory = o.resources and o.resources.memory,
+    executor = o.isolate and "process" or o.executor,
     outputs = o.outputs and #o.outputs, effect = o.effect,
     has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function"
       and not fallback.is_chain(o.fallback),

@@ -1,10 +1,14 @@
 #pragma once
-// run_body -- runs tasks of a script (`script`, a text) on one worker, from a C test.
+// run_body -- runs tasks of a script (`script`, a text) from a C test: on one worker thread,
+// or in worker processes (`ops`). The test's main calls be_other_process first.
 
 #include "core/base/mem.h"
 #include "lua/bind/bind.h"
 #include "lua/bind/body.h"
+#include "core/engine/reaper.h"
 #include "lua/bind/marshal.h"
+#include "lua/bind/object_box.h"
+#include "lua/bind/self.h"
 #include "lua/bind/vm.h"
 #include "tests/unit/check.h"
 
@@ -16,11 +20,15 @@
 static lua_State *L;
 static uv_loop_t loop;
 static fr_exec *exec;
+static const fr_exec_ops *ops = &fr_exec_thread;
+static const char *const reaper_argv[] = {"/proc/self/exe", "--reaper", "%d", NULL};
+static const char *const worker_argv[] = {"/proc/self/exe", "--worker", NULL};
 static fr_code code = {.name = "storm", .run = 12, .seed = 42};
 static fr_buf answer, items;
 static int n_done, n_items, n_failed, n_value_items;
 static marshal m;
-static char folder[] = "/tmp/flowrun-test-XXXXXX";
+#define FOLDER "/tmp/flowrun-test-XXXXXX"
+static char folder[] = FOLDER;
 static char note_path[128];
 
 static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
@@ -87,7 +95,7 @@ static void finish(fr_attempt *a)
 
 static const char *call_with(fr_attempt a)
 {
-    fr_exec_thread.start(exec, &a);
+    ops->start(exec, &a);
     finish(&a);
     return fr_buf_text(&answer);
 }
@@ -106,6 +114,15 @@ static bool contains(const char *text, const char *part)
     return found;
 }
 
+// In a process that another one of this test started: does its work, -1 otherwise.
+static int be_other_process(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "--reaper") == 0) {
+        return fr_reaper_main((int)strtol(argv[2], NULL, 10), argv[3]);
+    }
+    return argc == 2 && strcmp(argv[1], "--worker") == 0 ? self_worker_main(NULL) : -1;
+}
+
 static void open_script(const char *script)
 {
     static fr_value *sources;
@@ -113,7 +130,9 @@ static void open_script(const char *script)
     marshal_init(&m, 1 << 26);
     fr_buf_init(&answer, 1 << 20);
     fr_buf_init(&items, 1 << 24);
+    memcpy(folder, FOLDER, sizeof folder);
     CHECK(mkdtemp(folder) != NULL);
+    atomic_store(&code.durable, 0);
     (void)snprintf(note_path, sizeof note_path, "%s/notes", folder);
     lua_pushstring(L, script);
     lua_setglobal(L, "script");
@@ -132,15 +151,20 @@ static void open_script(const char *script)
     CHECK(fr_hash_parse(lua_tostring(L, -1), 32, &code.bundle));
     lua_settop(L, 0);
     (void)uv_loop_init(&loop);
-    fr_exec_env env = {
-        .loop = &loop, .bodies = &bind_body_ops, .workers = 1, .done = on_done};
+    // A body that waits holds its process, but not its thread.
+    fr_exec_env env = {.loop = &loop, .bodies = &bind_body_ops, .done = on_done,
+                       .workers = ops == &fr_exec_thread ? 1 : 2,
+                       .kinds = bind_object_kinds(), .reaper_argv = reaper_argv,
+                       .worker_argv = worker_argv};
     fr_err err = FR_ERR_INIT;
-    CHECK_INT(fr_exec_thread.open(&exec, &env, &err), FR_OK);
+    code.reaper = fr_reaper_new(NULL);
+    CHECK_INT(ops->open(&exec, &env, &err), FR_OK);
 }
 
 static void close_all(void)
 {
-    fr_exec_thread.close(exec);
+    ops->close(exec);
+    fr_reaper_free(code.reaper);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     CHECK_INT(uv_loop_close(&loop), 0);
     marshal_fini(&m);

@@ -137,12 +137,12 @@ static void bodies_wait_without_holding_the_worker(void)
 {
     CHECK_STR(call("s:get", options("/hello")), "[200,\"hello\"]");
     fr_attempt slow = attempt("s:get", options("/slow"));
-    fr_exec_thread.start(exec, &slow);
+    ops->start(exec, &slow);
     while (atomic_load(&plain.slow) == 0) {
         CHECK_STR(call("s:add", "1"), "2");
         (void)sched_yield();
     }
-    fr_exec_thread.cancel(exec, &slow, FR_ECANCELLED);
+    ops->cancel(exec, &slow, FR_ECANCELLED);
     finish(&slow);
     CHECK(contains(fr_buf_text(&answer), "\"code\":\"cancelled\""));
     while (atomic_load(&plain.slow) != 0) { // its connection is closed
@@ -165,13 +165,13 @@ static void effects_have_stable_keys_and_wait(void)
     fr_attempt again = attempt("s:post", options("/echo"));
     again.attempt = 2;
     again.need = 9;
-    fr_exec_thread.start(exec, &again);
+    ops->start(exec, &again);
     for (int i = 0; i < 20; i++) {
         CHECK_STR(call("s:add", "1"), "2");
     }
     CHECK_INT(atomic_load(&plain.requests), before); // it waits at the barrier
     atomic_store(&code.durable, 9);
-    fr_exec_thread.durable(exec);
+    ops->durable(exec);
     finish(&again);
     CHECK_STR(fr_buf_text(&answer), first);
 }
@@ -199,7 +199,7 @@ static void close_everything(void)
     close_all();
 }
 
-int main(void)
+static void run_all(void)
 {
     CASE(open_everything);
     CASE(a_plain_request_works);
@@ -210,5 +210,14 @@ int main(void)
     CASE(bodies_wait_without_holding_the_worker);
     CASE(effects_have_stable_keys_and_wait);
     CASE(close_everything);
+}
+
+int main(int argc, char **argv)
+{
+    int code_of_other = be_other_process(argc, argv);
+    if (code_of_other >= 0) {
+        return code_of_other;
+    }
+    run_all();
     return check_end();
 }

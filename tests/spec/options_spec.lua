@@ -67,6 +67,10 @@ describe("options", function()
       tags = {"a"}, outputs = {"x", "y"}, resources = {cpu = 2}, effect = true, key = key,
       durable = "strict", fallback = {1}, description = "d"}
     expect(options.check("flow", "f", nil)).to_equal{}
+    local size = {["512MB"] = 512000000, ["1.5 GiB"] = 3 << 29, ["7b"] = 7, [4096] = 4096}
+    for given, bytes in pairs(size) do
+      expect(options.check("task", "t", {resources = {memory = given}}).resources.memory).to_equal(bytes)
+    end
     expect(options.check("task", "t", {fallback = false}).fallback).to_be_false()
   end)
 
@@ -104,6 +108,10 @@ describe("options", function()
     {"task", "retries", "options are a table, got 'retries'"},
     {"task", {fallback = coroutine.create(print)}, "expected a value that can cross"},
     {"task", {effect = "yes"}, "option 'effect': expected true or false, got 'yes'"},
+    {"task", {isolate = true, executor = "thread"}, "'isolate' asks for a process"},
+    {"task", {executor = "proces"}, "one of thread, process; did you mean 'process'?"},
+    {"task", {resources = {memory = "4 apples"}}, "'resources.memory': expected a size such as"},
+    {"task", {resources = {memory = 0}}, "expected a size"},
     {"with", {fallback = function() end}, "with{} of 'x': option 'fallback' cannot be a function"},
     {"with", {after = 1}, "a handle or a list of handles"},
     {"with", {after = {1}}, "item 1 is 1"},
