@@ -4,8 +4,9 @@ test: all   ; @ctest --preset release
 check demo: ; @./$@
 SEEDS = 100000
 sim: all    ; @build/tests/sim/sim --jobs 2 --seeds $(SEEDS)
+power: all  ; @build/test_store_power $(SEEDS)
 fuzz:       ; @cmake --workflow --preset fuzz
 reference: all ; @build/flowrun lua docs/make_reference.lua
 bench: all  ; @build/flowrun lua bench/run.lua $(ARGS)
 clean:      ; @cmake -E rm -rf build build-clang build-dev build-dev-clang build-tsan build-fuzz
-.PHONY: all test check demo sim fuzz reference bench clean
+.PHONY: all test check demo sim power fuzz reference bench clean

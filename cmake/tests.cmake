@@ -35,6 +35,8 @@ endforeach()
 add_test(NAME bind.sweep_rows COMMAND test_sweep --rows WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(bind.sweep_rows PROPERTIES LABELS bind TIMEOUT 120)
 
+add_library(clock_shim MODULE tests/shim/clock_shim.c)   # see its head
+target_compile_definitions(clock_shim PRIVATE _GNU_SOURCE)
 file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua tests/spec/complaints/*_spec.lua)
 foreach(source ${sources})
   get_filename_component(name ${source} NAME_WE)
@@ -42,7 +44,8 @@ foreach(source ${sources})
   add_test(NAME spec.${name} COMMAND flowrun test ${path}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   flowrun_label(spec.${name} ${source})
-  set_tests_properties(spec.${name} PROPERTIES ENVIRONMENT FLOWRUN=$<TARGET_FILE:flowrun>)
+  set_tests_properties(spec.${name} PROPERTIES ENVIRONMENT
+    "FLOWRUN=$<TARGET_FILE:flowrun>;FLOWRUN_CLOCK_SHIM=$<TARGET_FILE:clock_shim>")
 endforeach()
 
 # A fuzz target defines LLVMFuzzerTestOneInput and has a folder tests/fuzz/corpus/<name>.

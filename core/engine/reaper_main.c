@@ -22,12 +22,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_CHANNELS = 512, MOST_STRINGS = 1 << 20, RETRY_MS = 20 };
+enum { MOST_CHANNELS = 512, MOST_STRINGS = 1 << 20, RETRY_MS = 20, SETTLE_MS = 200,
+       CLOSED = -1, UNKILLABLE = -2 };
 
 typedef struct child {
     struct child *next;
     pid_t pid;
-    int channel; // -1: it was closed
+    int channel; // CLOSED, UNKILLABLE: it was closed
     uint32_t id;
 } child;
 
@@ -153,6 +154,45 @@ static void start(reaper *x, int channel, uint32_t id, const int *fds, size_t n)
 
 // --- ending ---
 
+static void close_channel(reaper *x, nfds_t i)
+{
+    int fd = x->poll[i].fd;
+    for (child *c = x->children; c != NULL; c = c->next) {
+        if (c->channel == fd) {
+            (void)kill(-c->pid, SIGKILL);
+            c->channel = CLOSED;
+        }
+    }
+    (void)close(fd);
+    x->poll[i] = x->poll[--x->n];
+}
+
+// When a worker process has ended, what it started is ended before its engine hears of it:
+// its channel closed before it became a zombie.
+static void settle(reaper *x)
+{
+    (void)poll(x->poll, x->n, 0);
+    for (nfds_t i = x->n; i-- > 2;) {
+        char byte;
+        bool hung_up = (x->poll[i].revents & (POLLHUP | POLLERR)) != 0;
+        if (hung_up && recv(x->poll[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+            close_channel(x, i);
+        }
+    }
+    for (child *c = x->children; c != NULL; c = c->next) {
+        siginfo_t info = {.si_pid = 0};
+        for (int ms = 0; c->channel == CLOSED && info.si_pid == 0 && ms < SETTLE_MS; ms++) {
+            if (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+                break;
+            }
+            if (info.si_pid == 0) {
+                (void)poll(NULL, 0, 1);
+            }
+        }
+        c->channel = c->channel == CLOSED ? UNKILLABLE : c->channel; // waited for once
+    }
+}
+
 // The child `info` tells of has ended and is still a zombie, so that its group's number
 // is not reused: what it left in its group is killed before it is reaped.
 static void reap(reaper *x, pid_t pid)
@@ -170,6 +210,9 @@ static void reap(reaper *x, pid_t pid)
         m.max_rss_kib = (int32_t)use.ru_maxrss;
         m.cpu_ns = (int64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000000 +
                    (int64_t)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000;
+        if (c->channel >= 0) {
+            settle(x);
+        }
         if (c->channel >= 0) {
             (void)fr_reaper_send(c->channel, &m, sizeof m, NULL, 0);
         }
@@ -218,19 +261,6 @@ static void kill_everything(reaper *x)
         struct pollfd p = {.fd = x->poll[1].fd, .events = POLLIN};
         (void)poll(&p, 1, RETRY_MS);
     }
-}
-
-static void close_channel(reaper *x, nfds_t i)
-{
-    int fd = x->poll[i].fd;
-    for (child *c = x->children; c != NULL; c = c->next) {
-        if (c->channel == fd) {
-            (void)kill(-c->pid, SIGKILL);
-            c->channel = -1;
-        }
-    }
-    (void)close(fd);
-    x->poll[i] = x->poll[--x->n];
 }
 
 // --- messages ---

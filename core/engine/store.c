@@ -21,6 +21,7 @@
 
 enum {
     RETRY_MS = 10, RETRY_MAX_MS = 1000,        // disk full, or locked by a foreign program
+    LOG_RETRY_MS = 100,
     SLOW_MS = 2000,                            // a wait for the store's lock that is told
     SHARE_NS = 5 * 1000 * 1000,                // of a commit, others waiting
     SHARE_ROWS = 128,                          // how often that is checked
@@ -276,13 +277,36 @@ static void write_logs(fr_store *s)
     if (!atomic_exchange_explicit(&s->log_dirty, false, memory_order_acq_rel)) {
         return;
     }
+    bool stuck = false;
+    fr_err err = FR_ERR_INIT;
     for (fr_store_run *r = s->runs; r != NULL; r = r->next) {
-        fr_err err = FR_ERR_INIT;
         int rc = fr_log_write(&r->log, s, r->id, &err);
         if (rc != FR_OK) {                     // lines are kept, up to a limit
+            stuck = true;
             report_full(s, FR_EFULL, &err);
         }
     }
+    if (s->log_stuck && !stuck && s->retry_ms == 0 && s->full) {
+        s->full = false;
+        trouble(s, FR_OK, &err);
+    }
+    s->log_stuck = stuck;
+}
+
+// Sleeps until woken; lines that the disk did not take are tried again now and then.
+static void wait_for_work(fr_store *s)
+{
+    if (!s->log_stuck) {
+        (void)pthread_cond_wait(&s->wake, &s->mutex);
+        return;
+    }
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LOG_RETRY_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&s->wake, &s->mutex, &until);
+    atomic_store(&s->log_dirty, true);
 }
 
 // Commits what is ready, with the job at its end when there is nothing before it.
@@ -305,7 +329,7 @@ static void commit_some(fr_store *s, fr_store_job *job)
         return;
     }
     s->retry_ms = 0;
-    if (s->full) {
+    if (s->full && !s->log_stuck) {
         s->full = false;
         trouble(s, FR_OK, &err);
     }
@@ -370,7 +394,7 @@ static void *store_thread(void *arg)
         (void)pthread_cond_broadcast(&s->done);
         while (!something_to_do(s)) {
             s->sleeping = true;
-            (void)pthread_cond_wait(&s->wake, &s->mutex);
+            wait_for_work(s);
             s->sleeping = false;
             take_ready(s);
         }
@@ -480,6 +504,24 @@ static void slow_lock(void *ctx, int pid, const char *what)
     trouble(s, FR_EBUSY, &err);
 }
 
+static int another_home(int rc, fr_err *err)
+{
+    fr_err before = *err;
+    return fr_fail(err, rc, "%s; use another folder with --home DIR", before.text);
+}
+
+// For looking only, a folder that cannot be written needs no locks: nothing cuts its WAL.
+static int open_locks(fr_store *s, fr_err *err)
+{
+    int rc = fr_store_lock_open(s->home, slow_lock, SLOW_MS, s, &s->locks, err);
+    bool cannot = rc == FR_EIO && access(s->home, W_OK) != 0;
+    if (cannot && s->env.read_only) {
+        *err = (fr_err)FR_ERR_INIT;
+        return FR_OK;
+    }
+    return cannot ? another_home(rc, err) : rc;
+}
+
 static int open_home(fr_store *s, fr_err *err)
 {
     if (strlen(s->home) > FR_STORE_PATH - 128) {
@@ -495,7 +537,7 @@ static int open_home(fr_store *s, fr_err *err)
     } else {
         int rc = fr_sys_mkdirs(s->home, 0700, err);
         if (rc != FR_OK) {
-            return rc;
+            return another_home(rc, err);
         }
         if (statfs(s->home, &fs) != 0) {
             return fr_fail_errno(err, FR_EIO, "looking at %s", s->home);
@@ -508,7 +550,7 @@ static int start(fr_store *s, fr_err *err)
 {
     int rc = open_home(s, err);
     if (rc == FR_OK) {
-        rc = fr_store_lock_open(s->home, slow_lock, SLOW_MS, s, &s->locks, err);
+        rc = open_locks(s, err);
     }
     if (rc != FR_OK) {
         return rc;

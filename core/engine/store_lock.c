@@ -238,6 +238,9 @@ void fr_store_lock_release(fr_store_lock *l)
 
 int fr_store_lock_readers(fr_store_lock *l, bool exclusive, fr_err *err)
 {
+    if (l == NULL) {
+        return FR_OK;
+    }
     int rc = fr_sys_lock(l->readers_turn.fd, FR_SYS_EXCLUSIVE, true, l->readers_turn.path, err);
     if (rc == FR_OK) {
         rc = fr_sys_lock(l->readers.fd, exclusive ? FR_SYS_EXCLUSIVE : FR_SYS_SHARED, true,
@@ -249,7 +252,9 @@ int fr_store_lock_readers(fr_store_lock *l, bool exclusive, fr_err *err)
 
 void fr_store_lock_readers_release(fr_store_lock *l)
 {
-    unlock(&l->readers);
+    if (l != NULL) {
+        unlock(&l->readers);
+    }
 }
 
 // --- homes ---

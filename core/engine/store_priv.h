@@ -223,6 +223,7 @@ struct fr_store {
     uint32_t name_ids_room;
     bool full;                                 // reported
     int retry_ms;
+    bool log_stuck;                            // T: some lines wait for space
 };
 
 FR_NODISCARD int fr_store_call(fr_store *s, fr_store_job *job, fr_err *err);

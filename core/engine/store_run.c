@@ -6,6 +6,9 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+enum { FULL_WAIT_NS = 50000000 };
 
 typedef struct run_call {
     fr_store_run *run;
@@ -148,7 +151,12 @@ static int do_forget(fr_store *s, fr_store_job *job, fr_err *err)
 {
     fr_store_run *r = ((run_call *)job->ctx)->run;
     int rc = fr_log_write(&r->log, s, r->id, err);
-    forget_run(s, r);
+    if (rc == FR_OK) {                         // what came while the disk was full
+        rc = fr_log_write(&r->log, s, r->id, err);
+    }
+    if (rc != FR_EFULL) {
+        forget_run(s, r);
+    }
     return rc;
 }
 
@@ -159,9 +167,15 @@ void fr_store_run_close(fr_store_run *r)
     }
     fr_store *s = r->store;
     run_call c = {.run = r};
-    fr_store_job job = {.run = do_forget, .ctx = &c};
     // Jobs wait for all that was queued before them.
-    if (fr_store_call(s, &job, NULL) != FR_OK) {
+    fr_store_job job = {.run = do_forget, .ctx = &c};
+    int rc = fr_store_call(s, &job, NULL);
+    while (rc == FR_EFULL) {                   // its log is not complete; that was told
+        (void)nanosleep(&(struct timespec){.tv_nsec = FULL_WAIT_NS}, NULL);
+        job = (fr_store_job){.run = do_forget, .ctx = &c};
+        rc = fr_store_call(s, &job, NULL);
+    }
+    if (rc != FR_OK) {
         fr_store_pause(s, true);               // the thread stands still: nothing uses the list
         forget_run(s, r);
         fr_store_pause(s, false);

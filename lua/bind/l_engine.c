@@ -130,8 +130,10 @@ static int engine_open(lua_State *L)
     uint32_t workers = (uint32_t)luaL_optinteger(L, -1, 0);
     lua_getfield(L, 1, "relaxed");
     bool relaxed = lua_toboolean(L, -1);
-    if (uv_loop_init(&e->loop) != 0) {
-        return bind_fail(L, FR_EIO, "cannot make an event loop");
+    int failed = uv_loop_init(&e->loop);
+    if (failed != 0) {
+        return bind_fail(L, FR_EIO, "cannot make an event loop: %s",
+                         strerror(-failed));
     }
     (void)uv_timer_init(&e->loop, &e->tick);
     e->tick.data = e;

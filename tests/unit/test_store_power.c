@@ -4,7 +4,9 @@
 #include "tests/unit/store_util.h"
 #include "tests/unit/vfs_util.h"
 
+// An argument is the number of lives instead of LIVES: `make power SEEDS=10000`.
 enum { SECTOR = 512, TASKS = 600, LIVES = 60 };
+static uint64_t lives = LIVES;
 
 // What a write has overwritten since the last sync of its file.
 typedef struct undo {
@@ -179,7 +181,7 @@ static uint64_t live(uint64_t seed, bool relaxed)
 static void acknowledged_records_survive(void)
 {
     uint64_t lost = 0;
-    for (uint64_t seed = 1; seed <= LIVES; seed++) {
+    for (uint64_t seed = 1; seed <= lives; seed++) {
         lost += live(seed, false);
     }
     CHECK_INT(lost, 0);
@@ -188,14 +190,15 @@ static void acknowledged_records_survive(void)
 static void relaxed_loses_only_the_last_ones(void)
 {
     uint64_t lost = 0;
-    for (uint64_t seed = 1; seed <= LIVES; seed++) {
+    for (uint64_t seed = 1; seed <= lives; seed++) {
         lost += live(seed, true);
     }
     CHECK(lost > 0);                           // or this test would not notice anything
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    lives = argc > 1 ? strtoull(argv[1], NULL, 10) : LIVES;
     vfs_install(watch);
     CASE(acknowledged_records_survive);
     CASE(relaxed_loses_only_the_last_ones);

@@ -95,6 +95,9 @@ local function show(store, run)
   local err = look.plain(run.error)
   if err then print(("\nerror[%s]: %s"):format(err.code, err.message)) end
   if run.result then print("\nresult   " .. text.cut(run.result:json(), 2000)) end
+  if run.state == "RUNNING" and not run.alive then
+    print(("\nits process died; go on: flowrun resume %d"):format(run.id))
+  end
 end
 
 return {
