@@ -3,11 +3,12 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine two pipeline threads peers series m4. Peers need Python packages, see
+--- Sections: engine isolate two pipeline threads peers series m4. Peers need Python packages, see
 --- bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
+local isolate = require "bench.isolate"
 local peers = require "bench.peers"
 local series = require "bench.series"
 local threads = require "bench.threads"
@@ -19,6 +20,7 @@ local sections = {
     engine.million()
     engine.listing()
   end},
+  {"isolate", "Processes of their own", isolate.deaths},
   {"two", "Two tasks", engine.two},
   {"pipeline", "The utility pipeline", engine.pipeline},
   {"threads", "Two threads", function()

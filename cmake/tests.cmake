@@ -37,6 +37,12 @@ set_tests_properties(bind.sweep_rows PROPERTIES LABELS bind TIMEOUT 120)
 
 add_library(clock_shim MODULE tests/shim/clock_shim.c)   # see its head
 target_compile_definitions(clock_shim PRIVATE _GNU_SOURCE)
+add_library(crash_module MODULE tests/shim/crash_module.c)
+set_target_properties(crash_module PROPERTIES PREFIX "" C_VISIBILITY_PRESET default)
+target_include_directories(crash_module SYSTEM PRIVATE ${LUA_INCLUDE_DIR})
+set(spec_environment FLOWRUN=$<TARGET_FILE:flowrun>
+  FLOWRUN_CLOCK_SHIM=$<TARGET_FILE:clock_shim>
+  LUA_CPATH=$<TARGET_FILE_DIR:crash_module>/?.so\;\;)
 file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua tests/spec/complaints/*_spec.lua)
 foreach(source ${sources})
   get_filename_component(name ${source} NAME_WE)
@@ -44,8 +50,7 @@ foreach(source ${sources})
   add_test(NAME spec.${name} COMMAND flowrun test ${path}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   flowrun_label(spec.${name} ${source})
-  set_tests_properties(spec.${name} PROPERTIES ENVIRONMENT
-    "FLOWRUN=$<TARGET_FILE:flowrun>;FLOWRUN_CLOCK_SHIM=$<TARGET_FILE:clock_shim>")
+  set_tests_properties(spec.${name} PROPERTIES ENVIRONMENT "${spec_environment}")
 endforeach()
 
 # A fuzz target defines LLVMFuzzerTestOneInput and has a folder tests/fuzz/corpus/<name>.

@@ -224,6 +224,8 @@ function Script:find_module(name)
       .. "require it at the top of the script"):format(name))
   end
   if self.packed and not self.sealed then
+    -- A C module is of the machine, not of the bundle.
+    if package.searchpath(name, package.cpath) or package.preload[name] then return nil end
     error_class.raise("corrupt", ("require '%s': the bundle does not have it"):format(name))
   end
   local path, text = self:search(name)

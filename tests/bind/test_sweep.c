@@ -206,6 +206,8 @@ static void check_rows(lua_State *seen)
     int missing = 0;
     (void)luaL_dostring(seen, "return require('flowrun.core.reaper').main");
     mark_seen(seen, lua_tocfunction(seen, -1));          // it becomes the reaper: never returns
+    (void)luaL_dostring(seen, "return require('flowrun.core.reaper').worker");
+    mark_seen(seen, lua_tocfunction(seen, -1));          // likewise
     lua_pop(seen, 1);
     for (size_t i = 0; i < FR_COUNT(modules); i++) {
         lua_getglobal(seen, "require");
