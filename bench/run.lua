@@ -3,11 +3,12 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine isolate two pipeline threads peers series m4. Peers need Python packages, see
---- bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter (python3).
+--- Sections: engine isolate two idle pipeline threads peers series m4. Peers need Python
+--- packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
+local idle = require "bench.idle"
 local isolate = require "bench.isolate"
 local peers = require "bench.peers"
 local series = require "bench.series"
@@ -22,6 +23,7 @@ local sections = {
   end},
   {"isolate", "Processes of their own", isolate.deaths},
   {"two", "Two tasks", engine.two},
+  {"idle", "A run that waits", idle.signal},
   {"pipeline", "The utility pipeline", engine.pipeline},
   {"threads", "Two threads", function()
     threads.forest()
@@ -62,7 +64,8 @@ for _, section in ipairs(sections) do
   wanted[section[1]] = nil
 end
 if next(wanted) then
-  print("no section " .. next(wanted) .. "; sections: engine two pipeline threads peers series m4")
+  print("no section " .. next(wanted)
+    .. "; sections: engine two idle pipeline threads peers series m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

@@ -413,6 +413,17 @@ static void on_idle(uv_idle_t *h)
     pump(h->data);
 }
 
+static bool closing(fr_run *r)
+{
+    fr_outcome o;
+    fr_sched_outcome(r->sched, &o);
+    bool more = fr_sched_closing(r->sched, flow_retry(r, &o) >= 0);
+    if (r->store != NULL) {
+        fr_store_flush(r->engine->store);
+    }
+    return more;
+}
+
 static void pump(fr_run *r)
 {
     if (!r->started || r->ended || r->pumping) {
@@ -439,6 +450,8 @@ static void pump(fr_run *r)
     bool idle = !fr_sched_busy(r->sched) && !fr_lookups_waiting(r->lookups);
     if (idle && r->spec.plan) {
         end_run(r);
+    } else if (idle && fr_sched_ended(r->sched) && closing(r)) {
+        (void)uv_idle_stop(&r->idle);              // the hooks of the run are at work
     } else if (idle && fr_sched_ended(r->sched)) {
         fr_sched_close_log(r->sched);
         end_run(r);
@@ -563,7 +576,10 @@ static void make_sched(fr_run *r)
                 .lookup = r->spec.plan ? NULL : io_lookup, .keep = io_keep};
     fr_sched_env env = {.io = &io, .code = &r->code, .seed = r->spec.info.seed,
                         .strict = r->spec.strict, .keep_args = r->spec.plan,
-                        .cache = r->spec.cache, .cache_session = r->spec.cache_session};
+                        .cache = r->spec.cache, .cache_session = r->spec.cache_session,
+                        .flow = r->spec.plan ? NULL : r->spec.hooks_of,
+                        .flow_asks = r->spec.hooks, .params = r->params,
+                        .rollback = r->spec.rollback};
     r->lookups = fr_lookups_new();
     r->sched = fr_sched_new(&env);
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());

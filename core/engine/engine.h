@@ -63,6 +63,11 @@ typedef struct fr_run_spec {
     // A new run that takes the records of run `fork` before place `fork_at` of its log.
     uint64_t fork, fork_at;
     fr_retry_plan retry;              // of the flow: a failed run goes on as a rerun
+    // Hooks of the flow: "module:flow", FR_ASKS of them; whether it asks for undo. The text lives
+    // as long as the run.
+    const char *hooks_of;
+    uint32_t hooks;
+    bool rollback;
     // Looks only: nothing is executed or recorded. The flow runs as far as records of `resume`
     // (0 = none) carry it; then it ends as "planned" (fr_flow_host.ended is called).
     bool plan;

@@ -28,6 +28,7 @@ typedef enum fr_call_kind {
     FR_CALL_FLOW = 4,
     FR_CALL_ITEM = 5,        // an item of a map that needs a row of its own (failed, or an object)
     FR_CALL_SIGNAL = 6,      // waits for what arrives from outside: a signal, an approval
+    FR_CALL_HOOK = 8,        // a hook or undo of a call or of the run; nobody waits for it
     FR_CALL_POKE = 7,        // a task asked again and again until it says something
 } fr_call_kind;
 

@@ -77,6 +77,7 @@ void fr_sched_free(fr_sched *s)
     fr_free(s->failures);
     fr_free(s->divergence);
     fr_free(s->running);
+    fr_free(s->undo);
     fr_value_unref(s->root_result);
     fr_value_unref(s->root_error);
     fr_free(s);
@@ -349,7 +350,11 @@ static void append_late(fr_sched *s)
 static void left_flow(fr_sched *s, const node *n)
 {
     uint32_t flow = s->branches[n->branch].flow_node;
-    if (flow != FR_NO_NODE && --node_at(s, flow)->inside == 0 && node_at(s, flow)->body_over) {
+    if (flow == FR_NO_NODE) {
+        return;
+    }
+    const node *f = node_at(s, flow);
+    if (--node_at(s, flow)->inside == 0 && f->body_over && !node_final(f)) {   // final: an undo
         sched_end_flow(s, flow);
     }
 }
@@ -365,7 +370,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     if (n->ended == 0) {
         n->ended = s->wall;
     }
-    if (state == FR_FAILED || state == FR_STOPPED) {
+    if ((state == FR_FAILED || state == FR_STOPPED) && n->kind != FR_CALL_HOOK) {
         sched_note_failure(s, id);
     }
     if (why == FR_BECAUSE_DEGRADED) {
@@ -391,7 +396,8 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     if (n->opts != NULL && n->opts->n_fallbacks > 0) {
         sched_keep_good(s, n);                 // by its arguments, which go now
     }
-    if (state == FR_SUCCESS && !s->env.keep_args) {
+    sched_hook_end(s, id);
+    if (state == FR_SUCCESS && !s->env.keep_args && !sched_keeps_args(n)) {
         sched_free_args(n);
     }
     queue32_push(&s->seen_queue, id);
@@ -601,6 +607,7 @@ void sched_dispatch(fr_sched *s, uint32_t id)
         return;
     }
     sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
+    sched_hook_start(s, id);
     if (n->kind == FR_CALL_MAP) {
         sched_map_start(s, id);
         return;

@@ -30,7 +30,14 @@ enum { FR_ROOT_BRANCH = 0 };
     X(FALLBACK, "fallback")    /* (err, ...): the result */                              \
     X(RETRY_IF, "retry_if")    /* (err, attempt, ...): whether to try again */           \
     X(DELAY, "delay")          /* (attempt, err, ...): seconds before the retry */       \
-    X(CACHE_KEY, "cache.key")  /* (...): what counts in place of the arguments */
+    X(CACHE_KEY, "cache.key")  /* (...): what counts in place of the arguments */ \
+    X(ON_START, "on_start")        /* hooks (sched_hook.c): (...) */                     \
+    X(ON_SUCCESS, "on_success")    /* (result, ...) */                                   \
+    X(ON_FAILURE, "on_failure")    /* (err, ...) */                                      \
+    X(ON_RETRY, "on_retry")        /* (err, ...) */                                      \
+    X(ON_CANCEL, "on_cancel")      /* (err, ...) */                                      \
+    X(ON_SKIP, "on_skip")          /* (...) */                                           \
+    X(UNDO, "undo")                /* (result, ...) */
 
 typedef enum fr_ask {
     FR_ASK_NOTHING = 0,               // the body itself runs
@@ -142,6 +149,11 @@ typedef struct fr_sched_env {
     uint32_t next_row;                // first unused row number of the run
     fr_cache_mode cache;
     fr_hash cache_session;            // of `flowrun watch`: all tasks are cached; zero = none
+    // hooks of the run: its flow as a worker finds it, NULL = none; FR_ASKS of its hooks
+    const char *flow;
+    uint32_t flow_asks;
+    const fr_value *params;           // their last argument
+    bool rollback;                    // the flow asks for undo when the run does not succeed
 } fr_sched_env;
 
 fr_sched *fr_sched_new(const fr_sched_env *env);
@@ -228,6 +240,10 @@ typedef struct fr_outcome {
     uint32_t failed_node;             // what made it fail, or FR_NO_NODE
 } fr_outcome;
 void fr_sched_outcome(fr_sched *s, fr_outcome *out);
+// Everything the flow started has ended: runs undo and the hooks of the run. true: they are not
+// over, call again when fr_sched_ended. again: the flow will be tried once more.
+bool fr_sched_closing(fr_sched *s, bool again);
+void fr_sched_ask_rollback(fr_sched *s);                  // the flow does, from here on
 // Writes the record that `rerun` needs; once, when ended and not SUCCESS.
 void fr_sched_close_log(fr_sched *s);
 uint64_t fr_sched_seq(const fr_sched *s);                 // last place in the log

@@ -170,6 +170,7 @@ static void start_retry(fr_sched *s, uint32_t id, const fr_value *error, int64_t
     fr_value_unref(n->error);
     n->error = error != NULL ? fr_value_ref(error) : NULL;
     sched_event(s, FR_MOMENT_RETRY, id);
+    sched_hook_retry(s, id, error);
     int64_t left = FR_MAX(n->due - s->wall, 0);
     n->ended = 0;
     sched_timer_add(s, TIMER_RETRY, s->mono + FR_MIN(left, delay), id, n->attempt + n->lost, 0);

@@ -124,6 +124,7 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
     s->stats.calls++;
     s->tasks[c->task].stats.calls++;
     n->queued = s->wall;
+    n->epoch = s->reruns;
     int rc = call_key(s, c, n, err);
     if (rc != FR_OK) {
         n->live = false;
@@ -148,6 +149,9 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
             n->row = s->next_row++;
         }
         sched_live_add(s, id);
+    }
+    if (p != NULL && !SEEDED(BUG_HOOK_FORGOTTEN)) {
+        sched_hook_recorded(s, id);
     }
     return FR_OK;
 }
@@ -195,6 +199,7 @@ int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out,
     s->branches[b].flow_node = *id;
     n->body = b;
     n->started = s->wall;
+    sched_hook_start(s, *id);
     n->attempt = 1;
     sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
     sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);

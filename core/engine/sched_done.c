@@ -44,7 +44,7 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
     run_attempt *ra = a->owner;
     uint32_t id = ra->node;
     node *n = node_at(s, id);
-    if (d->started != 0 || d->n_items > 0) {
+    if ((d->started != 0 || d->n_items > 0) && n->kind != FR_CALL_HOOK) {
         learn_cost(s, n, d, d->n_items);
     }
     if (sched_queue_gave_up(s, ra, d)) {
@@ -71,6 +71,12 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
         n->ended = d->ended;                   // a delay counts from the end of the attempt
     }
     if (n->kind == FR_CALL_POKE && ra->ask == FR_ASK_NOTHING && sched_poke_done(s, id, d)) {
+        sched_limit_ended(s);
+        sched_attempt_free(s, ra);
+        return;
+    }
+    if (n->kind == FR_CALL_HOOK) {
+        sched_hook_done(s, id, d);
         sched_attempt_free(s, ra);
         return;
     }

@@ -69,7 +69,7 @@ void fr_sched_outcome(fr_sched *s, fr_outcome *out)
 // a later process does not see them any more.
 void sched_record_unhandled(fr_sched *s, const node *flow)
 {
-    uint8_t *keys = fr_alloc(((size_t)s->n_failures + 1) * 16);
+    uint8_t *keys = fr_alloc(((size_t)s->n_failures + s->n_undo + 1) * 16);
     size_t n = 0;
     uint32_t id = flow != NULL ? flow->failures : FR_NO_NODE;
     for (uint32_t i = 0; flow != NULL ? id != FR_NO_NODE : i < s->n_failures; i++) {
@@ -78,6 +78,9 @@ void sched_record_unhandled(fr_sched *s, const node *flow)
             fr_hash_store(f->key, keys + 16 * n++);
         }
         id = f->next_failure;
+    }
+    for (uint32_t i = 0; flow == NULL && i < s->n_undo; i++) {   // taken back: it is done again
+        fr_hash_store(node_at(s, (uint32_t)s->undo[2 * i + 1])->key, keys + 16 * n++);
     }
     if (n > 0 || flow == NULL) {
         fr_record r = {.type = FR_REC_REQUEST, .name = "unhandled", .data = keys, .size = 16 * n,

@@ -13,6 +13,7 @@ enum {
     BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
     BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_SLOT_EARLY,
     BUG_TAKEN_AGAIN = 30, BUG_NEWEST_FIRST, BUG_EARLY_LOST, BUG_ANY_DECISION, BUG_POKE_AT_ONCE,
+    BUG_HOOK_FORGOTTEN, BUG_UNDO_FORWARD, BUG_HOOK_AGAIN,
     BUG_CACHE_BLIND = 40, BUG_CACHE_DEGRADED, BUG_RERUN_SHALLOW,
     BUG_LAST_GOOD_ANY, BUG_DEGRADED_IS_GOOD,
 };
@@ -51,6 +52,7 @@ typedef struct past {                 // what the log says of one key
     uint64_t retry_seq;               // of the latest failed attempt
     uint32_t row, parent, attempt, name;   // name: task number
     uint32_t lost;                    // attempts that went with their process
+    uint32_t epoch;                   // reruns before it
     uint32_t node;                    // the call that claimed it
     uint8_t kind, state, reason;
     bool value_only, began;           // VALUE record; a map has a TIMER record
@@ -117,6 +119,7 @@ typedef struct node {
     uint32_t failures, next_failure;  // FLOW: what failed in it, latest first; FR_NO_NODE ends
     uint32_t n_args, n_deps, n_after;
     uint32_t body;                    // FLOW, SPAWN: the branch of its body
+    uint32_t epoch;                   // reruns before it ended; names its hooks
     uint8_t kind, state, reason;
     bool seen, handled, recorded, user_key, live, timed_out, counted, degraded;
     bool known;                       // the log has something of it
@@ -253,6 +256,11 @@ struct fr_sched {
     // results used again (sched_cache.c)
     fr_map same_calls;                // key -> the first call with it
     // how it ends
+    enum { CLOSING_NOT, CLOSING_UNDO, CLOSED } closing;
+    bool rollback;
+    fr_task_opts flow_opts;
+    uint64_t *undo;                   // what can be taken back: place in the log, node
+    uint32_t n_undo, next_undo;
     int cancel_code;
     bool cancel_seen, begun, log_closed, degraded, freeing;
     fr_value *root_result, *root_error;
@@ -357,6 +365,20 @@ past_items *sched_items_of(past *p);
 
 // sched_rerun.c
 bool sched_load_rerun(fr_sched *s, const fr_record *r);   // false: it is something else
+// sched_hook.c
+enum { SCHED_HOOKS = FR_ASKS(FR_ASK_ON_START) | FR_ASKS(FR_ASK_ON_SUCCESS) |
+                     FR_ASKS(FR_ASK_ON_FAILURE) | FR_ASKS(FR_ASK_ON_RETRY) |
+                     FR_ASKS(FR_ASK_ON_CANCEL) | FR_ASKS(FR_ASK_ON_SKIP) | FR_ASKS(FR_ASK_UNDO) };
+static inline bool sched_keeps_args(const node *n)        // hooks and undo are given them
+{
+    return n->opts != NULL && (n->opts->asks & SCHED_HOOKS) != 0;
+}
+void sched_hook_start(fr_sched *s, uint32_t id);          // its first attempt starts
+void sched_hook_retry(fr_sched *s, uint32_t id, const fr_value *error);
+void sched_hook_end(fr_sched *s, uint32_t id);            // it has ended
+void sched_hook_recorded(fr_sched *s, uint32_t id);       // all that, found in the log
+void sched_hook_begin(fr_sched *s);                       // the run starts
+void sched_hook_done(fr_sched *s, uint32_t id, const fr_done *d);
 
 // sched_alone.c
 void sched_load_death(fr_sched *s, const fr_record *r);

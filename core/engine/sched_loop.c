@@ -13,6 +13,9 @@ int sched_stop_code(const fr_sched *s)
 static void stop_node(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
+    if (n->kind == FR_CALL_HOOK && s->divergence == NULL) {
+        return;                                // hooks say that it was cancelled
+    }
     if (n->kind == FR_CALL_MAP && (n->state == FR_QUEUED || n->state == FR_RUNNING)) {
         sched_map_stop(s, id);
         return;
@@ -54,7 +57,8 @@ void sched_stop_all(fr_sched *s)
 
 void fr_sched_cancel(fr_sched *s, int code, const char *why)
 {
-    if (s->cancel_code != FR_OK || s->divergence != NULL) {
+    // Too late once its hooks are told how it ended.
+    if (s->cancel_code != FR_OK || s->divergence != NULL || s->closing != CLOSING_NOT) {
         return;
     }
     s->cancel_code = code;
@@ -85,6 +89,7 @@ void fr_sched_begin(fr_sched *s)
     s->begun = true;
     uint32_t root = sched_new_branch(s, fr_hash_str("0"), fr_strdup("0"));
     sched_make_ready(s, root);
+    sched_hook_begin(s);
 }
 
 static bool observe_next(fr_sched *s)

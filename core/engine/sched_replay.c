@@ -124,6 +124,7 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     p->started = r->started;
     p->ended = r->ended;
     p->seq = r->seq;
+    p->epoch = s->reruns;
     p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
     if (r->kind == FR_CALL_MAP) {
@@ -325,6 +326,8 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     }
     n->row = p->row;
     n->recorded = true;
+    n->epoch = p->epoch;
+    n->lost = p->lost;
     n->attempt = p->attempt;
     n->queued = p->queued;
     n->started = p->started;
@@ -352,7 +355,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     if (n->kind == FR_CALL_MAP) {
         sched_map_adopt(s, n, p);
     }
-    if (p->state == FR_SUCCESS && !s->env.keep_args) {
+    if (p->state == FR_SUCCESS && !s->env.keep_args && !sched_keeps_args(n)) {
         sched_free_args(n);
     }
     n->seen = p->seq <= s->cursor || SEEDED(BUG_UNORDERED);
@@ -404,7 +407,7 @@ bool sched_advance(fr_sched *s)
             sched_observe(s, p->node);
             return true;
         }
-        if (!inside_finished(s, p)) {
+        if (p->kind != FR_CALL_HOOK && !inside_finished(s, p)) {
             sched_diverge(s,
                           "diverged: the log says that %s (row %u) ended here, but the flow did "
                           "not call it; its code or what it reads has changed",

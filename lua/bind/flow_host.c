@@ -48,6 +48,7 @@ void flow_host_free(fr_host *h)
     fr_arena_fini(&h->places);
     fr_map_fini(&h->place_index);
     fr_free(h->sources);
+    fr_free(h->hooks_of);
     fr_value_unref(h->packed);
     fr_free(h->arrival);
     fr_free(h->arrival_by);

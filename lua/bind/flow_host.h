@@ -48,6 +48,7 @@ typedef struct fr_host {
     fr_arena places;                  // interned "file:line"
     fr_map place_index;
     void *sources;                    // the packed bundle
+    char *hooks_of;                   // see fr_run_spec
     fr_value *packed;                 // arguments on their way into the scheduler
     char *arrival, *arrival_by;       // name of the wait that a request is for; who asks
 } fr_host;

@@ -407,6 +407,13 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     flow_opts *o = luaL_testudata(L, -1, FLOW_OPTS);
     if (o != NULL) {
         spec->retry = o->o.retry;
+        spec->hooks = o->o.asks;
+    }
+    spec->rollback = bool_field(L, 2, "rollback");
+    lua_getfield(L, 2, "hooks_of");
+    if (lua_isstring(L, -1)) {
+        h->hooks_of = fr_strdup(lua_tostring(L, -1));
+        spec->hooks_of = h->hooks_of;
     }
     lua_getfield(L, 2, "started");
     spec->info.started = (int64_t)luaL_optinteger(L, -1, spec->info.started);
@@ -630,6 +637,8 @@ static const char *kind_name(fr_call_kind kind)
         return "signal";
     case FR_CALL_POKE:
         return "poke";
+    case FR_CALL_HOOK:
+        return "hook";
     }
     return "spawn";
 }

@@ -685,6 +685,13 @@ static int flow_draw(lua_State *L)
     return 2;
 }
 
+// rollback(): the run is undone when it does not succeed.
+static int flow_rollback(lua_State *L)
+{
+    fr_sched_ask_rollback(in_branch(L, "fr.rollback")->sched);
+    return 0;
+}
+
 static int flow_inside(lua_State *L)
 {
     fr_host *h = flow_host_current(L);
@@ -1023,7 +1030,8 @@ static const luaL_Reg functions[] = {
     {"spawn", flow_spawn},   {"wait", flow_wait},       {"peek", flow_peek},
     {"forgive", flow_forgive},
     {"sleep", flow_sleep},   {"record", flow_record},   {"draw", flow_draw},
-    {"inside", flow_inside}, {"replaying", flow_replaying}, {"log", flow_log},
+    {"inside", flow_inside}, {"rollback", flow_rollback},
+    {"replaying", flow_replaying}, {"log", flow_log},
     {"options", flow_options}, {"sources", flow_sources},
     {"run_info", flow_run_info}, {NULL, NULL},
 };

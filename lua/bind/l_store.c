@@ -80,6 +80,7 @@ static const char *const types[] = {
 static const char *const kinds[] = {
     [FR_CALL_TASK] = "task", [FR_CALL_MAP] = "map", [FR_CALL_SLEEP] = "sleep",
     [FR_CALL_FLOW] = "flow", [FR_CALL_SIGNAL] = "signal", [FR_CALL_POKE] = "poke",
+    [FR_CALL_HOOK] = "hook",
 };
 
 static void set_outputs(lua_State *L, const fr_record *r)

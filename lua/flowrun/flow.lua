@@ -92,7 +92,8 @@ function flow.define(name, opts, fn)
   self.params = params.declare(name, o.params or {}, reserved)
   self[1] = registry.add("flow", name, self, where)
   self[2] = task.scheduler_options({retries = o.retries, delay = o.delay,
-    backoff = o.backoff, jitter = o.jitter})
+    backoff = o.backoff, jitter = o.jitter, on_start = o.on_start, on_success = o.on_success,
+    on_failure = o.on_failure, on_retry = o.on_retry, on_cancel = o.on_cancel})
   self[3] = fn
   return self
 end

@@ -76,6 +76,12 @@ function fr.sleep(d)
   return body.sleep(seconds)
 end
 
+--- From here on the flow asks to be taken back: when the run does not succeed, the `undo` of every
+--- task that did runs, latest end first. The same as the flow's option `rollback = true`.
+function fr.rollback()
+  return flow_core.rollback()
+end
+
 --- Seconds since 1970 UTC. Recorded in a flow body, so a replay sees the same time.
 ---@return number
 function fr.now()

@@ -68,6 +68,7 @@ function session.start(script, f, p, o)
     params = p, seed = o.seed or session.new_seed(),
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
+    hooks_of = f[1], rollback = f.options.rollback,
     started = o.started, plan = o.plan, limits = limits.list(script.registry),
     cache = o.cache, cache_session = o.cache_session,
     again = o.again, only = o.only, new_params = o.new_params, fork = o.fork, fork_at = o.fork_at,

@@ -33,7 +33,8 @@ task.where_of = where_of
 
 -- Options that may be functions which a worker runs (core/engine/sched.h, FR_ASK_LIST). One
 -- inside a table is named with a dot.
-local asked = {"fallback", "retry_if", "delay", "cache.key"}
+local asked = {"on_start", "on_success", "on_failure", "on_retry", "on_cancel", "on_skip", "undo",
+  "fallback", "retry_if", "delay", "cache.key"}
 
 local function functions_of(o)
   local names = {}

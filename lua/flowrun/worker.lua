@@ -48,6 +48,18 @@ function answers.delay(fn, name)
   end
 end
 
+-- An error in a hook changes nothing, so it must be seen.
+local function seen(fn, name, option)
+  local function finish(ok, ...)
+    if ok then return end
+    local e = ...
+    log.warn(("hook %s of %s failed: %s"):format(option, name,
+      tostring(type(e) == "table" and e.message or e)))
+    error(e, 0)
+  end
+  return function(...) return finish(pcall(fn, ...)) end
+end
+
 -- Option "cache.key" is field key of the table cache.
 local function option_of(options, name)
   for part in name:gmatch("[^.]+") do
@@ -63,8 +75,9 @@ end
 ---@param option? string "fallback", …
 ---@return function
 function worker.find(hash, sources, name, option)
-  local tasks = open(hash, sources).registry.tasks
-  local task = tasks[name]
+  local registry = open(hash, sources).registry
+  local tasks = registry.tasks
+  local task = tasks[name] or (option and registry.flows[name])
   if not task then
     local names = {}
     for known in pairs(tasks) do names[#names + 1] = known end
@@ -80,6 +93,7 @@ function worker.find(hash, sources, name, option)
     error_class.raise("not_found", ("option '%s' of task '%s' is a %s in the worker, expected "
       .. "a function"):format(option, name, type(fn)))
   end
+  if option == "undo" or option:find("^on_") then return seen(fn, task.name, option) end
   return answers[option] and answers[option](fn, task.name) or fn
 end
 

@@ -30,6 +30,8 @@ local kinds = {
   asked_item = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   poison_item = {},
   inner     = {},
+  hooked    = {retries = 1, base = 1, functions = {"on_start", "on_success", "on_failure",
+               "on_retry", "on_cancel", "undo"}},
   sensor    = {retries = 1, base = 1},
 }
 core.sources(function() return ("5"):rep(32) end)
@@ -57,9 +59,9 @@ end
 
 -- Kinds whose end does not depend on time, and all.
 local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped",
-                "asked"}
+                "asked", "hooked"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
-                "helped", "poison", "asked"}
+                "helped", "poison", "asked", "hooked"}
 local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item"}
 local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item", "asked_item"}
 local budget, whole, pure

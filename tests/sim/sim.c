@@ -43,7 +43,7 @@ static const struct {
     {FR_DEFERRED, FR_SUCCESS},   {FR_DEFERRED, FR_STOPPED},   {FR_CANCELLING, FR_SUCCESS},
     {FR_CANCELLING, FR_FAILED},  {FR_CANCELLING, FR_STOPPED}, {FR_QUEUED, FR_SUCCESS},
     {FR_QUEUED, FR_FAILED},      {FR_RUNNING, FR_DEFERRED},   {FR_DEFERRED, FR_SCHEDULED},
-    {FR_DEFERRED, FR_FAILED},
+    {FR_DEFERRED, FR_FAILED},    {FR_WAITING, FR_SUCCESS},
 };
 
 // --- one process life ---
@@ -73,7 +73,10 @@ static void boot(bool rerun)
 {
     W.code.durable = W.n_log;
     fr_sched_env env = {
-        .io = &world_io, .code = &W.code, .seed = W.seed, .strict = W.strict};
+        .io = &world_io, .code = &W.code, .seed = W.seed, .strict = W.strict,
+        .flow = "sim:whole", .rollback = W.seed % 3 == 0,
+        .flow_asks = FR_ASKS(FR_ASK_ON_START) | FR_ASKS(FR_ASK_ON_SUCCESS) |
+                     FR_ASKS(FR_ASK_ON_FAILURE)};
     W.boots++;
     sim_count(boot);
     W.totals.events[EV_boot_strict] += W.strict;
@@ -215,7 +218,7 @@ static void ask_to_stop(void)
 static bool live(bool may_crash, bool may_cancel)
 {
     for (int step = 0; step < MAX_STEPS && W.problem[0] == '\0'; step++) {
-        if (fr_sched_ended(W.s) && !fr_sched_busy(W.s)) {
+        if (fr_sched_ended(W.s) && !fr_sched_busy(W.s) && !fr_sched_closing(W.s, false)) {
             fr_sched_close_log(W.s);
             if (W.synced == W.n_log) {
                 return true;
@@ -345,6 +348,7 @@ static char *live_on(uint32_t crashes, bool may_cancel, bool may_rerun, bool may
                                              : EV_ended_stopped]++;
         oracle_end();
         outside_check();
+        hooks_check();
         outside_ended();
         bool off = diverged();
         sim_note("ended: %s", text);

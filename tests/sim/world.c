@@ -42,7 +42,8 @@ static void count_record(const fr_record *r)
                                [FR_CALL_FLOW] = EV_rec_flow,
                                [FR_CALL_ITEM] = EV_rec_item,
                                [FR_CALL_SIGNAL] = EV_rec_signal,
-                               [FR_CALL_POKE] = EV_rec_poke};
+                               [FR_CALL_POKE] = EV_rec_poke,
+                               [FR_CALL_HOOK] = EV_rec_hook};
     static const int types[] = {[FR_REC_START] = EV_rec_start,
                                 [FR_REC_RETRY] = EV_rec_retry,
                                 [FR_REC_VALUE] = EV_rec_value,
@@ -62,6 +63,7 @@ static void count_record(const fr_record *r)
     } else if (strcmp(r->name, "arrival") == 0) {
         event = EV_rec_arrival;
     }
+    W.totals.events[EV_hook_failed] += r->kind == FR_CALL_HOOK && r->state == FR_FAILED;
     W.totals.events[EV_late] += r->kind != FR_CALL_TASK && r->state == FR_SUCCESS &&
                                 r->reason == FR_BECAUSE_TIMEOUT;
     W.totals.events[event]++;
@@ -232,6 +234,11 @@ bool world_is(const fr_attempt *a, const char *kind)
     return strcmp(a->task + 4, kind) == 0; // behind "sim:"
 }
 
+bool world_hook(const fr_attempt *a)
+{
+    return a->option != NULL && (strncmp(a->option, "on_", 3) == 0 || strcmp(a->option, "undo") == 0);
+}
+
 bool world_asked(const fr_attempt *a)
 {
     return a->option != NULL && strcmp(a->option, "fallback") != 0;
@@ -239,7 +246,7 @@ bool world_asked(const fr_attempt *a)
 
 uint32_t world_retries(const fr_attempt *a)
 {
-    static const char *const once[] = {"timed", "effect",    "mailer",     "helped",
+    static const char *const once[] = {"hooked", "timed", "effect",    "mailer",     "helped",
                                        "item",  "slow_item", "helped_item"};
     static const char *const twice[] = {"retried", "asked", "asked_item"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
@@ -258,6 +265,8 @@ uint32_t world_retries(const fr_attempt *a)
 static void io_start(void *ctx, fr_attempt *a)
 {
     (void)ctx;
+    W.totals.events[EV_io_hook] += world_hook(a);
+    W.totals.events[EV_io_undo] += a->option != NULL && strcmp(a->option, "undo") == 0;
     W.totals.events[world_asked(a)      ? EV_io_ask
                     : a->option != NULL ? EV_io_start_fallback
                     : a->list != NULL   ? EV_io_start_map
@@ -361,6 +370,9 @@ static int64_t fresh(fr_hash key, uint32_t i)
 
 static bool body_fails(const fr_attempt *a)
 {
+    if (world_hook(a)) {
+        return one_of(5, a->key, a->attempt);
+    }
     if (a->option != NULL || world_is(a, "plain") || world_is(a, "pair")) {
         return false;
     }

@@ -25,6 +25,7 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(timer) X(user_cancel) X(flow_timeout) X(io_append) X(io_start) X(io_start_map)     \
     X(io_start_fallback) X(io_start_alone) X(io_cancel) X(io_timeout) X(io_timer)        \
     X(arrival) X(arrival_waited) X(second_decision) X(rec_signal) X(rec_poke)            \
+    X(io_hook) X(io_undo) X(rec_hook) X(hook_failed)                                     \
     X(rec_arrival) X(poke_nothing) X(late)                                               \
     X(io_ask) X(bad_answer) X(lost) X(lost_item)                                         \
     X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
@@ -143,6 +144,11 @@ static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);
 bool world_asked(const fr_attempt *a); // a question, not a fallback
 uint32_t world_retries(const fr_attempt *a);
+
+bool world_hook(const fr_attempt *a);  // a hook or undo
+
+// hooks.c
+void hooks_check(void);        // the run ended: all that was to be told was, in order
 
 // outside.c
 void outside_forget(void);

@@ -130,6 +130,14 @@ local function log_reader(home, id, resumed)
   end
 end
 
+-- A run that only waits wakes nobody, so its display stands still.
+local function tick_while_busy(engine, run, ticking)
+  local s = run:stats()
+  local busy = s.running + s.queued > 0
+  if busy ~= ticking then engine:tick(busy and TICK_MS or 0) end
+  return busy
+end
+
 --- Runs `run` to its end. Returns the exit code.
 ---@param run userdata flowrun.Run, started
 ---@param what {script: flowrun.Script, flow: flowrun.Flow, params: table}
@@ -158,7 +166,9 @@ function drive.run(run, what, o)
   end
   engine:signals(true)
   if kind == "block" then engine:tick(TICK_MS) end
+  local ticking = kind == "block"
   while not run:ended() do
+    if kind == "block" then ticking = tick_while_busy(engine, run, ticking) end
     engine:turn()
     local now = body.now()
     local due = now >= next_draw
