@@ -24,9 +24,10 @@ local function paths_of(script, file)
   return out
 end
 
--- Waits for a save; false: interrupted.
-local function wait_for_save(engine, paths, before)
+-- Says that it waits, when Ctrl-C is heard already, and waits for a save; false: interrupted.
+local function wait_for_save(engine, paths, before, said)
   engine:signals(true)
+  io.stderr:write(said)
   local saved = false
   while engine:interrupts() == 0 and not saved do
     session.pause(LOOK_S)
@@ -79,9 +80,9 @@ local function watch(args)
       local all = paths_of(script, file)
       if #all ~= #paths then paths, before = all, marks(all) end
     end
-    io.stderr:write(("watch: waiting for a change of %s (Ctrl-C ends)\n"):format(
-      #paths > 2 and ("%s and %d more"):format(file, #paths - 2) or file))
-  until not wait_for_save(engine, paths, before)
+    local said = ("watch: waiting for a change of %s (Ctrl-C ends)\n"):format(
+      #paths > 2 and ("%s and %d more"):format(file, #paths - 2) or file)
+  until not wait_for_save(engine, paths, before, said)
   session.close()
   return code == cli.exit.usage and code or cli.exit.ok
 end
