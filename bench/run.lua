@@ -4,7 +4,8 @@
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
 --- Sections: engine isolate two idle pipeline threads peers series m4. Peers need Python
---- packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter (python3).
+--- packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter
+--- (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
@@ -65,7 +66,7 @@ for _, section in ipairs(sections) do
 end
 if next(wanted) then
   print("no section " .. next(wanted)
-    .. "; sections: engine two idle pipeline threads peers series m4")
+    .. "; sections: engine isolate two idle pipeline threads peers series m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)
