@@ -547,6 +547,118 @@ static int store_stats(lua_State *L)
     return 1;
 }
 
+// --- limits ---
+
+static int push_limit(lua_State *L)
+{
+    const fr_limit *l = ((const fill *)lua_touserdata(L, 1))->row;
+    lua_createtable(L, 0, 8);
+    set_text(L, "name", l->name);
+    if (l->capacity >= 0) {
+        set_int(L, "slots", l->capacity);
+    }
+    set_some(L, "rate", l->rate);
+    set_some(L, "period", l->period_ns);
+    set_int(L, "source", l->source);
+    set_int(L, "used", l->used);
+    set_int(L, "waiting", l->waiting);
+    return 1;
+}
+
+static int take_limit(void *ctx, const fr_limit *l, fr_err *err)
+{
+    fill *f = ctx;
+    f->row = l;
+    return append(f, push_limit, f, err);
+}
+
+// limits(): by name; period in ns, source 0 = nobody set it, 1 = a script, 2 = the command.
+static int store_limits(lua_State *L)
+{
+    fill f = {.L = L, .store = check_store(L)};
+    start_list(L, &f);
+    fr_err err = FR_ERR_INIT;
+    return end_list(L, &f, fr_store_limits(f.store, take_limit, &f, &err), &err);
+}
+
+static int push_slot(lua_State *L)
+{
+    const fill *f = lua_touserdata(L, 1);
+    const fr_slot_info *s = f->row;
+    lua_createtable(L, 0, 10);
+    set_text(L, "limit", s->limit);
+    set_text(L, "name", s->name);
+    set_int(L, "run", (int64_t)s->run);
+    set_int(L, "row", s->row);
+    set_int(L, "slots", s->n);
+    set_int(L, "priority", s->priority);
+    set_int(L, "since", s->since);
+    if (s->granted > 0) {
+        set_int(L, "granted", s->granted);
+    }
+    lua_pushboolean(L, s->granted < 0);
+    lua_setfield(L, -2, "refused");
+    lua_pushboolean(L, fr_store_run_pid(f->store, s->run) >= 0);
+    lua_setfield(L, -2, "alive");
+    return 1;
+}
+
+static int take_slot(void *ctx, const fr_slot_info *s, fr_err *err)
+{
+    fill *f = ctx;
+    f->row = s;
+    return append(f, push_slot, f, err);
+}
+
+// slots(): by limit, who holds before who waits, these in the order of service.
+static int store_slots(lua_State *L)
+{
+    fill f = {.L = L, .store = check_store(L)};
+    start_list(L, &f);
+    fr_err err = FR_ERR_INIT;
+    return end_list(L, &f, fr_store_slot_list(f.store, LIST_MAX, take_slot, &f, &err), &err);
+}
+
+static int64_t natural_field(lua_State *L, int t, const char *key, int64_t otherwise)
+{
+    lua_getfield(L, t, key);
+    int64_t v = luaL_optinteger(L, -1, otherwise);
+    lua_pop(L, 1);
+    return v;
+}
+
+// set_limit(name, {slots=, rate=, period= (ns)})
+static int store_set_limit(lua_State *L)
+{
+    fr_store *s = check_store(L);
+    size_t n;
+    const char *name = luaL_checklstring(L, 2, &n);
+    luaL_argcheck(L, n > 0 && n < FR_LIMIT_NAME, 2, "a name of 1 to 127 bytes expected");
+    luaL_checktype(L, 3, LUA_TTABLE);
+    fr_limit *l = lua_newuserdatauv(L, sizeof *l, 0);
+    memset(l, 0, sizeof *l);
+    memcpy(l->name, name, n);
+    l->source = FR_LIMIT_COMMAND;
+    l->capacity = natural_field(L, 3, "slots", -1);
+    int64_t rate = natural_field(L, 3, "rate", 0);
+    l->period_ns = natural_field(L, 3, "period", 0);
+    luaL_argcheck(L, l->capacity <= FR_LIMIT_SLOTS, 3, "too many slots");
+    luaL_argcheck(L, rate >= 0 && rate <= FR_LIMIT_RATE && (rate == 0) == (l->period_ns <= 0), 3,
+                  "a rate needs rate (1 to 1000) and period");
+    l->rate = (uint32_t)rate;
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_limit_set(s, l, &err);
+    return rc == FR_OK ? 0 : bind_raise(L, rc, &err);
+}
+
+static int store_remove_limit(lua_State *L)
+{
+    fr_store *s = check_store(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_limit_remove(s, luaL_checkstring(L, 2), &err);
+    return rc == FR_OK ? 0 : bind_raise(L, rc, &err);
+}
+
 static int store_close(lua_State *L)
 {
     fr_store **slot = luaL_checkudata(L, 1, CLASS);
@@ -589,7 +701,8 @@ int luaopen_flowrun_core_store(lua_State *L)
         {"log", store_log},         {"alive", store_alive},   {"request", store_request},
         {"bundle", store_bundle},   {"gc", store_gc},         {"stats", store_stats},
         {"audit", store_audit},     {"cache", store_cache},   {"close", store_close},
-        {NULL, NULL},
+        {"limits", store_limits},   {"slots", store_slots},   {"set_limit", store_set_limit},
+        {"remove_limit", store_remove_limit}, {NULL, NULL},
     };
     bind_class(L, CLASS, methods, NULL, store_gc_box);
     luaL_requiref(L, "flowrun.core.value", luaopen_flowrun_core_value, 0);   // class Value

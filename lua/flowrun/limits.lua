@@ -46,6 +46,14 @@ local function whole(v, least)
 end
 
 ---@package
+--- Raises when it cannot be the name of a limit.
+function limits.check_name(what, name)
+  if not is_name(name) then
+    error_class.raise("invalid", ("%s: expected %s, got %s"):format(what, NAME, tostring(name)))
+  end
+end
+
+---@package
 --- The option `limit` as a list of {name=, n=} by name; name is false for the task's own rate,
 --- which has rate= and period=. Or nil and what is expected.
 function limits.read(v)
@@ -93,9 +101,7 @@ end
 ---@param name string
 ---@param what integer|{slots: integer?, rate: string?}
 function limits.define(name, what)
-  if not is_name(name) then
-    error_class.raise("invalid", ("fr.limit: expected %s, got %s"):format(NAME, tostring(name)))
-  end
+  limits.check_name("fr.limit", name)
   local o = type(what) == "table" and what or {slots = what}
   for k in pairs(o) do
     if k ~= "slots" and k ~= "rate" then

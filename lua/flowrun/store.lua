@@ -217,6 +217,52 @@ function Store:request(id, kind, payload)
   self.core:request(id, kind, payload)
 end
 
+---@class fr.store.limit
+---@field name string
+---@field slots? integer nil: nobody said; it has one, or as many as its rate lets start
+---@field rate? integer starts per period
+---@field period? integer ns
+---@field source integer 0 = nobody set it, 1 = a script, 2 = `flowrun limits set`
+---@field used integer slots that are held
+---@field waiting integer attempts that wait
+
+---@class fr.store.slot
+---@field limit string
+---@field run integer
+---@field row integer number of the call within the run; 0: the run itself
+---@field name string of the task
+---@field slots integer
+---@field priority integer
+---@field since integer when it was asked for
+---@field granted? integer nil: it waits
+---@field refused boolean it can never be had
+---@field alive boolean its run lives; a dead one's slots do not count
+
+--- Named limits, by name.
+---@return fr.store.limit[]
+function Store:limits()
+  return self.core:limits()
+end
+
+--- Slots that are held and waited for: by limit, who waits in the order of service.
+---@return fr.store.slot[]
+function Store:slots()
+  return self.core:slots()
+end
+
+--- Sets a limit for all runs, in front of what scripts say. Runs that wait go on at once.
+---@param name string
+---@param what {slots: integer?, rate: integer?, period: integer?} period in ns
+function Store:set_limit(name, what)
+  self.core:set_limit(name, what)
+end
+
+--- Forgets what was set: what scripts say counts again.
+---@param name string
+function Store:remove_limit(name)
+  self.core:remove_limit(name)
+end
+
 --- The process that works on a run, or nil.
 ---@param id integer
 ---@return integer? pid

@@ -10,6 +10,11 @@ return function()
   for _ in home:tasks(1) do error("a task of a run that is not there") end
   for _ in home:items(1, 1) do error("an item of a run that is not there") end
   assert(#home:logs(1) == 0 and home.core:stats().runs == 0 and home.core:gc(3600).files == 0)
+  home:set_limit("oms", {slots = 2})
+  assert(home:limits()[1].slots == 2 and #home:slots() == 0)
+  pcall(home.set_limit, home, "oms", {rate = 5})
+  home:remove_limit("oms")
+  assert(not pcall(home.remove_limit, home, "oms"))
   pcall(home.core.request, home.core, 1, "cancel")
   pcall(home.core.audit, home.core, 1)
   pcall(home.core.bundle, home.core, ("0"):rep(32))

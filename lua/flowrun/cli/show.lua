@@ -35,6 +35,34 @@ local function origin_of(run)
     options:match('"at":"([^"]*)"')
 end
 
+-- What of this run waits for slots, and who has them.
+local function queued_of(store, id)
+  local slots, holders, lines = store:slots(), {}, {}
+  for _, s in ipairs(slots) do
+    if s.granted and s.alive then
+      holders[s.limit] = holders[s.limit] or {}
+      table.insert(holders[s.limit], s)
+    end
+  end
+  local limits = {}
+  for _, l in ipairs(store:limits()) do limits[l.name] = l end
+  for _, s in ipairs(slots) do
+    if s.run == id and not s.granted and not s.refused then
+      local l, by = limits[s.limit], {}
+      for i, h in ipairs(holders[s.limit] or {}) do
+        by[i] = ("run %d (%s)"):format(h.run, text.short(h.name))
+      end
+      local most = l.slots or (not l.rate and 1)
+      lines[#lines + 1] = {row = s.row, name = s.name, limit = s.limit, used = l.used,
+        slots = most or nil, rate = l.rate, holders = by,
+        text = ("queued: limit \"%s\" %s%s"):format(s.limit,
+          most == 0 and "closed" or most and ("%d/%d"):format(l.used, most) or "waits for its rate",
+          #by > 0 and " held by " .. table.concat(by, ", ", 1, math.min(#by, 5)) or "")}
+    end
+  end
+  return lines
+end
+
 local function show_json(store, run)
   local tasks = {}
   for i, t in ipairs(run_tasks.of_run(store, run.id)) do tasks[i] = task_json(store, run.id, t) end
@@ -42,7 +70,8 @@ local function show_json(store, run)
     started = look.seconds(run.started), ended = look.seconds(run.ended), attempt = run.attempt,
     forked_from = (origin_of(run)),
     seed = run.seed, file = run.file, bundle = run.bundle, params = look.plain(run.params),
-    result = look.plain(run.result), error = look.plain(run.error), tasks = tasks}
+    result = look.plain(run.result), error = look.plain(run.error), tasks = tasks,
+    queued = setmetatable(queued_of(store, run.id), require("flowrun.json").array_mt)}
 end
 
 local function took(t)
@@ -88,6 +117,12 @@ local function show(store, run)
     print(("\nwaits for %s\n  answer: flowrun %s %d %s"):format(waits.text(w), w.kind, run.id,
       w.name))
   end
+  local queued = queued_of(store, run.id)
+  for i, w in ipairs(queued) do
+    if i > MOST then break end
+    if i == 1 then print("") end
+    print(("%s (row %d)  %s"):format(text.short(w.name), w.row, w.text))
+  end
   if #tasks > MOST then
     print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST),
       run.id))
@@ -111,7 +146,8 @@ name, a row, a key, or fit#3 for the third call of fit.
 [TASK] --attempts lists everything that was tried, in order, also before reruns.
 --json prints id, flow, state, reason, started, ended, attempt, seed, file, bundle, params, result,
 error and tasks: row, name, kind, key, state, reason, attempt, queued, started, ended, args_hash,
-result or error; maps have items with index, key, state, attempt, started, ended, result.]],
+result or error; maps have items with index, key, state, attempt, started, ended, result.
+queued lists what waits for slots of limits: row, name, limit, used, slots, rate, holders, text.]],
   run = function(args)
     local known = {["--why"] = false, ["--attempts"] = false}
     return look.command(args, known, 2, function(store, o, words)
