@@ -98,7 +98,7 @@ static const fr_option options[] = {
      "Computes anew, and keeps that for later calls."},
     {"files", "cache", CALL, FR_OPTION_NAMES, 0, 0, NULL, NULL, true,
      "Files that it reads (relative to the script): their content counts."},
-    {"store", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "true", false,
+    {"store", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "true", true,
      "false keeps no result: it is computed again on resume."},
     {"durable", NULL, BOTH, FR_OPTION_ENUM, 0, 0, "pipelined|strict", "pipelined", true,
      "strict waits until a result is on disk before anything uses it."},

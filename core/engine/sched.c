@@ -95,6 +95,13 @@ bool sched_stopping(const fr_sched *s)
     return s->cancel_code != FR_OK || s->past_cancel != 0 || s->divergence != NULL;
 }
 
+// What was computed before a recorded cancel is computed again before it is seen.
+static bool stops(const fr_sched *s, const node *n)
+{
+    bool now = s->cancel_code != FR_OK || s->divergence != NULL;
+    return now || (s->past_cancel != 0 && !n->redo);
+}
+
 uint32_t fr_sched_task(fr_sched *s, const char *name)
 {
     if (s->last_task < s->n_tasks && strcmp(s->tasks[s->last_task].name, name) == 0) {
@@ -307,7 +314,7 @@ void sched_free_args(node *n)
     n->argv = n->list = NULL;
 }
 
-static uint32_t output_hashes(const node *n, fr_hash *out)
+uint32_t sched_output_hashes(const node *n, fr_hash *out)
 {
     uint32_t k = n->opts != NULL && n->opts->n_outputs > 1 ? n->opts->n_outputs : 0;
     for (uint32_t i = 0; i < k && n->result != NULL; i++) {
@@ -327,9 +334,10 @@ static void append_end(fr_sched *s, node *n)
     r.error = n->error;
     fr_hash hashes[64];
     if (n->opts != NULL && n->opts->n_outputs <= FR_COUNT(hashes)) {
-        r.n_outputs = output_hashes(n, hashes);
+        r.n_outputs = sched_output_hashes(n, hashes);
         r.outputs = hashes;
     }
+    sched_redo_record(n, &r, hashes);
     if (n->map != NULL) {
         r.items = n->map->n;
         r.failed_items = n->map->failed;
@@ -382,6 +390,12 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
         n->seq = s->branches[n->body].newest;
         sched_arrived(s, id);
         sched_observe(s, id);
+        left_flow(s, n);
+        return;
+    }
+    if (sched_redo_ended(s, n)) {              // it is on record, and seen in its place
+        sched_event(s, FR_MOMENT_ENDED, id);
+        sched_arrived(s, id);
         left_flow(s, n);
         return;
     }
@@ -498,7 +512,7 @@ void sched_ready_to_start(fr_sched *s, uint32_t id)
     n->need = s->seq;                          // all that led to this call
     if (dep != FR_NO_NODE) {
         fail_upstream(s, id, dep);
-    } else if (sched_stopping(s)) {
+    } else if (stops(s, n)) {
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "the run was cancelled before it started"));
     } else if (n->kind == FR_CALL_SLEEP || n->kind == FR_CALL_SIGNAL) {

@@ -75,6 +75,7 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     uint64_t memory;                  // bytes, 0 = not given
     fr_exec_kind executor;
     bool effect;
+    bool no_store;                    // its result is not kept (sched_redo.c)
     const fr_value *fallback;         // NULL = none, or a function (see asks)
     const fr_fallback *fallbacks;     // several; then `fallback` is NULL
     uint32_t n_fallbacks;

@@ -165,7 +165,9 @@ static void start_retry(fr_sched *s, uint32_t id, const fr_value *error, int64_t
     sched_record_of(s, n, &r);
     r.type = FR_REC_RETRY;
     r.error = error;
-    sched_record(s, &r);
+    if (!n->redo) {                            // else its success is on record
+        sched_record(s, &r);
+    }
     n->need = s->seq;
     fr_value_unref(n->error);
     n->error = error != NULL ? fr_value_ref(error) : NULL;

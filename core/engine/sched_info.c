@@ -74,7 +74,8 @@ void sched_record_unhandled(fr_sched *s, const node *flow)
     uint32_t id = flow != NULL ? flow->failures : FR_NO_NODE;
     for (uint32_t i = 0; flow != NULL ? id != FR_NO_NODE : i < s->n_failures; i++) {
         const node *f = node_at(s, flow != NULL ? id : s->failures[i]);
-        if ((!f->handled || f->state == FR_STOPPED) && f->kind != CALL_SPAWN) {
+        if ((!f->handled || f->state == FR_STOPPED) && f->kind != CALL_SPAWN &&
+            fr_hash_is_zero(f->made)) {
             fr_hash_store(f->key, keys + 16 * n++);
         }
         id = f->next_failure;

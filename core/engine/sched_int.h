@@ -56,6 +56,7 @@ typedef struct past {                 // what the log says of one key
     uint32_t node;                    // the call that claimed it
     uint8_t kind, state, reason;
     bool value_only, began;           // VALUE record; a map has a TIMER record
+    fr_hash made;                     // of a result that was not kept; zero = it was
     bool indexed;                     // past_index knows its key
     int64_t queued, started, ended, due;
     int64_t delay;                    // of the retry that is due; POKE: failures in a row
@@ -133,6 +134,8 @@ typedef struct node {
     map_state *map;
     wait_state *wait;
     cache_state *cache;               // NULL = without
+    fr_hash made;                     // with redo: the hash on record
+    bool redo;                        // computed again, see sched_redo.c
     fr_hash good_key;                 // of the last good result, while it is looked for
     uint32_t fell;                    // fallbacks that were tried
     bool looks;                       // for the last good result
@@ -242,6 +245,7 @@ struct fr_sched {
     int past_cancel_code;
     fr_hash *unhandled;
     uint32_t n_unhandled, reruns;
+    bool redoing;                     // the cursor waits for a result that was not kept
     bool only;                        // of the latest rerun: what is recorded stays as it is
     uint64_t rerun_seq;               // records before it are those of an earlier attempt
     // suspects (sched_alone.c)
@@ -362,6 +366,13 @@ bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d);
 // of sched_replay.c, for reruns
 past *sched_past_of_row(const fr_sched *s, uint32_t row);
 past_items *sched_items_of(past *p);
+
+// sched_redo.c
+void sched_redo_record(const node *n, fr_record *r, fr_hash hashes[64]);   // leaves out the result
+fr_hash sched_redo_load(const fr_record *r);              // zero: the record has its result
+void sched_redo_adopt(fr_sched *s, node *n, uint32_t id, past *p);
+bool sched_redo_ended(fr_sched *s, node *n);              // false: it is no such call
+uint32_t sched_output_hashes(const node *n, fr_hash *out);   // sched.c
 
 // sched_rerun.c
 bool sched_load_rerun(fr_sched *s, const fr_record *r);   // false: it is something else

@@ -16,6 +16,9 @@ static void stop_node(fr_sched *s, uint32_t id)
     if (n->kind == FR_CALL_HOOK && s->divergence == NULL) {
         return;                                // hooks say that it was cancelled
     }
+    if (n->redo && s->past_cancel != 0 && s->past_cancel == s->cursor) {
+        return;                                // the recorded cancel came before its end, too
+    }
     if (n->kind == FR_CALL_MAP && (n->state == FR_QUEUED || n->state == FR_RUNNING)) {
         sched_map_stop(s, id);
         return;
@@ -141,7 +144,7 @@ void fr_sched_run(fr_sched *s, uint32_t budget)
             }
             continue;
         }
-        more = sched_advance(s) || observe_next(s);
+        more = sched_advance(s) || (!s->redoing && observe_next(s));
         if (!more && s->n_live < 64) {
             break_deadlock(s);
             more = s->divergence != NULL && !queue32_empty(&s->ready);
@@ -152,8 +155,11 @@ void fr_sched_run(fr_sched *s, uint32_t budget)
 
 bool fr_sched_busy(const fr_sched *s)
 {
-    if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH || fr_sched_replaying(s)) {
+    if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH) {
         return true;
+    }
+    if (s->redoing || fr_sched_replaying(s)) {
+        return !s->redoing;
     }
     if (queue32_empty(&s->seen_queue)) {
         return false;

@@ -125,6 +125,7 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     p->ended = r->ended;
     p->seq = r->seq;
     p->epoch = s->reruns;
+    p->made = sched_redo_load(r);
     p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
     if (r->kind == FR_CALL_MAP) {
@@ -270,7 +271,8 @@ bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq)
     }
     for (uint32_t i = 0; i <= n->n_deps + n->n_after; i++) {
         uint32_t dep = i < n->n_deps + n->n_after ? n->deps[i].node : n->list_dep.node;
-        if (dep != FR_NO_NODE && (!node_final(node_at(s, dep)) || node_at(s, dep)->seq > seq)) {
+        const node *d = dep != FR_NO_NODE ? node_at(s, dep) : NULL;
+        if (d != NULL && ((!node_final(d) && !d->redo) || d->seq > seq)) {
             return true;
         }
     }
@@ -322,6 +324,10 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
         p->seq = 0;
         p->attempt = p->lost = 0;
         p->due = 0;
+        return FR_OK;
+    }
+    if (!fr_hash_is_zero(p->made)) {
+        sched_redo_adopt(s, n, id, p);
         return FR_OK;
     }
     n->row = p->row;
@@ -402,6 +408,11 @@ bool sched_advance(fr_sched *s)
         past *p = past_at(s, entry - 1);
         if (p->seq != s->cursor) {
             continue;                          // a later record of the same key replaced it
+        }
+        if (p->node != FR_NO_NODE && node_at(s, p->node)->redo) {
+            s->cursor--;                       // it is being computed again: all else waits
+            s->redoing = true;
+            return false;
         }
         if (p->node != FR_NO_NODE) {
             sched_observe(s, p->node);

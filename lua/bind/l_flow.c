@@ -277,6 +277,10 @@ static int task_map(lua_State *L)
         return bind_fail(L, FR_EUNSUPPORTED, "map: a task with several outputs cannot be mapped; "
                                              "return one table");
     }
+    if (c.opts->no_store) {
+        return bind_fail(L, FR_EUNSUPPORTED, "map: a task with store = false cannot be "
+                                             "mapped: items are kept in the log");
+    }
     if ((c.opts->asks & FR_ASKS(FR_ASK_CACHE_KEY)) != 0) {
         return bind_fail(L, FR_EUNSUPPORTED, "map: the option cache.key serves single calls; items "
                                              "are found by their own values");
@@ -961,7 +965,7 @@ static void fill_executor(lua_State *L, fr_task_opts *o)
 // cpu=, memory= (bytes), executor= (name), outputs= (count), effect=, has_fallback=,
 // fallback= (value), infra_retries=, limits=, priority=, queue_timeout= (s),
 // retry_codes= (list), functions= (names of the options that are functions), cache=,
-// fallbacks=}
+// fallbacks=, no_store=}
 static int flow_options(lua_State *L)
 {
     static const char *const curves[] = {"fixed", "linear", "exponential", "decorrelated", NULL};
@@ -986,6 +990,8 @@ static int flow_options(lua_State *L)
     fill_limits(L, o);
     o->o.cpu = (uint32_t)field_number(L, "cpu", 1);
     o->o.n_outputs = (uint32_t)field_number(L, "outputs", 1);
+    lua_getfield(L, 1, "no_store");
+    o->o.no_store = lua_toboolean(L, -1);
     fill_cache(L, o);
     fill_fallbacks(L, o);
     o->o.memory = (uint64_t)field_number(L, "memory", 0);

@@ -301,6 +301,9 @@ end
 
 -- What holds between options.
 local function check_together(what, o)
+  if o.store == false and o.cache then
+    fail(what, "option 'store' is false, so there is no result to use again; leave out 'cache'")
+  end
   local version = o.cache and o.cache.version or nil
   if version ~= nil and type(version) ~= "string" and type(version) ~= "number" then
     fail(what, "option 'cache.version': expected text or a number, got %s", show(version))

@@ -70,7 +70,7 @@ function task.scheduler_options(o, full)
       and not fallback.is_chain(o.fallback),
     fallback = o.fallback,
     fallbacks = fallback.is_chain(o.fallback) and o.fallback.steps or nil,
-    functions = functions_of(o),
+    no_store = o.store == false, functions = functions_of(o),
     cache = o.cache and cache.rules(o.cache),
   }
 end
