@@ -547,6 +547,7 @@ static int load_past(fr_run *r, fr_err *err)
         fr_sched_rerun(r->sched, &(fr_rerun){.keys = spec->again, .n = spec->n_again,
                                              .only = spec->only,
                                              .params = spec->new_params ? r->params : NULL});
+        fr_sched_code(r->sched, r->code.bundle);
     }
     r->code.flow_attempt = spec->fork != 0 ? 1 : 1 + fr_sched_reruns(r->sched);
     return rc;
@@ -558,13 +559,15 @@ static int open_store_run(fr_run *r, fr_err *err)
     if (store == NULL || r->spec.plan) {
         return FR_OK;
     }
-    if (r->spec.resume == 0) {
-        // The same commit takes the code and the run's row.
+    if (r->spec.resume == 0 || r->spec.rerun) {   // in the commit of what names it, or before
         int rc = fr_store_blob_put(store, r->spec.info.bundle, r->spec.sources,
                                    r->spec.sources_size, err);
-        return rc != FR_OK ? rc : fr_store_run_begin(store, &r->spec.info, &r->store, err);
+        if (rc != FR_OK) {
+            return rc;
+        }
     }
-    return fr_store_run_resume(store, r->spec.resume, &r->store, err);
+    return r->spec.resume == 0 ? fr_store_run_begin(store, &r->spec.info, &r->store, err)
+                               : fr_store_run_resume(store, r->spec.resume, &r->store, err);
 }
 
 static void make_sched(fr_run *r)

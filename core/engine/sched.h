@@ -177,6 +177,8 @@ typedef struct fr_rerun {
     const fr_value *params;           // of the flow from here on; NULL = as before
 } fr_rerun;
 void fr_sched_rerun(fr_sched *s, const fr_rerun *what);   // as fr_sched_drop_unhandled, and that
+// Records the code that runs from here on, for a resume of a rerun.
+void fr_sched_code(fr_sched *s, fr_hash bundle);
 
 // This call (item: of a map, else FR_NO_NODE) was on a CPU when the process before died, by
 // `signal` (0 = none was seen). Recorded; it now runs with nothing beside it, and after three

@@ -107,6 +107,15 @@ void fr_sched_rerun(fr_sched *s, const fr_rerun *what)
     fr_free(keys);
 }
 
+void fr_sched_code(fr_sched *s, fr_hash bundle)
+{
+    uint8_t code[16];
+    fr_hash_store(bundle, code);
+    fr_record r = {.type = FR_REC_REQUEST, .name = "code", .data = code, .size = sizeof code,
+                   .ended = s->wall};
+    sched_record(s, &r);
+}
+
 void fr_sched_drop_unhandled(fr_sched *s)
 {
     fr_sched_rerun(s, &(fr_rerun){0});

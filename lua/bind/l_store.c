@@ -501,6 +501,32 @@ static int store_bundle(lua_State *L)
     return 1;
 }
 
+static int find_rerun(void *ctx, const fr_record *r, fr_err *err)
+{
+    (void)err;
+    if (strcmp(r->name, "code") == 0 && r->size == 16) {
+        *(fr_hash *)ctx = fr_hash_load(r->data);
+    }
+    return FR_OK;
+}
+
+// store:rerun_code(run) -> hash of the bundle that its latest rerun brought; nil: it had none
+static int store_rerun_code(lua_State *L)
+{
+    fr_store *s = check_store(L);
+    fr_hash code = {0};
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_scan(s, check_natural(L, 2, -1), 1u << FR_REC_REQUEST, 1, find_rerun, &code,
+                           &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    char text[FR_HASH_TEXT];
+    fr_hash_text(code, text);
+    lua_pushstring(L, fr_hash_is_zero(code) ? NULL : text);
+    return 1;
+}
+
 static int store_audit(lua_State *L)
 {
     fr_store *s = check_store(L);
@@ -702,7 +728,8 @@ int luaopen_flowrun_core_store(lua_State *L)
         {"bundle", store_bundle},   {"gc", store_gc},         {"stats", store_stats},
         {"audit", store_audit},     {"cache", store_cache},   {"close", store_close},
         {"limits", store_limits},   {"slots", store_slots},   {"set_limit", store_set_limit},
-        {"remove_limit", store_remove_limit}, {NULL, NULL},
+        {"remove_limit", store_remove_limit}, {"rerun_code", store_rerun_code},
+        {NULL, NULL},
     };
     bind_class(L, CLASS, methods, NULL, store_gc_box);
     luaL_requiref(L, "flowrun.core.value", luaopen_flowrun_core_value, 0);   // class Value

@@ -155,7 +155,7 @@ end
 function commands.load(self, id)
   local store <close>, _ = look.open{home = session.home()}
   local run = look.run(store, id)
-  local script = bundle.open(store:bundle(run.bundle))
+  local script = bundle.open(store:bundle(store:code(run)))
   local planned = session.start(script, script:find(run.flow),
     run.params and run.params:unpack() or {}, {plan = true, resume = run.id, seed = run.seed})
   while not planned:ended() do session.engine():turn() end

@@ -270,7 +270,15 @@ function Store:alive(id)
   return self.core:alive(id)
 end
 
---- The packed sources of a run, by its field `bundle`.
+--- The hash of the code a run goes on with: what its latest rerun brought, else its field
+--- `bundle`.
+---@param run fr.store.run
+---@return string? hash
+function Store:code(run)
+  return self.core:rerun_code(run.id) or run.bundle
+end
+
+--- The packed sources of a run, by their hash.
 ---@param hash string
 ---@return string
 function Store:bundle(hash)

@@ -253,6 +253,30 @@ describe("resume and rerun", function()
     expect(read(s.dir .. "/ran")).to_equal("a")
   end)
 
+  it("a rerun that is killed goes on with the code it brought", function()
+    local s = script [[
+      local a = fr.task("a", function() local f = io.open("ran", "a") f:write("a") f:close() return 2 end)
+      local b = fr.task("b", {effect = true}, function(x) error("old code") end)
+      return fr.flow("f", function() return b(a()):get() end)]]
+    local _, code = s.run("FILE")
+    expect(code).to_equal(1)
+    local old = read(s.file)
+    write(s.file, (old:gsub('error%("old code"%)', [[
+      if io.open("died") then return x * 21 end
+      io.open("died", "w"):close()
+      fr.sh{argv = {"/bin/sh", "-c", "kill -9 " .. io.open("pid"):read("a")}}]])))
+    write(s.dir .. "/go.sh", 'echo $$ > pid\nexec "$@"\n')
+    local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+    os.execute(("cd '%s' && FLOWRUN_HOME='%s/home' sh go.sh '%s' rerun 1 --failed >out 2>err")
+      :format(s.dir, s.dir, absolute))
+    expect(s.runs()[1].state).to_equal("RUNNING")
+    write(s.file, (old:gsub('error%("old code"%)', "return -1")))    -- edited while it was dead
+    local out, again = s.run("resume 1")
+    expect(again).to_equal(0)
+    expect(out).to_equal("42\n")
+    expect(read(s.dir .. "/ran")).to_equal("a")
+  end)
+
   it("refuse to go on when the recorded code would do something else", function()
     local s = script [[
       local n = fr.task("n", function(x) return x end)

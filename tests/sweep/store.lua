@@ -17,5 +17,6 @@ return function()
   assert(not pcall(home.remove_limit, home, "oms"))
   pcall(home.core.request, home.core, 1, "cancel")
   pcall(home.core.audit, home.core, 1)
+  assert(home.core:rerun_code(1) == nil)
   pcall(home.core.bundle, home.core, ("0"):rep(32))
 end

@@ -96,7 +96,7 @@ end
 local function of_run(o, word)
   local store, home = look.open(o)
   local run = look.run(store, word)
-  local script = bundle.open(store:bundle(run.bundle))
+  local script = bundle.open(store:bundle(store:code(run)))
   store:close()
   session.engine{home = home, workers = 1}
   local given = run.params and run.params:unpack() or {}
