@@ -29,7 +29,8 @@ typedef struct point {
     size_t name;             // index into names
     unsigned long hit;       // which hit acts
     bool sticky;
-    int error;               // 0 = kill
+    int error;               // 0 = a signal
+    int signal;
 } point;
 
 // Set while single-threaded; afterwards only the counters change.
@@ -52,8 +53,8 @@ static size_t find(const char *name, size_t n)
 
 static int parse_action(const char *text, size_t n, point *p, fr_err *err)
 {
-    if (n == 4 && memcmp(text, "kill", 4) == 0) {
-        p->error = 0;
+    if (n == 4 && (memcmp(text, "kill", 4) == 0 || memcmp(text, "stop", 4) == 0)) {
+        p->signal = text[0] == 'k' ? SIGKILL : SIGTSTP;
         return FR_OK;
     }
     if (n > 6 && memcmp(text, "error=", 6) == 0) {
@@ -65,7 +66,7 @@ static int parse_action(const char *text, size_t n, point *p, fr_err *err)
             }
         }
     }
-    return fr_fail(err, FR_EINVAL, "fault plan: \"%.*s\" is neither kill nor error=ERRNO",
+    return fr_fail(err, FR_EINVAL, "fault plan: \"%.*s\" is neither kill, stop nor error=ERRNO",
                    (int)n, text);
 }
 
@@ -136,8 +137,8 @@ int fr_fault_hit(const char *name)
         if (p->error != 0) {
             return p->error;
         }
-        (void)kill(getpid(), SIGKILL);
-        for (;;) {
+        (void)kill(getpid(), p->signal);
+        while (p->signal == SIGKILL) {
             (void)pause();
         }
     }

@@ -6,9 +6,10 @@
 // Costs one load while no plan is set. The plan is set once, before other threads start
 // (main passes $FLOWRUN_FAULT), and lives until the process ends or another one is set.
 //   plan   = point ("," point)*
-//   point  = NAME [":" N ["+"]] "=" ("kill" | "error=" ERRNO)
+//   point  = NAME [":" N ["+"]] "=" ("kill" | "stop" | "error=" ERRNO)
 // The N-th hit of the point (default the first) acts; with "+" each later one too. "kill" is
-// SIGKILL to ourselves: no handler, no flush. ERRNO is a name such as EIO or ENOSPC.
+// SIGKILL to ourselves: no handler, no flush; "stop" is SIGTSTP, as Ctrl-Z sends it. ERRNO is
+// a name such as EIO or ENOSPC.
 
 #include "core/base/err.h"
 

@@ -32,6 +32,7 @@ struct fr_engine {
     fr_mailbox *wake;                  // from the store thread
     fr_run *runs;
     fr_limits *limits;                 // without a store
+    uint32_t running;                  // runs that were started and have not ended
     _Atomic(int) trouble;              // a code the store thread left, with trouble_text
     fr_err trouble_text;
     uv_mutex_t lock;
@@ -390,6 +391,9 @@ static void end_run(fr_run *r)
     close_handles(r);
     fr_mailbox_keep(r->engine->wake, -1);
     r->ended = true;
+    if (--r->engine->running == 0) {
+        fr_exec_thread.watch(r->engine->exec, false);
+    }
     r->spec.host.ended(r->spec.host.ctx, &o, retry_ns);
 }
 
@@ -706,6 +710,9 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
 void fr_run_start(fr_run *r)
 {
     r->started = true;
+    if (r->engine->running++ == 0) {
+        fr_exec_thread.watch(r->engine->exec, true);
+    }
     fr_mailbox_keep(r->engine->wake, 1);         // keeps the loop alive until the end
     if (r->spec.resume != 0 && !r->spec.plan) {
         take_requests(r);

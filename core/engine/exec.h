@@ -129,6 +129,9 @@ typedef struct fr_exec_ops {
     void (*abandon)(fr_exec *x, fr_attempt *a);
     // (optional) The run has ended: lets go of what is kept for it, its reaper first of all.
     void (*forget)(fr_exec *x, fr_code *code);
+    // (optional) From the first run's start to the last one's end: may catch signals. With
+    // false the process's handlers are again what they were.
+    void (*watch)(fr_exec *x, bool on);
     void (*close)(fr_exec *x);                               // waits for workers to end
 } fr_exec_ops;
 

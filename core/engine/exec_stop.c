@@ -127,16 +127,20 @@ static int map_markers(thread_exec *x, fr_err *err)
 
 int fr_exec_stop_open(thread_exec *x, fr_err *err)
 {
-    int rc = x->env.marker != NULL ? map_markers(x, err) : FR_OK;
-    if (rc == FR_OK) {
-        install(x->markers != NULL);
+    return x->env.marker != NULL ? map_markers(x, err) : FR_OK;
+}
+
+void fr_exec_stop_watch(thread_exec *x, bool on)
+{
+    if (on != x->watching) {
+        x->watching = on;
+        (on ? install : uninstall)(x->markers != NULL);
     }
-    return rc;
 }
 
 void fr_exec_stop_close(thread_exec *x, bool stuck)
 {
-    uninstall(x->markers != NULL);
+    fr_exec_stop_watch(x, false);
     if (x->markers != NULL && !stuck) {
         (void)munmap(x->markers, x->most * sizeof(fr_marker));
         (void)unlink(x->env.marker); // a clean end leaves no suspects

@@ -564,6 +564,8 @@ static uint32_t thread_running(fr_exec *exec)
     return x->in_flight - FR_MIN(x->in_flight, queued + held);
 }
 
+static void thread_watch(fr_exec *exec, bool on) { fr_exec_stop_watch(of(exec), on); }
+
 // --- close ---
 
 static bool join(thread_exec *x, exec_worker *w)
@@ -685,5 +687,6 @@ const fr_exec_ops fr_exec_thread = {
     .durable = thread_durable,
     .running = thread_running,
     .abandon = thread_abandon,
+    .watch = thread_watch,
     .close = thread_close,
 };

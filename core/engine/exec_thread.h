@@ -139,6 +139,7 @@ typedef struct thread_exec {
     fr_attempt *chunk;                   // and whose they are
     uint32_t n_items;
     bool delivered;                      // something since the last batch_end
+    bool watching;                       // the signal handlers are ours
     struct uv_timer_s *rescue, *rearm, *later;
     uint32_t in_flight;
     fr_marker *markers;                  // mapped file, NULL = none
@@ -166,6 +167,7 @@ void fr_exec_worker_free(exec_worker *w);               // its thread has been j
 
 // exec_stop.c
 FR_NODISCARD int fr_exec_stop_open(thread_exec *x, fr_err *err);
+void fr_exec_stop_watch(thread_exec *x, bool on);       // signal handlers, ours or as they were
 void fr_exec_stop_close(thread_exec *x, bool stuck);    // stuck: a thread is left behind
 void fr_exec_stop_enroll(exec_worker *w);               // this thread is that worker
 void fr_exec_stop_leave(void);

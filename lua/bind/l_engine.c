@@ -45,6 +45,7 @@ struct l_run {
 
 static volatile sig_atomic_t interrupts;
 static volatile sig_atomic_t patient;     // a session: a second Ctrl-C does not kill
+static volatile sig_atomic_t stop_asked;  // Ctrl-Z
 static uv_async_t *volatile wake_handle;
 
 static void stop_hook(lua_State *L, lua_Debug *ar)
@@ -67,6 +68,33 @@ static void on_signal(int sig)
     lua_State *co = flow_host_running();
     if (co != NULL) {
         lua_sethook(co, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    }
+}
+
+static void on_stop_signal(int sig)
+{
+    (void)sig;
+    uv_async_t *w = wake_handle;
+    stop_asked = 1;
+    if (w != NULL) {
+        (void)uv_async_send(w);
+    }
+}
+
+// A stopped process must not keep others from the store (engine.md E1): the store rests between
+// two commits meanwhile. SIGCONT goes on from here.
+static void stop_here(fr_store *store)
+{
+    struct sigaction stop = {.sa_handler = SIG_DFL}, ours;
+    stop_asked = 0;
+    if (store != NULL) {
+        fr_store_pause(store, true);
+    }
+    (void)sigaction(SIGTSTP, &stop, &ours);
+    (void)raise(SIGTSTP);
+    (void)sigaction(SIGTSTP, &ours, NULL);
+    if (store != NULL) {
+        fr_store_pause(store, false);
     }
 }
 
@@ -272,28 +300,41 @@ static int engine_trouble(lua_State *L)
     return 2;
 }
 
+static void on_signal_wake(uv_async_t *w)
+{
+    l_engine *e = w->data;
+    if (stop_asked) {
+        stop_here(fr_engine_store(e->engine));
+    }
+}
+
 // engine:signals(true [, patient]): SIGINT and SIGTERM are counted from now on, the second
-// kills unless patient; (false) as they were.
+// kills unless patient; SIGTSTP stops the process between two commits; (false) as they were.
 static int engine_signals(lua_State *L)
 {
-    static struct sigaction before[2];         // listed in tests/tidy: what signals were
+    static struct sigaction before[3];         // listed in tests/tidy: what signals were
     l_engine *e = check_engine(L);
     bool on = lua_toboolean(L, 2);
     patient = lua_toboolean(L, 3);
-    const int sigs[2] = {SIGINT, SIGTERM};
+    const int sigs[FR_COUNT(before)] = {SIGINT, SIGTERM, SIGTSTP};
     if (on == (wake_handle != NULL)) {
         return 0;
     }
     if (on) {
         uv_async_t *w = fr_alloc(sizeof *w);
-        (void)uv_async_init(&e->loop, w, NULL);
+        (void)uv_async_init(&e->loop, w, on_signal_wake);
+        w->data = e;
         uv_unref((uv_handle_t *)w);
         interrupts = 0;
         wake_handle = w;
     }
-    for (int i = 0; i < 2; i++) {
-        struct sigaction now = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    for (size_t i = 0; i < FR_COUNT(before); i++) {
+        struct sigaction now = {.sa_handler = sigs[i] == SIGTSTP ? on_stop_signal : on_signal,
+                                .sa_flags = SA_RESTART};
         (void)sigaction(sigs[i], on ? &now : &before[i], on ? &before[i] : NULL);
+        if (on && sigs[i] == SIGTSTP && before[i].sa_handler == SIG_IGN) {
+            (void)sigaction(sigs[i], &before[i], NULL);    // a shell without job control
+        }
     }
     if (!on) {
         close_wake();

@@ -159,6 +159,9 @@ static void open_script(const char *script)
     fr_err err = FR_ERR_INIT;
     code.reaper = fr_reaper_new(NULL);
     CHECK_INT(ops->open(&exec, &env, &err), FR_OK);
+    if (ops->watch != NULL) {
+        ops->watch(exec, true);
+    }
 }
 
 static void close_all(void)

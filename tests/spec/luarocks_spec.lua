@@ -71,7 +71,6 @@ describe("flowrun in a stock lua5.4", function()
       local before = handlers()
       local sum = require "sums"
       print(sum:run{n = 14}:get())
-      require("flowrun.session").close()
       print(handlers() == before and "same handlers" or before .. " became " .. handlers())]]
     expect(said).to_equal("42\nsame handlers\n")
     expect(ok).to_be_true()

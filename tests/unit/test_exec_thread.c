@@ -277,6 +277,7 @@ static void begin_with(uint32_t workers, const fr_body_ops *ops)
     env.stuck = on_stuck;
     fr_err err = FR_ERR_INIT;
     CHECK_INT(fr_exec_thread.open(&exec, &env, &err), FR_OK);
+    fr_exec_thread.watch(exec, true);
 }
 
 static void begin(uint32_t workers) { begin_with(workers, &bodies); }

@@ -70,6 +70,23 @@ static void kill_is_a_sigkill(void)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+static void stop_is_a_sigtstp_and_goes_on(void)
+{
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)setpgid(0, 0);                       // not an orphaned group: it may be stopped
+        int rc = fr_fault_set("sys.sync.before=stop", NULL);
+        _exit(rc == FR_OK && sync_before() == 0 ? 7 : 1);
+    }
+    int status = 0;
+    CHECK_INT(waitpid(child, &status, WUNTRACED), child);
+    CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP);
+    CHECK_INT(kill(child, SIGCONT), 0);
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 static void every_name_is_listed_once(void)
 {
     size_t n;
@@ -89,6 +106,7 @@ int main(void)
     CASE(a_plus_makes_it_stick);
     CASE(wrong_plans_are_refused_and_disarm);
     CASE(kill_is_a_sigkill);
+    CASE(stop_is_a_sigtstp_and_goes_on);
     CASE(every_name_is_listed_once);
     return check_end();
 }
