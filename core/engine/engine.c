@@ -280,6 +280,14 @@ static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
     fr_sched_done(r->sched, a, d);
 }
 
+static void on_checkpoint(void *ctx, fr_attempt *a, uint32_t item, const fr_value *v)
+{
+    (void)ctx;
+    fr_run *r = FR_CONTAINER(a->code, fr_run, code);
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_sched_checkpoint(r->sched, a, item, v);
+}
+
 static void on_batch_end(void *ctx)
 {
     fr_engine *e = ctx;
@@ -392,7 +400,7 @@ static void end_run(fr_run *r)
     fr_mailbox_keep(r->engine->wake, -1);
     r->ended = true;
     if (--r->engine->running == 0) {
-        fr_exec_thread.watch(r->engine->exec, false);
+        fr_exec_thread.watch(r->engine->exec[FR_EXEC_THREAD], false);
     }
     r->spec.host.ended(r->spec.host.ctx, &o, retry_ns);
 }
@@ -711,7 +719,7 @@ void fr_run_start(fr_run *r)
 {
     r->started = true;
     if (r->engine->running++ == 0) {
-        fr_exec_thread.watch(r->engine->exec, true);
+        fr_exec_thread.watch(r->engine->exec[FR_EXEC_THREAD], true);
     }
     fr_mailbox_keep(r->engine->wake, 1);         // keeps the loop alive until the end
     if (r->spec.resume != 0 && !r->spec.plan) {
@@ -828,8 +836,8 @@ int fr_engine_open(const fr_engine_env *env, fr_engine **out, fr_err *err)
         .loop = env->loop, .mailbox = e->wake, .marker = e->marker, .bodies = env->bodies,
         .bodies_config = env->bodies_config, .workers = env->workers, .kinds = env->kinds,
         .reaper_argv = env->reaper_argv, .worker_argv = env->worker_argv,
-        .started = on_started, .done = on_done, .batch_end = on_batch_end, .stuck = on_stuck,
-        .ctx = e};
+        .started = on_started, .done = on_done, .checkpoint = on_checkpoint,
+        .batch_end = on_batch_end, .stuck = on_stuck, .ctx = e};
     rc = fr_exec_thread.open(&e->exec[FR_EXEC_THREAD], &e->exec_env, err);
     if (rc == FR_OK) {
         *out = e;

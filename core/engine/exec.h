@@ -60,6 +60,7 @@ typedef struct fr_attempt {
     uint32_t n_args, n_outputs;  // n_outputs: 1, or the number of named outputs
     fr_value *const *deps;       // values for handle slots
     uint32_t n_deps;
+    const fr_value *checkpoint;  // what an earlier attempt kept with fr.checkpoint; or NULL
     uint64_t need;               // effects wait until code->durable >= need (engine.md D5)
     uint32_t cpu;                // resources.cpu, >= 1
     uint64_t memory;             // resources.memory in bytes, 0 = not given
@@ -109,6 +110,8 @@ typedef struct fr_exec_env {
     uint32_t sticky_ms, stuck_ms;
     void (*started)(void *ctx, fr_attempt *a, int64_t wall_ns);   // only when report_start
     void (*done)(void *ctx, fr_attempt *a, const fr_done *d);     // borrows d's pointers
+    // (optional) A body keeps v for its next attempt (item: of a map). Before its done.
+    void (*checkpoint)(void *ctx, fr_attempt *a, uint32_t item, const fr_value *v);
     void (*batch_end)(void *ctx);                // after a group of done/started calls
     // a worker is stuck beyond hard cancel: the engine executes itself anew (D3)
     void (*stuck)(void *ctx, fr_attempt *a);
@@ -162,6 +165,8 @@ typedef struct fr_body_env {
     bool (*claim)(void *ctx, fr_attempt *a, int64_t now, uint32_t *index);
     // Set while bodies wait at the effect barrier (D5).
     void (*barrier)(void *ctx, bool waiting);
+    // (optional) Keeps v for the next attempt of the call, or of the item. A reference is taken.
+    void (*checkpoint)(void *ctx, fr_attempt *a, uint32_t item, const fr_value *v);
     void *ctx;
     const void *config;          // fr_exec_env.bodies_config
     uint32_t worker;

@@ -130,6 +130,13 @@ static void take_record(thread_exec *x, const exec_record *r)
         }
         return;
     }
+    if (r->kind == EXEC_CHECKPOINT) {
+        if (x->env.checkpoint != NULL) {
+            x->env.checkpoint(x->env.ctx, a, r->u.kept.item, r->u.kept.value);
+        }
+        fr_value_unref(r->u.kept.value);
+        return;
+    }
     fr_done d = r->u.done;
     exec_unit *u = a->slot;
     u->left--;
@@ -595,6 +602,8 @@ static void drop_results(exec_worker *w)
         if (r->kind == EXEC_DONE) {
             fr_value_unref(r->u.done.result);
             fr_value_unref(r->u.done.error);
+        } else if (r->kind == EXEC_CHECKPOINT) {
+            fr_value_unref(r->u.kept.value);
         }
         fr_stream_drop(&w->out, r->size);
     }

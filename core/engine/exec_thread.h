@@ -101,7 +101,9 @@ struct exec_worker {
 
 // A record in the stream from a worker to the engine.
 // CHUNK_END: the worker touches the mapped attempt no more for this chunk.
-typedef enum exec_kind { EXEC_DONE, EXEC_ITEM, EXEC_STARTED, EXEC_CHUNK_END } exec_kind;
+typedef enum exec_kind {
+    EXEC_DONE, EXEC_ITEM, EXEC_STARTED, EXEC_CHUNK_END, EXEC_CHECKPOINT,
+} exec_kind;
 typedef struct exec_record {
     uint32_t size;                       // of the whole record
     uint32_t kind;
@@ -110,6 +112,10 @@ typedef struct exec_record {
         fr_done done;                    // owns one reference to result and error
         int64_t wall_ns;
         uint8_t item[1];                 // packed
+        struct {
+            const fr_value *value;       // owns a reference
+            uint32_t item;
+        } kept;                          // by fr.checkpoint
     } u;
 } exec_record;
 

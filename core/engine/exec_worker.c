@@ -206,6 +206,16 @@ static void on_barrier(void *ctx, bool waiting)
     (void)atomic_fetch_add(&w->x->barriers, waiting ? 1U : UINT32_MAX);
 }
 
+static void on_checkpoint(void *ctx, fr_attempt *a, uint32_t item, const fr_value *v)
+{
+    exec_worker *w = ctx;
+    exec_record *r = record_new(w, EXEC_CHECKPOINT, a, sizeof *r);
+    r->u.kept.value = fr_value_ref(v);
+    r->u.kept.item = item;
+    fr_stream_commit(&w->out, sizeof *r);
+    wake_engine(w, fr_clock_wall_ns());
+}
+
 // --- the loop ---
 
 static void announce(exec_worker *w, exec_unit *u)
@@ -343,6 +353,7 @@ static int open_body(exec_worker *w)
         .item = on_item,
         .claim = on_claim,
         .barrier = on_barrier,
+        .checkpoint = on_checkpoint,
         .ctx = w,
         .config = w->x->env.bodies_config,
         .worker = w->number,

@@ -587,6 +587,9 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id)
         }
         ra->a.deps = ra->own_deps;
     }
+    if (n->kind != FR_CALL_MAP) {
+        sched_give_checkpoint(s, ra, NO_ITEM);
+    }
     return ra;
 }
 
@@ -597,6 +600,7 @@ void sched_attempt_free(fr_sched *s, run_attempt *ra)
     }
     sched_limit_drop(s, ra);
     fr_free(ra->own_deps);
+    fr_value_unref(ra->own_checkpoint);
     fr_free(ra->own_indexes);
     for (uint32_t i = 0; i < FR_LEADS; i++) {
         fr_value_unref(ra->own_lead[i]);

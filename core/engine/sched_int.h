@@ -76,6 +76,7 @@ typedef struct run_attempt {
     uint32_t *own_indexes;
     fr_value **own_deps;
     fr_value *own_lead[FR_LEADS];
+    fr_value *own_checkpoint;
 } run_attempt;
 
 typedef struct map_state {
@@ -239,6 +240,7 @@ struct fr_sched {
     uint32_t *past_rows;              // row of a call -> past number + 1; 0 = none
     uint32_t cap_rows, next_past;     // next_past: row of the call that likely comes next
     uint32_t n_unindexed;             // calls that only past_rows knows and nobody claimed
+    uint32_t n_checkpoints;           // records of bodies that kept something
     uint32_t *order;                  // by seq: past number + 1; 0 = not an observation
     uint64_t n_order, cap_order, cursor;
     uint64_t past_cancel;             // seq of a recorded cancel, 0 = none
@@ -349,6 +351,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err);
 bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
+past *sched_past_kept(fr_sched *s, fr_hash key, const fr_value *v);   // a value, from now on
 void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);
 
 // sched_wait.c
@@ -443,6 +446,12 @@ void sched_cache_free(cache_state *c);
 bool sched_fall_back(fr_sched *s, uint32_t id, const fr_value *error, int code);   // false: none
 void sched_good_found(fr_sched *s, uint32_t id, fr_found *f);
 void sched_keep_good(fr_sched *s, const node *n);
+
+// sched_checkpoint.c
+#define CHECKPOINT "checkpoint"                           // name of the records
+enum { NO_ITEM = UINT32_MAX };
+bool sched_has_checkpoint(const fr_sched *s, const node *n, uint32_t item);
+void sched_give_checkpoint(const fr_sched *s, run_attempt *ra, uint32_t item);
 
 // sched_map.c
 bool sched_map_has(const map_state *m, uint32_t i);       // the item is final

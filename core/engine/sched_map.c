@@ -279,6 +279,9 @@ static run_attempt *new_items(fr_sched *s, uint32_t id, const uint32_t *indexes,
     ra->a.attempt = attempt;
     ra->single_item = count == 1;
     ra->item = count == 1 ? (indexes != NULL ? indexes[first] : first) : 0;
+    if (ra->single_item) {
+        sched_give_checkpoint(s, ra, ra->item);
+    }
     m->out++;
     return ra;
 }
@@ -382,6 +385,16 @@ static void fill_window(fr_sched *s, uint32_t id)
 
 static void go_on(fr_sched *s, uint32_t id);
 
+// Items that kept something need an attempt of their own, which brings it.
+static bool any_checkpoint(const fr_sched *s, const node *n, const map_state *m)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < m->n && !any && s->n_checkpoints > 0; i++) {
+        any = !have(m, i) && sched_has_checkpoint(s, n, i);
+    }
+    return any;
+}
+
 void sched_map_start(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
@@ -442,7 +455,7 @@ static void go_on(fr_sched *s, uint32_t id)
     }
     m->windowed = n->opts->timeout_ns > 0 || n->opts->queue_timeout_ns > 0 ||
                   n->opts->n_limits > 0 || m->attempts.count > 0 ||
-                  sched_is_suspect(s, n->key, FR_ANY_ITEM);
+                  sched_is_suspect(s, n->key, FR_ANY_ITEM) || any_checkpoint(s, n, m);
     if (m->windowed) {
         fill_window(s, id);
         if (m->done == m->n) {

@@ -174,6 +174,20 @@ static void load_part(const fr_sched *s, past_items *p, const fr_record *r)
     last->end = p->data.size;
 }
 
+static void keep_value(past *p, const fr_value *v)
+{
+    p->value_only = true;
+    fr_value_unref(p->result);
+    p->result = v != NULL ? fr_value_ref(v) : fr_value_nil();
+}
+
+past *sched_past_kept(fr_sched *s, fr_hash key, const fr_value *v)
+{
+    past *p = past_at(s, past_of_key(s, key));
+    keep_value(p, v);
+    return p;
+}
+
 int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
 {
     if (r->type == FR_REC_START) {
@@ -217,9 +231,8 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         p->seq = 0;
         break;
     case FR_REC_VALUE:
-        p->value_only = true;
-        fr_value_unref(p->result);
-        p->result = r->result != NULL ? fr_value_ref(r->result) : fr_value_nil();
+        keep_value(p, r->result);
+        s->n_checkpoints += strcmp(r->name, CHECKPOINT) == 0;
         break;
     case FR_REC_TIMER:
         p->due = r->due;

@@ -85,6 +85,7 @@ static void free_run(body_run *r)
     }
     fr_value_unref(r->result);
     fr_value_unref(r->error);
+    fr_value_unref(r->kept);
     r->next = b->spare;
     b->spare = r;
 }
@@ -226,8 +227,35 @@ static void send_outcome(body_run *r)
 
 // A call ended with n results, or with an error, on top of L. Items of the chunk that is
 // being run leave at once, straight from the marshal's buffer.
+// --- what a body keeps for its next attempt ---
+
+enum { KEEP_NS = 100000000 }; // a record is made no more often; the next attempt gets the last
+
+static void send_kept(body_run *r, int64_t now)
+{
+    if (r->b->env.checkpoint != NULL) {
+        r->b->env.checkpoint(r->b->env.ctx, r->a, r->item, r->kept);
+    }
+    r->kept_ns = now;
+    r->kept_unsent = false;
+}
+
+void body_keep(body_run *r, fr_value *v)
+{
+    int64_t now = fr_clock_wall_ns(), since = now - r->kept_ns;
+    fr_value_unref(r->kept);
+    r->kept = v;
+    r->kept_unsent = true;
+    if (r->kept_ns == 0 || since < 0 || since > KEEP_NS) {
+        send_kept(r, now);
+    }
+}
+
 static void finish_call(lua_State *L, body_run *r, bool ok, int n)
 {
+    if (!ok && r->kept_unsent) {
+        send_kept(r, fr_clock_wall_ns());
+    }
     fr_body *b = r->b;
     bool packed = false;
     bind_running_pause(&b->running, L); // an interrupt now must not spoil the outcome
@@ -322,6 +350,10 @@ static int next_item(lua_State *L, body_run *r)
         r->open = true;
         r->rand_ready = false;
         r->effects = 0;
+        fr_value_unref(r->kept);
+        r->kept = NULL;
+        r->kept_ns = 0;
+        r->kept_unsent = false;
         r->code = FR_OK;
         r->log_from = r->log_to = 0;
         b->items++;

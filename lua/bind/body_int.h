@@ -35,6 +35,9 @@ struct body_run {
     fr_rand rand;
     bool rand_ready;
     uint32_t effects;                          // keys given out
+    fr_value *kept;                            // by this attempt, with fr.checkpoint
+    int64_t kept_ns;                           // when it was last sent; wall ns, 0 = never
+    bool kept_unsent;
     // waiting
     bool waits, barrier, stopping;
     body_cancel_fn cancel;
@@ -79,5 +82,6 @@ void body_resume(body_run *r, int nargs);
 // After leave: sends the outcome of a call that is over and frees r.
 void body_finish(body_run *r);
 void body_set_error(body_run *r, int code, const char *text);
+void body_keep(body_run *r, fr_value *v);      // fr.checkpoint; takes v
 void body_look(fr_body *b);                    // fr_body_ops.look
 int body_sleep(lua_State *L, body_run *r, double seconds);

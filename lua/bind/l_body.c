@@ -118,6 +118,29 @@ static int body_stream(lua_State *L)
     return 2;
 }
 
+// checkpoint() -> what was kept last, by this attempt or one before it; nil: nothing was.
+// checkpoint(v): keeps v.
+static int body_checkpoint(lua_State *L)
+{
+    body_run *r = must_be_inside(L, "fr.checkpoint");
+    if (lua_isnone(L, 1)) {
+        const fr_value *v = r->kept != NULL ? r->kept : r->a->checkpoint;
+        if (v == NULL) {
+            return 0;
+        }
+        marshal_push(L, v, NULL, 0);
+        return 1;
+    }
+    fr_err err = FR_ERR_INIT;
+    fr_value *v;
+    int rc = marshal_value(L, 1, "checkpoint", marshal_scratch(L), &v, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    body_keep(r, v);
+    return 0;
+}
+
 // run_info() -> {id, flow, attempt, seed, params, task, item}; nil outside bodies.
 static int body_run_info(lua_State *L)
 {
@@ -183,6 +206,7 @@ int luaopen_flowrun_core_body(lua_State *L)
         {"draw", body_draw},
         {"stream", body_stream},
         {"effect_key", body_effect_key},
+        {"checkpoint", body_checkpoint},
         {"run_info", body_run_info},
         {"barrier", body_barrier_lua},
         {NULL, NULL},

@@ -135,6 +135,32 @@ function fr.task_key()
   return body.effect_key()
 end
 
+--- In a task body: a generator (see flowrun.random) whose numbers depend on the run's seed and
+--- on this call only. Every attempt draws the same, whatever runs beside it.
+---@return flowrun.Random
+function fr.task_random()
+  return require("flowrun.random").new(body.stream())
+end
+
+--- In a task body: `fr.checkpoint(v)` keeps v for the next attempt of this call (or of this
+--- item of a map), be it a retry or after a crash; `fr.checkpoint()` gives what was kept last,
+--- or nil. A long body goes on from there:
+---
+---     local at = fr.checkpoint() or {done = 0, sum = 0}
+---     for i = at.done + 1, n do
+---       at.sum, at.done = at.sum + work(i), i
+---       fr.checkpoint(at)
+---     end
+---
+--- It does not wait. At most ten values a second are recorded, and the last one when the
+--- attempt fails; a crash loses a tenth of a second. Other arguments are other work: after an
+--- edit that changes them nothing is found.
+---@param v? any what a task may return
+---@return any
+function fr.checkpoint(...)
+  return body.checkpoint(...)
+end
+
 --- Raises an error with a code that the engine and people act on:
 --- `fr.fail{message = "too many nulls", code = "quality", retry = false}`.
 ---@param e string|{message: string, code: string?, retry: boolean?}
@@ -165,8 +191,8 @@ setmetatable(fr, {
     local module = late[name] or late_functions[name]
     if not module then
       local near = error_class.nearest(tostring(name), {"task", "flow", "spawn", "all", "any",
-        "sleep", "now", "random", "uuid", "fail", "log", "run", "backoff", "sh", "http", "json",
-        "at", "signal", "approve", "wait_for", "limit"})
+        "sleep", "now", "random", "uuid", "fail", "task_random", "checkpoint", "log", "run",
+        "backoff", "sh", "http", "json", "at", "signal", "approve", "wait_for", "limit"})
       error_class.raise("not_found", ("fr.%s does not exist%s"):format(tostring(name),
         near and "; did you mean fr." .. near .. "?" or ""))
     end

@@ -74,6 +74,7 @@ rules.writable = {
     patient = "read by the SIGINT handler",
     wake_handle = "read by the SIGINT handler",
     before = "the SIGINT handler as it was before ours",
+    stop_asked = "set by the SIGTSTP handler",
   },
   ["line.c"] = {
     interrupted = "set by the SIGINT handler of the prompt",
