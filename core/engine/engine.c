@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/engine/engine_cache.h"
+#include "core/engine/late.h"
 #include "core/engine/mailbox.h"
 #include "core/engine/reaper.h"
 #include "core/engine/run_limit.h"
@@ -277,6 +278,8 @@ static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
     (void)ctx;
     fr_run *r = FR_CONTAINER(a->code, fr_run, code);
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_late_record(r->code.late, r->sched, r->store != NULL ? r->engine->store : NULL,
+                   r->code.bundle);
     fr_sched_done(r->sched, a, d);
 }
 
@@ -520,7 +523,9 @@ static void on_deadline(uv_timer_t *t)
 
 static int load_record(void *ctx, const fr_record *record, fr_err *err)
 {
-    return fr_sched_load(ctx, record, err);
+    fr_run *r = ctx;
+    fr_late_load(r->code.late, record, r->code.bundle);
+    return fr_sched_load(r->sched, record, err);
 }
 
 typedef struct copying {
@@ -536,6 +541,7 @@ static int copy_record(void *ctx, const fr_record *record, fr_err *err)
     }
     fr_record copy = *record;
     copy.log_from = copy.log_to = 0;           // its lines are in the log of the other run
+    fr_late_load(c->run->code.late, &copy, c->run->code.bundle);
     fr_store_append(c->run->store, &copy);
     if (fr_sched_seq(c->run->sched) % 1024 == 0) {
         fr_store_flush(c->run->engine->store);
@@ -553,8 +559,9 @@ static int load_past(fr_run *r, fr_err *err)
         copying c = {.run = r, .until = spec->fork_at};
         rc = fr_store_records(store, spec->fork, copy_record, &c, err);
     } else {
-        rc = fr_store_records(store, spec->resume, load_record, r->sched, err);
+        rc = fr_store_records(store, spec->resume, load_record, r, err);
     }
+    rc = rc == FR_OK ? fr_late_fetch(r->code.late, store, err) : rc;
     if (rc == FR_OK && (spec->rerun || spec->fork != 0)) {
         fr_sched_rerun(r->sched, &(fr_rerun){.keys = spec->again, .n = spec->n_again,
                                              .only = spec->only,
@@ -691,6 +698,7 @@ int fr_engine_run(fr_engine *e, const fr_run_spec *spec, fr_run **out, fr_err *e
     if (r->store != NULL) {
         fr_store_run_reaper(r->store, lock, sizeof lock);
     }
+    r->code.late = fr_late_new();
     r->code.reaper = fr_reaper_new(r->store != NULL ? lock : NULL);
     make_sched(r);
     if ((spec->resume != 0 || spec->fork != 0) && e->store != NULL) {
@@ -753,6 +761,7 @@ void fr_run_free(fr_run *r)
     fr_sched_free(r->sched);
     fr_lookups_free(r->lookups);
     fr_reaper_free(r->code.reaper);
+    fr_late_free(r->code.late);
     fr_value_unref(r->params);
     fr_free(r->flow);
     fr_free(r);

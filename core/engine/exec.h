@@ -30,6 +30,7 @@ typedef struct fr_code {
     struct fr_store_run *log;    // where fr_store_log lines go; NULL = stderr
     struct fr_reaper *reaper;    // starts the children of its tasks (core/engine/reaper.h)
     const fr_value *params;
+    struct fr_late *late;        // modules that bodies require (core/engine/late.h); NULL = none
     uint32_t flow_attempt;
     _Atomic(uint64_t) durable;   // everything of this run up to here is on disk
     // Takes log lines instead of `log`, where there is no store; any thread. NULL: `log`.

@@ -17,7 +17,7 @@ typedef enum fr_record_type {
     FR_REC_TIMER = 5,        // a wait (wall deadline in `due`), a subflow or a map began
     FR_REC_MAP_PART = 6,     // packed finished items of a map (core/engine/item.h)
     FR_REC_REQUEST = 7,      // a cancel (an observation) or what arrived for a wait was taken
-    FR_REC_ADDENDUM = 8,     // a late require: name and file hash
+    FR_REC_ADDENDUM = 8,     // a late require: name; data: bundle, file hash, path
 } fr_record_type;
 
 // What kind of call a TASK record ends. Stored: append only.

@@ -220,6 +220,8 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d);
 void fr_sched_found(fr_sched *s, uint32_t node, fr_found *found, uint32_t n, const fr_hash *files);
 // What the body keeps for the next attempt of its call (item: of a map); the latest counts.
 void fr_sched_checkpoint(fr_sched *s, fr_attempt *a, uint32_t item, const fr_value *v);
+// A module that a body required after loading: a record only (core/engine/late.h).
+void fr_sched_addendum(fr_sched *s, const char *name, const void *data, size_t size);
 void fr_sched_durable(fr_sched *s, uint64_t seq);
 // What became of an ask; refused: "", or why its slots can never be had. Repeats are harmless.
 void fr_sched_slot(fr_sched *s, uint32_t ask, const char *refused);

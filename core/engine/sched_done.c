@@ -95,6 +95,13 @@ void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
     sched_attempt_free(s, ra);
 }
 
+void fr_sched_addendum(fr_sched *s, const char *name, const void *data, size_t size)
+{
+    fr_record r = {.type = FR_REC_ADDENDUM, .name = name, .data = data, .size = size,
+                   .ended = s->wall};
+    sched_record(s, &r);
+}
+
 void fr_sched_durable(fr_sched *s, uint64_t seq)
 {
     if (seq <= s->durable) {

@@ -2,6 +2,7 @@
 // body the functions say so, except those that are useful everywhere.
 
 #include "core/base/clock.h"
+#include "core/engine/late.h"
 #include "core/engine/store.h"
 #include "lua/bind/body_int.h"
 
@@ -180,6 +181,34 @@ static int body_effect_key(lua_State *L)
     return 1;
 }
 
+// late(module) -> text, path of a module that this run required late; nil: not yet.
+// late(module, path, text) -> text, path that count: these, or those another worker was first
+// with. Outside of runs they are as given.
+static int body_late(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1), *path = luaL_optstring(L, 2, NULL);
+    body_run *r = body_current(L);
+    fr_late *late = r != NULL ? r->a->code->late : NULL;
+    const fr_late_module *m = NULL;
+    if (path != NULL) {
+        size_t n;
+        const char *text = luaL_checklstring(L, 3, &n);
+        if (late == NULL) {
+            lua_insert(L, 2);
+            return 2;
+        }
+        m = fr_late_put(late, name, path, text, n);
+    } else if (late != NULL) {
+        m = fr_late_find(late, name);
+    }
+    if (m == NULL) {
+        return 0;
+    }
+    lua_pushlstring(L, m->text, m->size);
+    lua_pushstring(L, m->path);
+    return 2;
+}
+
 static int nothing(lua_State *L, int status, lua_KContext ctx)
 {
     (void)L;
@@ -207,6 +236,7 @@ int luaopen_flowrun_core_body(lua_State *L)
         {"stream", body_stream},
         {"effect_key", body_effect_key},
         {"checkpoint", body_checkpoint},
+        {"late", body_late},
         {"run_info", body_run_info},
         {"barrier", body_barrier_lua},
         {NULL, NULL},

@@ -33,8 +33,8 @@ local bundle = {}
 ---@field print? fun(...) see flowrun.SandboxOptions
 ---@field write? fun(text: string)
 ---@field effect? fun(what: string)
----@field late? fun(module: string, path: string, hash: string) told of a module that a task
----body required after loading
+---@field late? fun(module: string, search: fun(): string?, string|string[]): string?, string|string[]
+---path and text of a module that a task body requires after loading; `search` looks on disk
 
 ---@class flowrun.Script
 ---@field name string of the script: "storm_prep"
@@ -230,9 +230,47 @@ function Script:find_module(name)
   end
   local path, text = self:search(name)
   if not path then return nil, text end
-  file = self:add_file("module", name, path, text)
-  if self.sealed and self.options.late then self.options.late(name, path, core.hash(text)) end
-  return file
+  return self:add_file("module", name, path, text)
+end
+
+-- A module that a task body requires and the bundle does not have. Which text counts depends on
+-- the run, so it is kept by its hash.
+function Script:require_late(name)
+  local path, text = self.options.late(name, function() return self:search(name) end)
+  if not path then return self:require_foreign(name, text) end
+  local key = name .. "\0" .. core.hash(text)
+  local known = self.late[key]
+  if known == loading then self:raise_cycle(name) end
+  if known ~= nil then return known end
+  local file = {kind = "module", name = name, path = path, text = text}
+  self.by_chunk["@" .. path] = file
+  return self:run_module(file, self.late, key)
+end
+
+-- What is no Lua file: a module in C, or none at all.
+function Script:require_foreign(name, tried)
+  if package.searchpath(name, package.cpath) or package.preload[name] then
+    return require(name)
+  end
+  module_not_found(self, name, tried)
+end
+
+function Script:raise_cycle(name)
+  error_class.raise("load", ("module '%s' requires itself, through %s"):format(name,
+    table.concat(self.current, " → ")))
+end
+
+-- Runs a module's file and keeps what it returns in known[key].
+function Script:run_module(file, known, key)
+  known[key] = loading
+  local ok, result = pcall(self.run_file, self, file, file.name, file.path)
+  if not ok then
+    known[key] = nil
+    error(result, 0)
+  end
+  if result == nil then result = true end
+  known[key] = result
+  return result
 end
 
 function Script:require(name)
@@ -246,29 +284,16 @@ function Script:require(name)
   end
   local loaded = self.loaded[name]
   if loaded ~= nil then
-    if loaded == loading then
-      error_class.raise("load", ("module '%s' requires itself, through %s"):format(name,
-        table.concat(self.current, " → ")))
-    end
+    if loaded == loading then self:raise_cycle(name) end
     return loaded
   end
   if own_module(name) then return require(name) end
+  if self.sealed and self.options.late and not self:file("module", name) then
+    return self:require_late(name)
+  end
   local file, tried = self:find_module(name)
-  if not file then
-    if package.searchpath(name, package.cpath) or package.preload[name] then
-      return require(name)
-    end
-    module_not_found(self, name, tried)
-  end
-  self.loaded[name] = loading
-  local ok, result = pcall(self.run_file, self, file, name, file.path)
-  if not ok then
-    self.loaded[name] = nil
-    error(result, 0)
-  end
-  if result == nil then result = true end
-  self.loaded[name] = result
-  return result
+  if not file then return self:require_foreign(name, tried) end
+  return self:run_module(file, self.loaded, name)
 end
 
 -- --- fr.config ---
@@ -428,7 +453,7 @@ end
 
 local function new_script(path, name, dir, options)
   local self = setmetatable({path = path, name = name, dir = dir, options = options, files = {},
-    by_name = {}, by_chunk = {}, loaded = {}, requires = {}, current = {}, flows = {}}, Script)
+    by_name = {}, by_chunk = {}, loaded = {}, late = {}, requires = {}, current = {}, flows = {}}, Script)
   self.registry = registry.new(options.worker or options.partial)
   self.registry.script = self
   self.box = sandbox.new{mode = "load", print = options.print, write = options.write,

@@ -21,11 +21,22 @@ local function effect()
   body.barrier()
 end
 
+-- A module that a body requires after loading: as this run required it first (engine.md C1).
+local function late(name, search)
+  local text, path = body.late(name)
+  if not text then
+    path, text = search()
+    if not path then return nil, text end
+    text, path = body.late(name, path, text)
+  end
+  return path, text
+end
+
 local function open(hash, sources)
   local script = scripts[hash]
   if not script then
     local ok, result = pcall(bundle.open, sources(),
-      {worker = true, print = log.print, write = write, effect = effect})
+      {worker = true, print = log.print, write = write, effect = effect, late = late})
     script = {script = ok and result, err = not ok and result}
     scripts[hash] = script
   end

@@ -125,9 +125,13 @@ return {a, second = b}]]
     }
     local script = bundle.load(dir .. "/main.lua")
     local worker = bundle.open(script.sources, {worker = true,
-      late = function(name, path, hash) seen = {name, path, #hash} end})
+      late = function(name, search)
+        local path, text = search()
+        seen = {name, path}
+        return path, text
+      end})
     expect(worker:find("t").fn("late")).to_equal(42)
-    expect(seen).to_equal{"late", dir .. "/late.lua", 32}
+    expect(seen).to_equal{"late", dir .. "/late.lua"}
     expect(function() script:find("t").fn("late") end).to_fail("a flow body cannot load modules")
   end)
 

@@ -277,6 +277,36 @@ describe("resume and rerun", function()
     expect(read(s.dir .. "/ran")).to_equal("a")
   end)
 
+  it("go on with the modules that bodies required before the crash", function()
+    local s = script [[
+      local ask = fr.task("ask", function() return require("late").value end)
+      local edit = fr.task("edit", {effect = true}, function()
+        if io.open("died") then return true end
+        io.open("died", "w"):close()
+        local f = io.open("late.lua", "w")
+        f:write("return {value = 2}")
+        f:close()
+        fr.sh{argv = {"/bin/sh", "-c", "kill -9 " .. io.open("pid"):read("a")}}
+      end)
+      return fr.flow("f", function()
+        local first = ask():get()
+        edit():get()
+        return first * 10 + ask():get()
+      end)]]
+    write(s.dir .. "/late.lua", "return {value = 1}")
+    write(s.dir .. "/go.sh", 'echo $$ > pid\nexec "$@"\n')
+    local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+    os.execute(("cd '%s' && FLOWRUN_HOME='%s/home' sh go.sh '%s' f.lua >out 2>err"):format(s.dir, s.dir,
+      absolute))
+    expect(s.runs()[1].state).to_equal("RUNNING")
+    expect(read(s.dir .. "/late.lua")).to_contain("value = 2")
+    local out, code = s.run("resume 1")
+    expect(code).to_equal(0)
+    expect(out).to_equal("11\n")
+    out = s.run("FILE")                              -- another run looks at the file again
+    expect(out).to_equal("22\n")
+  end)
+
   it("refuse to go on when the recorded code would do something else", function()
     local s = script [[
       local n = fr.task("n", function(x) return x end)
