@@ -183,6 +183,7 @@ typedef struct fr_body_ops {
     // Looks at the suspended bodies: those whose attempt's cancel flag is set are resumed
     // with the error, those at the barrier whose need is durable go on.
     void (*look)(fr_body *b);
+    void (*idle)(fr_body *b);                                // (optional) nothing is to be run
     uint32_t (*waiting)(fr_body *b);                         // suspended bodies
     // Calls fn for each suspended body. For abandon, while the worker is stuck in C code.
     void (*each)(fr_body *b, void (*fn)(void *ctx, fr_attempt *a, uint32_t item), void *ctx);

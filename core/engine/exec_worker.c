@@ -338,6 +338,9 @@ static void serve(exec_worker *w)
                 (void)uv_run(w->loop, UV_RUN_NOWAIT);
             }
         } else if (suspended > 0 || !fr_mailbox_spin(w->box)) {
+            if (w->body != NULL && bodies->idle != NULL) {
+                bodies->idle(w->body);
+            }
             (void)uv_run(w->loop, UV_RUN_ONCE);
         }
     }

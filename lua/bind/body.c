@@ -12,6 +12,7 @@
 
 enum {
     MEASURE_CPU_NS = 50000, // bodies shorter than this count their time as CPU time
+    COMPARE_NS = 100000000, // tables of the script are compared no more often
 };
 
 static const char body_key = 0;  // registry: the fr_body of a worker's state
@@ -251,6 +252,78 @@ void body_keep(body_run *r, fr_value *v)
     }
 }
 
+// --- tables of the script that a body changed (engine.md C2) ---
+
+// Protected: (function's reference, name of what to ask) -> the answer.
+static int ask_worker(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "flowrun.worker");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, lua_tostring(L, 2));
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lua_tointeger(L, 1));
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+// The answer on top of b->L; false, and nothing there, when it failed.
+static bool ask(fr_body *b, const body_function *f, const char *what)
+{
+    lua_pushcfunction(b->L, ask_worker);
+    lua_pushinteger(b->L, f->ref);
+    lua_pushstring(b->L, what);
+    bool ok = lua_pcall(b->L, 2, 1, 0) == LUA_OK;
+    if (!ok) {
+        lua_pop(b->L, 1);
+    }
+    return ok;
+}
+
+static void compare(fr_body *b, body_function *f)
+{
+    f->compared = true;
+    f->called = false;
+    if (f->changed == NULL && ask(b, f, "changed")) {
+        const char *text = lua_tostring(b->L, -1);
+        f->changed = text != NULL ? fr_strdup(text) : NULL;
+        lua_pop(b->L, 1);
+    }
+}
+
+// The first call tells most; later ones are looked at when the worker has nothing to do.
+static bool spoilt(fr_body *b, body_run *r)
+{
+    body_function *f = r->f;
+    if (!f->watched) {
+        return false;
+    }
+    f->called = true;
+    if (!f->compared) {
+        compare(b, f);
+    }
+    if (f->changed != NULL) {
+        body_set_error(r, FR_EINVAL, f->changed);
+    }
+    return f->changed != NULL;
+}
+
+static void body_idle(fr_body *b)
+{
+    int64_t now = b->n_watched > 0 ? fr_clock_mono_ns() : 0;
+    if (now - b->compared_ns < COMPARE_NS) {
+        return;
+    }
+    b->compared_ns = now;
+    for (size_t i = 0; i < b->functions.capacity; i++) {
+        const fr_map_slot *slot = &b->functions.slots[i];
+        body_function *f = fr_hash_is_zero(slot->key) ? NULL
+                                                      : (body_function *)(uintptr_t)slot->value;
+        if (f != NULL && f->watched && f->called) {
+            compare(b, f);
+        }
+    }
+}
+
 static void finish_call(lua_State *L, body_run *r, bool ok, int n)
 {
     if (!ok && r->kept_unsent) {
@@ -259,9 +332,9 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
     fr_body *b = r->b;
     bool packed = false;
     bind_running_pause(&b->running, L); // an interrupt now must not spoil the outcome
-    if (ok) {
+    if (ok && !spoilt(b, r)) {
         packed = pack_results(L, r, n);
-    } else {
+    } else if (!ok) {
         take_lua_error(L, r);
     }
     bool direct = r->mapped && !r->detached;
@@ -568,6 +641,11 @@ static body_function *find_function(fr_body *b, fr_attempt *a, fr_value **error,
         f = fr_zalloc(sizeof *f);
         f->ref = (int)lua_tointeger(b->L, -1);
         lua_pop(b->L, 2);
+        if (a->option == NULL && ask(b, f, "watches")) {
+            f->watched = lua_toboolean(b->L, -1);
+            b->n_watched += f->watched;
+            lua_pop(b->L, 1);
+        }
         bool fresh;
         *fr_map_put(&b->functions, key, &fresh) = (uint64_t)(uintptr_t)f;
     }
@@ -691,7 +769,9 @@ static void body_close(fr_body *b)
     free_runs(b);
     for (size_t i = 0; i < b->functions.capacity; i++) {
         if (!fr_hash_is_zero(b->functions.slots[i].key)) {
-            fr_free((void *)(uintptr_t)b->functions.slots[i].value);
+            body_function *f = (body_function *)(uintptr_t)b->functions.slots[i].value;
+            fr_free(f->changed);
+            fr_free(f);
         }
     }
     fr_map_fini(&b->functions);
@@ -705,6 +785,7 @@ const fr_body_ops bind_body_ops = {
     .open = body_open,
     .start = body_start,
     .look = body_look,
+    .idle = body_idle,
     .waiting = body_waiting,
     .each = body_each,
     .interrupt = body_interrupt,

@@ -14,6 +14,10 @@ enum { BODY_COROUTINES = 128 };                // kept for reuse
 typedef struct body_function {
     int ref;                                   // of the Lua function; LUA_NOREF: not found
     uint32_t mean_ns;                          // of its calls; 0 = not known
+    bool watched;                              // it reaches tables of the script (C2)
+    bool compared;                             // after its first call
+    bool called;                               // since they were compared last
+    char *changed;                             // what is wrong: its calls fail; NULL = nothing
 } body_function;
 
 struct body_run {
@@ -74,6 +78,8 @@ struct fr_body {
     fr_hash last_bundle;
     char *last_task, *last_option;
     body_closer *closers;
+    int64_t compared_ns;                       // when tables were last compared; mono
+    uint32_t n_watched;
 };
 
 fr_body *body_of_state(lua_State *L);          // NULL: not a worker's state

@@ -565,11 +565,9 @@ function Script:module_identity(name, seen)
   return table.concat(parts, " ")
 end
 
---- The source hash of a task, flow or function (engine.md C3).
----@param object flowrun.Task|flowrun.Flow|function
----@return string hash
----@return table<string, string> parts the hash of each function and constant by name
-function Script:source_hash(object)
+--- Where the functions of this script come from (engine.md C3).
+---@return flowrun.SourceContext
+function Script:source_context()
   local modules = {}
   for name, m in pairs(package.loaded) do
     if type(m) == "table" and own_module(name) then modules[m] = name end
@@ -577,12 +575,21 @@ function Script:source_hash(object)
   for name, m in pairs(self.loaded) do
     if type(m) == "table" then modules[m] = self:module_identity(name, {}) end
   end
-  local fn = type(object) == "function" and object or object.fn
-  local described, parts = require("flowrun.source").look(fn, {
+  return {
     globals = self.box.globals,
     text = function(chunk) return self.by_chunk[chunk] and self.by_chunk[chunk].text end,
     module = function(t) return modules[t] end,
-  }, type(object) == "table" and object.name or "function")
+  }
+end
+
+--- The source hash of a task, flow or function (engine.md C3).
+---@param object flowrun.Task|flowrun.Flow|function
+---@return string hash
+---@return table<string, string> parts the hash of each function and constant by name
+function Script:source_hash(object)
+  local fn = type(object) == "function" and object or object.fn
+  local described, parts = require("flowrun.source").look(fn, self:source_context(),
+    type(object) == "table" and object.name or "function")
   return core.hash(described), parts
 end
 

@@ -9,6 +9,7 @@ local log = require "flowrun.log"
 local worker = {}
 
 local scripts = {}                               -- opened bundles by hash; or why one failed
+local watched = {}                               -- by function: its task's name and tables
 
 -- io.write and io.stdout of a body: a line each, without its end.
 local function write(text)
@@ -79,6 +80,38 @@ local function option_of(options, name)
   return options
 end
 
+local function has_tables(fn)
+  for i = 1, math.huge do
+    local name, v = debug.getupvalue(fn, i)
+    if not name then return false end
+    local kind = type(v)
+    if name ~= "_ENV" and (kind == "table" or kind == "function") then return true end
+  end
+end
+
+-- The tables that a task's body reaches, as they are before its first call here.
+local function watch(script, task)
+  if watched[task.fn] or not has_tables(task.fn) then return end
+  local list = require("flowrun.tables").watch(task.fn, script)
+  if list then watched[task.fn] = {name = task.name, tables = list} end
+end
+
+--- Whether there is something to compare after bodies of this function.
+---@param fn function
+---@return boolean
+function worker.watches(fn) return watched[fn] ~= nil end
+
+--- What is wrong when a body has changed a table of the script (engine.md C2); nil: nothing.
+---@param fn function
+---@return string? message
+function worker.changed(fn)
+  local w = watched[fn]
+  local name = w and require("flowrun.tables").changed(w.tables)
+  return name and ("task '%s' changed '%s', a table of the script: every worker has its own copy, "
+    .. "so the change would be lost or differ; return the value instead, or copy the table")
+    :format(w.name, name) or nil
+end
+
 --- The function that runs a task, or the function given as one of its options.
 ---@param hash string of the bundle
 ---@param sources fun(): string the packed bundle
@@ -86,9 +119,9 @@ end
 ---@param option? string "fallback", …
 ---@return function
 function worker.find(hash, sources, name, option)
-  local registry = open(hash, sources).registry
-  local tasks = registry.tasks
-  local task = tasks[name] or (option and registry.flows[name])
+  local script = open(hash, sources)
+  local tasks = script.registry.tasks
+  local task = tasks[name] or (option and script.registry.flows[name])
   if not task then
     local names = {}
     for known in pairs(tasks) do names[#names + 1] = known end
@@ -98,7 +131,10 @@ function worker.find(hash, sources, name, option)
       .. "it%s; define tasks at the top level, under no condition"):format(name,
       near and (" (but '%s')"):format(near) or ""))
   end
-  if not option then return task.fn end
+  if not option then
+    watch(script, task)
+    return task.fn
+  end
   local fn = option_of(task.options, option)
   if type(fn) ~= "function" then
     error_class.raise("not_found", ("option '%s' of task '%s' is a %s in the worker, expected "
