@@ -33,8 +33,8 @@ local bundle = {}
 ---@field print? fun(...) see flowrun.SandboxOptions
 ---@field write? fun(text: string)
 ---@field effect? fun(what: string)
----@field late? fun(module: string, search: fun(): string?, string|string[]): string?, string|string[]
----path and text of a module that a task body requires after loading; `search` looks on disk
+---@field late? fun(module: string, search: function): string?, string|string[] path and text of
+---a module that a task body requires after loading; `search` looks on disk, with equal results
 
 ---@class flowrun.Script
 ---@field name string of the script: "storm_prep"
@@ -453,7 +453,8 @@ end
 
 local function new_script(path, name, dir, options)
   local self = setmetatable({path = path, name = name, dir = dir, options = options, files = {},
-    by_name = {}, by_chunk = {}, loaded = {}, late = {}, requires = {}, current = {}, flows = {}}, Script)
+    by_name = {}, by_chunk = {}, loaded = {}, late = {}, requires = {}, current = {},
+    flows = {}}, Script)
   self.registry = registry.new(options.worker or options.partial)
   self.registry.script = self
   self.box = sandbox.new{mode = "load", print = options.print, write = options.write,
