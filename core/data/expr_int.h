@@ -2,14 +2,17 @@
 // expr_int -- what the parts of the expression compiler share. Private to core/data/expr*.c.
 //
 // expr_lex, expr_parse: text to a tree. expr_type: names, types, casts, constants folded.
-// expr_func: the functions; expr_op, expr_text, expr_time: their kernels. expr_eval: runs a
-// tree over morsels. expr.c: the public face. Everything a compiled expression owns lives in
-// its arena; sets and zones in nodes are released by expr_node_fini.
+// expr_func: the functions; expr_op, expr_text, expr_time: their kernels. expr_eval: the
+// value of a tree for a morsel; expr_run: all morsels of a frame. expr.c: the public face.
+// Everything a compiled expression owns lives in its arena; sets and zones in nodes are
+// released by expr_node_fini.
 
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/base/zone.h"
 #include "core/data/expr.h"
+
+#include <string.h>
 
 enum {
     EXPR_MORSEL = 2048,
@@ -205,6 +208,13 @@ int expr_time_arith(expr_compiler *c, expr_node *node);  // + - on dates, timest
 bool expr_is_time(const expr_node *n);
 
 // expr_eval.
+// Texts made in a morsel: blocks that are kept for the next one.
+struct expr_bump {
+    char **blocks;
+    size_t *sizes;
+    size_t n, at, used;
+};
+
 struct expr_eval {
     const fr_expr *expr;
     const fr_array *const *sources;
@@ -217,10 +227,41 @@ struct expr_eval {
     expr_vec *constants;          // by node id
     struct expr_bump *text;       // texts made in this morsel
 };
-int expr_run(const fr_expr *x, const expr_node *root, const fr_array *const *sources,
-             const char *const *names, int64_t rows, fr_array **out, fr_err *err);
+// The value of a node for the n rows of the morsel; `depth` is the first slot it may use.
+int expr_eval_node(expr_eval *e, const expr_node *node, size_t depth, size_t n, expr_vec *out);
 bool expr_row_counts(const expr_eval *e, const expr_vec *v, size_t i);
 // "row 17, column "kw": ..." with the place in the text. Returns code.
 int expr_fail_row(expr_eval *e, const expr_node *node, size_t i, int code, const char *format,
                   ...) FR_PRINTF(5, 6);
 char *expr_text_alloc(expr_eval *e, size_t n);          // lives until the morsel's end
+
+// Masks: a bit per row.
+static inline uint64_t expr_tail_word(size_t n, size_t w)
+{
+    size_t left = n - w * 64;
+    return left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
+}
+
+static inline void expr_pack(const uint8_t *bytes, size_t n, uint64_t *words)
+{
+    for (size_t w = 0; w * 64 < n; w++) {
+        uint64_t word = 0;
+        for (size_t k = 0; k < 8; k++) { // slots are whole: reading behind n is fine
+            uint64_t v;
+            memcpy(&v, bytes + w * 64 + k * 8, 8);
+            word |= ((v & 0x0101010101010101) * 0x0102040810204080 >> 56) << (k * 8);
+        }
+        words[w] = word & expr_tail_word(n, w);
+    }
+}
+
+static inline size_t expr_words_of(size_t n) { return (n + 63) / 64; }
+
+static inline uint64_t expr_word_of(const uint64_t *words, size_t w)
+{
+    return words != NULL ? words[w] : ~UINT64_C(0);
+}
+
+// expr_run.
+int expr_run(const fr_expr *x, const expr_node *root, const fr_array *const *sources,
+             const char *const *names, int64_t rows, fr_array **out, fr_err *err);

@@ -425,22 +425,6 @@ static void check_stopped(lua_State *L, fr_host *h, uint32_t node)
     (void)raise_cancelled(L, code != FR_OK ? code : FR_ECANCELLED);
 }
 
-static int get_k(lua_State *L, int status, lua_KContext ctx)
-{
-    (void)status;
-    (void)ctx;
-    flow_handle *d = check_handle(L, 1);
-    fr_host *h = d->host;
-    check_stopped(L, h, d->node);
-    fr_state state = seen_state(d);
-    if (state == FR_SUCCESS || state == FR_SKIPPED) {
-        return push_output(L, d);
-    }
-    fr_sched_raised(h->sched, h->branch, d->node);
-    bind_error_push(L, fr_sched_error(h->sched, d->node));
-    return lua_error(L);
-}
-
 static void same_run(lua_State *L, fr_host *h, const flow_handle *d)
 {
     if (d->host != h) {
@@ -448,46 +432,51 @@ static void same_run(lua_State *L, fr_host *h, const flow_handle *d)
     }
 }
 
-static int handle_get(lua_State *L)
-{
-    flow_handle *d = check_handle(L, 1);
-    lua_settop(L, 1);
-    fr_host *h = in_branch(L, "handle:get()");
-    same_run(L, h, d);
-    if (!fr_sched_wait(h->sched, h->branch, &d->node, 1, false)) {
-        return lua_yieldk(L, 0, 0, get_k);
-    }
-    return get_k(L, LUA_OK, 0);
-}
+enum { AS_GET, AS_TRY };              // what a failure becomes: raised, or returned
 
-static int try_k(lua_State *L, int status, lua_KContext ctx)
+static int waited(lua_State *L, int status, lua_KContext how)
 {
     (void)status;
-    (void)ctx;
     flow_handle *d = check_handle(L, 1);
     fr_host *h = d->host;
     check_stopped(L, h, d->node);
     fr_state state = seen_state(d);
     if (state == FR_SUCCESS || state == FR_SKIPPED) {
         lua_pushboolean(L, true);
-        return 1 + push_output(L, d);
+        return (how == AS_TRY) + push_output(L, d);
+    }
+    const fr_value *error = fr_sched_error(h->sched, d->node);
+    if (how == AS_GET) {
+        fr_sched_raised(h->sched, h->branch, d->node);
+        bind_error_push(L, error);
+        return lua_error(L);
     }
     fr_sched_handled(h->sched, d->node);
     lua_pushnil(L);
-    bind_error_push(L, fr_sched_error(h->sched, d->node));
+    bind_error_push(L, error);
     return 2;
+}
+
+static int wait_for(lua_State *L, const char *what, lua_KContext how)
+{
+    flow_handle *d = check_handle(L, 1);
+    lua_settop(L, 1);
+    fr_host *h = in_branch(L, what);
+    same_run(L, h, d);
+    if (!fr_sched_wait(h->sched, h->branch, &d->node, 1, false)) {
+        return lua_yieldk(L, 0, how, waited);
+    }
+    return waited(L, LUA_OK, how);
+}
+
+static int handle_get(lua_State *L)
+{
+    return wait_for(L, "handle:get()", AS_GET);
 }
 
 static int handle_try(lua_State *L)
 {
-    flow_handle *d = check_handle(L, 1);
-    lua_settop(L, 1);
-    fr_host *h = in_branch(L, "handle:try()");
-    same_run(L, h, d);
-    if (!fr_sched_wait(h->sched, h->branch, &d->node, 1, false)) {
-        return lua_yieldk(L, 0, 0, try_k);
-    }
-    return try_k(L, LUA_OK, 0);
+    return wait_for(L, "handle:try()", AS_TRY);
 }
 
 // Recorded, because what it says depends on when it is asked.
