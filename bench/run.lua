@@ -3,7 +3,7 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine isolate two idle pipeline threads peers series m4. Peers need Python
+--- Sections: engine isolate two idle pipeline threads trees peers series m4. Peers need Python
 --- packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter
 --- (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
@@ -14,6 +14,7 @@ local isolate = require "bench.isolate"
 local peers = require "bench.peers"
 local series = require "bench.series"
 local threads = require "bench.threads"
+local trees = require "bench.trees"
 
 local sections = {
   {"engine", "Engine", function()
@@ -29,6 +30,9 @@ local sections = {
   {"threads", "Two threads", function()
     threads.forest()
     threads.read_csv()
+  end},
+  {"trees", "Trees beside their peers", function()
+    if peers.available() then trees.run() end
   end},
   {"peers", "Peers, one core, in turn", function()
     if not peers.available() then return end
@@ -66,7 +70,7 @@ for _, section in ipairs(sections) do
 end
 if next(wanted) then
   print("no section " .. next(wanted)
-    .. "; sections: engine isolate two idle pipeline threads peers series m4")
+    .. "; sections: engine isolate two idle pipeline threads trees peers series m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

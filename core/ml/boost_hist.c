@@ -21,6 +21,7 @@ enum {
     PARALLEL_ROWS = 1 << 14,
     BLOCK_ROWS = 1 << 14,
     MOST_PARTS = 16,
+    COUNTED = 10, // features counted at a time: 20 KiB, so that L1 keeps the rows too
 };
 
 typedef fr_boost_leaf leaf;
@@ -165,10 +166,8 @@ static void count_features(const fr_boost_hist *g, const fr_boost_rows *rows,
     memset(hist, 0, n * BINS * sizeof *hist);
     if (n == 4) { // constant counts unroll the loop over features
         count_rows(g, l->begin, l->end, hist, first, 4);
-    } else if (n == 10) {
-        count_rows(g, l->begin, l->end, hist, first, 10);
-    } else if (n == 20) {
-        count_rows(g, l->begin, l->end, hist, first, 20);
+    } else if (n == COUNTED) {
+        count_rows(g, l->begin, l->end, hist, first, COUNTED);
     } else {
         count_rows(g, l->begin, l->end, hist, first, n);
     }
@@ -200,7 +199,9 @@ static void search_part(void *ctx, size_t k)
     const fr_boost_hist *g = job->g;
     size_t first = g->features * k / job->parts, end = g->features * (k + 1) / job->parts;
     leaf *const both[2] = {job->few, job->many};
-    count_features(g, job->rows, job->few, first, end);
+    for (size_t f = first; f < end; f += COUNTED) {
+        count_features(g, job->rows, job->few, f, FR_MIN(end, f + COUNTED));
+    }
     if (job->many != NULL) {
         int64_t *hist = job->many->hist;
         const int64_t *less = job->few->hist;

@@ -26,6 +26,7 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_boost_ops,
                                               &fr_boost_regressor_ops,
                                               &fr_isolation_ops,
+                                              &fr_half_space_ops,
                                               &fr_linear_ops,
                                               &fr_logistic_ops,
                                               &fr_scaler_ops,
@@ -556,6 +557,34 @@ static int check_features(const fr_model *m, const fr_frame *x, fr_err *err)
         }
     }
     return FR_OK;
+}
+
+int fr_model_learn(const fr_model *m, const fr_frame *x, double *score, fr_model **out,
+                   fr_err *err)
+{
+    *out = NULL;
+    gathered g;
+    if (m->ops->learn == NULL) {
+        return fr_fail(err, FR_EUNSUPPORTED,
+                       "a %s does not learn from streams, half_space_trees do",
+                       m->ops->title);
+    }
+    int rc = check_features(m, x, err);
+    rc = rc != FR_OK ? rc
+                     : gather(x, (const char *const *)m->feature, m->features,
+                              m->ops->takes_missing, &g, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    fr_buf payload;
+    fr_buf_init(&payload, PAYLOAD_MAX);
+    rc = m->ops->learn(m, &g.x, score, &payload, err);
+    rc = rc != FR_OK ? rc
+                     : fr_model_make(m->ops, m->option, (const char *const *)m->feature,
+                                     m->features, m->rows + x->rows, &payload, out, err);
+    fr_buf_fini(&payload);
+    gathered_fini(&g);
+    return rc;
 }
 
 int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output, double *out,

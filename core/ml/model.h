@@ -83,6 +83,10 @@ struct fr_model_ops {
     // (optional) what predict gives for the rows fitted on, from trees that did not see
     // them; NaN for a row that all trees saw.
     int (*out_of_bag)(const fr_model *m, const fr_columns *x, double *out, fr_err *err);
+    // (optional) streams: predicts rows and then learns from them; the payload of the model
+    // that has.
+    int (*learn)(const fr_model *m, const fr_columns *x, double *out, fr_buf *payload,
+                 fr_err *err);
     double (*threshold)(const fr_model *m); // (optional) above it a row is an anomaly
     // (optional) the trees, for drawing and explaining.
     void (*trees)(const fr_model *m, fr_model_trees *out);
@@ -110,7 +114,7 @@ extern const fr_object_ops fr_model_object_ops;
 extern const fr_model_ops fr_forest_ops, fr_forest_regressor_ops, fr_extra_trees_ops,
     fr_extra_trees_regressor_ops, fr_decision_tree_ops, fr_decision_tree_regressor_ops;
 extern const fr_model_ops fr_boost_ops, fr_boost_regressor_ops;
-extern const fr_model_ops fr_isolation_ops, fr_linear_ops, fr_logistic_ops;
+extern const fr_model_ops fr_half_space_ops, fr_isolation_ops, fr_linear_ops, fr_logistic_ops;
 
 // Weights of rows that give all classes the same sum.
 void fr_model_balance(const fr_fit *fit, double *weight);
@@ -151,6 +155,9 @@ FR_NODISCARD int fr_model_fit_rows(const fr_model_ops *ops, const double *option
 // What fr_model_predict gives for the rows fitted on, by trees that did not see them.
 FR_NODISCARD int fr_model_out_of_bag(const fr_model *m, const fr_frame *x, double *out,
                                      fr_err *err);
+// Predicts a stream's next rows, then learns from them: a new model, the old one stays.
+FR_NODISCARD int fr_model_learn(const fr_model *m, const fr_frame *x, double *score,
+                                fr_model **out, fr_err *err);
 // What each feature adds to a prediction (tree_shap.h): out[feature][row] for one class, 0
 // when there is one output only; *base is what they are added to.
 FR_NODISCARD int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output,

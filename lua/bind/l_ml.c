@@ -665,6 +665,21 @@ static int model_tree(lua_State *L)
     return 1;
 }
 
+// learn(model, frame): scores, the model that has learnt
+static int model_learn(lua_State *L)
+{
+    const fr_model *m = check_model(L, 1);
+    const fr_frame *x = bind_frame_check(L, 2);
+    size_t n = (size_t)x->rows;
+    double *score = scratch(L, n, sizeof *score);
+    fr_model **slot = model_box(L);
+    fr_err err = FR_ERR_INIT;
+    (void)push_model(L, fr_model_learn(m, x, score, slot, &err), slot, &err);
+    (void)push_numbers(L, score, n);
+    lua_insert(L, -2);
+    return 2;
+}
+
 static int model_threshold(lua_State *L)
 {
     const fr_model *m = check_model(L, 1);
@@ -1015,6 +1030,7 @@ int luaopen_flowrun_core_ml(lua_State *L)
         {"explain", model_explain},
         {"tree", model_tree},
         {"threshold", model_threshold},
+        {"learn", model_learn},
         {NULL, NULL},
     };
     static const luaL_Reg functions[] = {

@@ -303,6 +303,28 @@ function ml.isolation_forest(options)
     options)}, Alone)
 end
 
+---@class flowrun.half_space_trees.Options
+---@field trees? integer how many trees: 25 (n_trees)
+---@field depth? integer cuts above a leaf: 8 (height)
+---@field window? integer rows after which what was counted becomes the reference: 250
+---@field seed? integer equal seeds give equal cuts: 0 (random_state)
+
+--- Half-space trees find anomalies in a stream without keeping rows (Tan, Ting, Liu 2011). `fit`
+--- takes the features' ranges from the first rows and counts them; `learn` goes on from there.
+--- The detector is a value: save it as a checkpoint, or return it from a task.
+---
+---     local detector = ml.half_space_trees{seed = 1}:fit(first)
+---     for batch in batches do
+---       local score
+---       score, detector = detector:learn(batch)        -- near 1: unlike the last window
+---     end
+---@param options? flowrun.half_space_trees.Options
+---@return table with fit(frame, {features = …})
+function ml.half_space_trees(options)
+  return setmetatable({kind = "half_space_trees", options = core.check("half_space_trees",
+    options)}, Alone)
+end
+
 ---@class flowrun.linear.Options
 ---@field l2? number makes it a ridge regression: 0 (alpha)
 ---@field intercept? boolean a constant is fitted too: true (fit_intercept)
@@ -341,6 +363,7 @@ local raw_score, raw_predict = methods.score, methods.predict
 local raw_proba, raw_importances = methods.predict_proba, methods.importances
 local raw_in_sample = methods.in_sample
 local raw_threshold, raw_explain = methods.threshold, methods.explain
+local raw_learn = methods.learn
 
 -- The target column of the frame, or the one given.
 local function target_of(model, what, df, y)
@@ -373,6 +396,13 @@ function methods:anomaly(df)
   raw_threshold(self)
   return raw_predict(self, check_frame(df, "model:anomaly"))
 end
+
+--- Scores the next rows of a stream, each before it is counted, and returns the detector that has
+--- counted them. The old one does not change.
+---@param df flowrun.Frame
+---@return flowrun.Array scores from 0 to 1, near 1 for anomalies
+---@return flowrun.Model detector
+function methods:learn(df) return raw_learn(self, check_frame(df, "model:learn")) end
 
 --- A tree of a forest or of boosting as indented text, as scikit-learn's `export_text` has it.
 ---@param options? {tree: integer, max_depth: integer, decimals: integer} 1, 10, 2

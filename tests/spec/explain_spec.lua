@@ -96,6 +96,52 @@ describe("an isolation forest", function()
   end)
 end)
 
+describe("half-space trees", function()
+  local function events(seed, n)
+    local r = random.new(seed)
+    return frame.from{{"p", r:normal(0, 1, n)}, {"q", r:normal(5, 2, n)}}
+  end
+  local detector = ml.half_space_trees{seed = 2, window = 200}:fit(events(1, 400))
+
+  it("give outliers a higher score than rows like the last window", function()
+    local s = detector:predict(frame.from{{"p", {0, 0.5, 4, -5}}, {"q", {5, 6, -4, 14}}})
+    expect(math.min(s[3], s[4]) > math.max(s[1], s[2])).to_be_true()
+    expect(s[3] <= 1 and s[1] >= 0).to_be_true()
+  end)
+
+  it("learn the same from one batch as from many, and from a checkpoint", function()
+    local batch = events(3, 500)
+    local whole, once = detector:learn(batch)
+    local many, at, path = detector, 0, os.tmpname()
+    for _, n in ipairs{1, 199, 250, 50} do
+      local score
+      score, many = many:learn(batch:slice(at + 1, at + n))
+      for i = 1, n do expect(score[i]).to_equal(whole[at + i]) end
+      at = at + n
+      many:save(path)
+      many = ml.load(path)
+    end
+    os.remove(path)
+    expect(many == once).to_be_true()
+    expect(many:info().rows).to_equal(900)
+    expect(many == detector).to_be_false()
+  end)
+
+  it("forget what is older than two windows", function()
+    local moved = events(4, 400):with{{"p", "p + 2"}, {"q", "q - 4"}}
+    local before = detector:predict(moved):mean()
+    local _, after = detector:learn(moved)
+    expect(after:predict(moved):mean() < before).to_be_true()
+  end)
+
+  it("say what they cannot", function()
+    expect(function() ml.isolation_forest():fit(train, plain):learn(train) end)
+      .to_fail("half_space_trees do")
+    expect(function() detector:learn(train) end).to_fail("needs column `p`")
+    expect(function() ml.half_space_trees{height = 30} end).to_fail("from 1 to 20")
+  end)
+end)
+
 describe("a tree as text", function()
   local spec = {max_depth = 4, min_samples_leaf = 20}
   it("is that of export_text", function()

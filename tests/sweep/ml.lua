@@ -41,5 +41,7 @@ return function()
   assert(#odd:anomaly(gaps) == 4 and #odd:predict(gaps) == 4)
   local phi, base = shaped:explain(gaps)
   assert(#phi == 4 and base and #bagged:text() > 5 and #shaped:svg() > 50 and #extra:tree(1) > 0)
+  local scores, detector = ml.half_space_trees{depth = 2, window = 2}:fit(scaled, {features = {"a", "b"}}):learn(scaled)
+  assert(#scores == 4 and #detector:predict(scaled) == 4)
   collectgarbage()
 end
