@@ -198,7 +198,7 @@ static fr_value *parts_of(const node *n, const rules *r, const fr_hash *deps, co
     return v;
 }
 
-static void keep(fr_sched *s, const fr_kept *k)
+void sched_keep(fr_sched *s, const fr_kept *k)
 {
     if (s->io.keep != NULL && s->divergence == NULL) {
         s->io.keep(s->io.ctx, k);
@@ -457,7 +457,7 @@ void sched_cache_ended(fr_sched *s, uint32_t id)
         fr_kept k = {.seq = n->seq, .task = s->tasks[n->task].name, .parts = c->parts, .at = c->at,
                      .verdict = c->verdict != FR_CACHE_NONE ? c->verdict : FR_CACHE_MISS,
                      .key = ran ? c->full : (fr_hash){0}, .run = c->run, .origin = c->origin};
-        keep(s, &k);
+        sched_keep(s, &k);
     }
     if (c->leads) {
         pass_on(s, id);
@@ -536,5 +536,5 @@ void sched_cache_keep_item(fr_sched *s, uint32_t id, const fr_item_done *item, u
         k.at = n->queued + (int64_t)(item->start_us + item->duration_us) * 1000;
         k.verdict = k.verdict != FR_CACHE_NONE ? k.verdict : FR_CACHE_MISS;
     }
-    keep(s, &k);
+    sched_keep(s, &k);
 }

@@ -100,10 +100,8 @@ void sched_good_found(fr_sched *s, uint32_t id, fr_found *f)
     if (f->result != NULL) {
         fr_value_unref(n->error);
         n->error = NULL;
+        s->good = f;
         sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, f->result, NULL);
-        fr_kept k = {.seq = n->seq, .task = s->tasks[n->task].name, .run = f->run, .at = f->at,
-                     .verdict = FR_CACHE_LAST_GOOD, .origin = f->seq};
-        s->io.keep(s->io.ctx, &k);
         return;
     }
     int code = sched_error_code(n->error);
@@ -116,12 +114,18 @@ void sched_good_found(fr_sched *s, uint32_t id, fr_found *f)
 
 void sched_keep_good(fr_sched *s, const node *n)
 {
+    if (s->good != NULL) {
+        fr_kept from = {.seq = n->seq, .task = s->tasks[n->task].name, .run = s->good->run,
+                        .at = s->good->at, .verdict = FR_CACHE_LAST_GOOD, .origin = s->good->seq};
+        s->good = NULL;
+        sched_keep(s, &from);
+    }
     const fr_fallback *f = last_good_of(n);
     bool good = n->reason != FR_BECAUSE_DEGRADED || SEEDED(BUG_DEGRADED_IS_GOOD);
-    if (f == NULL || n->state != FR_SUCCESS || !good || s->io.keep == NULL) {
+    if (f == NULL || n->state != FR_SUCCESS || !good) {
         return;
     }
     fr_kept k = {.seq = n->seq, .task = s->tasks[n->task].name, .key = good_key(s, n, f),
                  .verdict = FR_CACHE_GOOD, .at = n->ended};
-    s->io.keep(s->io.ctx, &k);
+    sched_keep(s, &k);
 }

@@ -11,7 +11,7 @@
 enum {
     BUG_UNORDERED = 1, BUG_COMMIT_ORDER, BUG_NO_BARRIER, BUG_GLOBAL_INDEX, BUG_ATTEMPTS_LOST,
     BUG_STALE_TIMER, BUG_RECORDED_TWICE, BUG_EARLY_CANCEL, BUG_LOSS_COUNTS,
-    BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_SLOT_EARLY,
+    BUG_DELAY_FORGOTTEN, BUG_NO_SLOT, BUG_SLOT_KEPT, BUG_ASK_LEFT, BUG_SLOT_EARLY,
     BUG_TAKEN_AGAIN = 30, BUG_NEWEST_FIRST, BUG_EARLY_LOST, BUG_ANY_DECISION, BUG_POKE_AT_ONCE,
     BUG_HOOK_FORGOTTEN, BUG_UNDO_FORWARD, BUG_HOOK_AGAIN,
     BUG_CACHE_BLIND = 40, BUG_CACHE_DEGRADED, BUG_RERUN_SHALLOW,
@@ -274,6 +274,7 @@ struct fr_sched {
     uint32_t *failures;
     uint32_t n_failures, cap_failures;
     char *divergence;
+    const fr_found *good;             // the last good result that ends a call just now
     fr_sched_stats stats;
     uint32_t moves[FR_STOPPED + 1][FR_STOPPED + 1];   // made, by state before and after
     uint32_t all_calls, late;         // of planted bugs; late: 1 + node whose end is held back
@@ -445,6 +446,7 @@ void sched_cache_free(cache_state *c);
 // sched_fallback.c
 bool sched_fall_back(fr_sched *s, uint32_t id, const fr_value *error, int code);   // false: none
 void sched_good_found(fr_sched *s, uint32_t id, fr_found *f);
+void sched_keep(fr_sched *s, const fr_kept *k);    // tells the store; not of a diverged run
 void sched_keep_good(fr_sched *s, const node *n);
 
 // sched_checkpoint.c

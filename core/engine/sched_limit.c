@@ -36,7 +36,7 @@ void sched_send(fr_sched *s, run_attempt *ra)
     if (o->queue_timeout_ns > 0) {
         sched_timer_add(s, TIMER_QUEUE, s->mono + o->queue_timeout_ns, ra->slot, ra->a.fence, 0);
     }
-    if (o->n_limits > 0 && !SEEDED(BUG_NO_SLOT)) {
+    if (o->n_limits > 0 && !(SEEDED(BUG_NO_SLOT) && ra->a.attempt > 1)) {
         ask(s, ra);
     } else {
         sched_gate(s, ra);
@@ -53,8 +53,11 @@ static void forget(fr_sched *s, run_attempt *ra)
 void sched_limit_drop(fr_sched *s, run_attempt *ra)
 {
     if (ra->limit != 0 && !s->freeing) {
+        bool left = SEEDED(BUG_ASK_LEFT) && ra->limit == ASKED;
         forget(s, ra);
-        s->io.slot_release(s->io.ctx, ra->a.fence);
+        if (!left) {
+            s->io.slot_release(s->io.ctx, ra->a.fence);
+        }
     }
 }
 
@@ -111,6 +114,9 @@ void fr_sched_slot(fr_sched *s, uint32_t number, const char *refused)
         n->reason = FR_BECAUSE_WORKER;
     }
     sched_gate(s, ra);
+    if (SEEDED(BUG_SLOT_EARLY)) {
+        sched_limit_drop(s, ra);
+    }
 }
 
 static fr_value *queue_error(const fr_sched *s, const run_attempt *ra)

@@ -29,6 +29,14 @@ local kinds = {
   helped_item = {functions = {"fallback"}, retries = 1, base = 2},
   asked_item = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   poison_item = {},
+  limited   = {limits = {{name = "a", n = 1}}, retries = 1, base = 1},
+  greedy    = {limits = {{name = "a", n = 2}, {name = "b", n = 1}}, retries = 1, base = 1,
+               priority = 2},
+  rated     = {limits = {{name = "r", n = 1}}},
+  hurried   = {limits = {{name = "b", n = 1}}, queue_timeout = 15},
+  hurried_backed = {limits = {{name = "b", n = 1}}, queue_timeout = 5, has_fallback = true,
+                    fallback = "fallback"},
+  limited_item = {limits = {{name = "a", n = 1}}, retries = 1, base = 1},
   inner     = {},
   hooked    = {retries = 1, base = 1, functions = {"on_start", "on_success", "on_failure",
                "on_retry", "on_cancel", "undo"}},
@@ -59,11 +67,14 @@ end
 
 -- Kinds whose end does not depend on time, and all.
 local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped",
-                "asked", "hooked"}
+                "asked", "limited", "greedy", "hooked"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
-                "helped", "poison", "asked", "hooked"}
-local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item"}
-local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item", "asked_item"}
+                "helped", "poison", "asked", "limited", "limited", "greedy", "rated", "hurried",
+                "hurried_backed", "hooked"}
+local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item",
+                      "limited_item"}
+local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item",
+               "asked_item", "limited_item", "limited_item"}
 local budget, whole, pure
 
 local make_ops

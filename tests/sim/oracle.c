@@ -468,6 +468,11 @@ void oracle_cancel(const fr_attempt *a, const flying *f, int code)
         sim_fail("cancel of %s (row %u), which does not run", a->task, a->row);
         return;
     }
+    bool hurried = world_is(a, "hurried") || world_is(a, "hurried_backed");
+    if (hurried && code == FR_ETIMEOUT && !f->started) {
+        sim_count(queue_over);
+        return;
+    }
     int64_t limit = (world_is(a, "slow_item") ? 30 : 20) * INT64_C(1000000000);
     bool has_limit = world_is(a, "slow_item") || world_is(a, "timed");
     bool due = has_limit && f->started && W.now >= f->since + limit;
@@ -598,6 +603,7 @@ void oracle_end(void)
     if (W.n_fly > 0) {
         sim_fail("the run ended while %u executions are under way", W.n_fly);
     }
+    limits_end();
     for (size_t i = 0; i < W.keys.capacity; i++) {
         const fr_map_slot *slot = &W.keys.slots[i];
         if (fr_hash_is_zero(slot->key)) {

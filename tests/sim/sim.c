@@ -95,6 +95,7 @@ static void boot(bool rerun)
     W.host->info.seed = W.seed;
     W.s = W.host->sched = fr_sched_new(&env);
     fr_sched_now(W.s, W.now, world_wall());
+    limits_boot();
     W.synced = W.n_log;
     fr_err err = FR_ERR_INIT;
     for (size_t i = 0; i < W.n_log; i++) {
@@ -163,8 +164,11 @@ static bool happen(void)
     if (busy) {
         return true;
     }
-    int can[5], n = 0;
-    if (W.synced < W.n_log) {
+    int can[8], n = 0;
+    if (sim_pick(12) == 0) {
+        limits_others();
+    }
+    if (W.synced < W.n_log || limits_uncommitted()) {
         can[n++] = 0;
     }
     if (W.n_fly > 0) {
@@ -173,6 +177,10 @@ static bool happen(void)
     }
     if (W.due != INT64_MAX && (W.n_fly == 0 || sim_pick(4) == 0)) {
         can[n++] = 2;
+    }
+    if (limits_can()) {
+        can[n++] = 4;
+        can[n++] = 4;
     }
     if ((n == 0 || sim_pick(10) == 0) && outside_awaited()) {
         can[n++] = 3;
@@ -198,8 +206,11 @@ static bool happen(void)
     case 3:
         outside_answer();
         break;
-    default:
+    case 2:
         fire_timer();
+        break;
+    default:
+        limits_step();
         break;
     }
     return true;
@@ -370,8 +381,8 @@ static char *live_on(uint32_t crashes, bool may_cancel, bool may_rerun, bool may
 
 static bool simulate(uint64_t seed, bool trace)
 {
-    world_forget();
     W.seed = seed;
+    world_forget();
     W.trace = trace;
     W.problem[0] = '\0';
     W.calls = 0;

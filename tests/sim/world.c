@@ -117,6 +117,9 @@ static void io_append(void *ctx, const fr_record *r)
     }
     to->r.data = to->data;
     oracle_learn(W.n_log++);
+    if (r->slot != 0) {
+        limits_release(r->slot);
+    }
 }
 
 static void free_rec(rec *r)
@@ -139,7 +142,8 @@ static void cut_log(size_t keep)
 
 void world_commit(void)
 {
-    W.synced += 1 + sim_pick(W.n_log - W.synced);
+    W.synced += W.synced < W.n_log ? 1 + sim_pick(W.n_log - W.synced) : 0;
+    limits_committed();
     sim_count(commit);
     W.committing = true;
     fr_sched_durable(W.s, W.synced);
@@ -198,6 +202,7 @@ void world_crash(void)
     size_t keep = W.synced + sim_pick(W.n_log - W.synced + 1);
     sim_note("crash, %zu records lost", W.n_log - keep);
     W.crashes++;
+    limits_crash(keep);
     sim_count(crash);
     if (W.n_log > keep) {
         W.totals.events[EV_lost_records] += W.n_log - keep;
@@ -225,6 +230,7 @@ void world_forget(void)
     W.cancelled = W.committing = false;
     W.now = 1000000000000;
     W.skew = 1600000000000000000;
+    limits_forget();
 }
 
 // --- what the scheduler wants ---
@@ -247,7 +253,8 @@ bool world_asked(const fr_attempt *a)
 uint32_t world_retries(const fr_attempt *a)
 {
     static const char *const once[] = {"hooked", "timed", "effect",    "mailer",     "helped",
-                                       "item",  "slow_item", "helped_item"};
+                                       "item",  "slow_item", "helped_item",
+                                       "limited", "greedy",   "limited_item"};
     static const char *const twice[] = {"retried", "asked", "asked_item"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
         if (world_is(a, once[i])) {
@@ -276,6 +283,7 @@ static void io_start(void *ctx, fr_attempt *a)
              a->option != NULL ? a->option : "");
     W.totals.events[EV_barrier_held] += a->effect && W.committing;
     oracle_start(a);
+    limits_started(a);
     if (a->effect) {
         oracle_goes_out(a);
     }
@@ -308,6 +316,20 @@ static void io_cancel(void *ctx, fr_attempt *a, int code)
     }
 }
 
+static void io_slot_ask(void *ctx, const fr_slot_ask *a)
+{
+    (void)ctx;
+    sim_note("ask %u for %s row %u", a->ask, a->name, a->row);
+    limits_ask(a);
+}
+
+static void io_slot_release(void *ctx, uint32_t ask)
+{
+    (void)ctx;
+    sim_note("release %u", ask);
+    limits_release(ask);
+}
+
 static void io_timer(void *ctx, int64_t due)
 {
     (void)ctx;
@@ -327,6 +349,8 @@ const fr_io world_io = {.append = io_append,
                         .start = io_start,
                         .cancel = io_cancel,
                         .timer = io_timer,
+                        .slot_ask = io_slot_ask,
+                        .slot_release = io_slot_release,
                         .resume = io_resume,
                         .lookup = kept_ask,
                         .keep = kept_put};

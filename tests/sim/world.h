@@ -27,6 +27,8 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(arrival) X(arrival_waited) X(second_decision) X(rec_signal) X(rec_poke)            \
     X(io_hook) X(io_undo) X(rec_hook) X(hook_failed)                                     \
     X(rec_arrival) X(poke_nothing) X(late)                                               \
+    X(slot_ask) X(slot_release) X(slot_granted) X(slot_refused) X(slot_told_twice)       \
+    X(other_died) X(other_released) X(rate_waited) X(queue_over)                         \
     X(io_ask) X(bad_answer) X(lost) X(lost_item)                                         \
     X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
     X(rec_sleep) X(rec_flow) X(rec_item) X(rec_start) X(rec_retry) X(rec_value)          \
@@ -121,6 +123,7 @@ typedef struct world {
     on_cpu marks[MAX_SUSPECTS];       // what the last process left
     uint32_t n_marks;
     fr_map suspects;                  // by call and item: 1 + deaths that count
+    uint32_t limited_rates[1024], n_limited_rates;   // asks of the rate, of this process
     fr_value *errors[4];
     char problem[PROBLEM_SIZE];
     sim_totals totals;
@@ -133,6 +136,20 @@ void sim_fail(const char *format, ...) FR_PRINTF(1, 2); // the first one counts
 void sim_note(const char *format, ...) FR_PRINTF(1, 2); // with --seed only
 uint64_t sim_pick(uint64_t n);                          // 0 .. n - 1
 #define sim_count(name) (W.totals.events[EV_##name]++)
+
+// limits.c
+void limits_ask(const fr_slot_ask *a);
+void limits_release(uint32_t ask);
+bool limits_uncommitted(void);         // asks or releases wait for a commit
+void limits_committed(void);
+bool limits_can(void);                 // something can become of what waits
+void limits_step(void);
+void limits_others(void);              // another run asks, gives back or dies
+void limits_started(const fr_attempt *a);
+void limits_end(void);
+void limits_boot(void);
+void limits_crash(size_t kept);
+void limits_forget(void);              // before a seed
 
 // world.c
 extern const fr_io world_io;
