@@ -1,3 +1,4 @@
+// labels: slow
 // The process executor with bodies written in C: what dies takes its own attempt only, and
 // says why. That bodies behave as on threads is shown by tests/bind/test_body.c, which runs
 // on both.
