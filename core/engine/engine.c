@@ -417,7 +417,7 @@ static void tell_durable(fr_run *r)
         fr_sched_durable(r->sched, seq);
         for (int i = 0; i < FR_EXEC_KINDS; i++) {
             if (r->engine->exec[i] != NULL) {
-                fr_exec_at(i)->durable(r->engine->exec[i]);
+                fr_exec_at((fr_exec_kind)i)->durable(r->engine->exec[i]);
             }
         }
     }
@@ -754,8 +754,8 @@ void fr_run_free(fr_run *r)
         }
     }
     for (int i = 0; i < FR_EXEC_KINDS; i++) {
-        if (r->engine->exec[i] != NULL && fr_exec_at(i)->forget != NULL) {
-            fr_exec_at(i)->forget(r->engine->exec[i], &r->code);
+        if (r->engine->exec[i] != NULL && fr_exec_at((fr_exec_kind)i)->forget != NULL) {
+            fr_exec_at((fr_exec_kind)i)->forget(r->engine->exec[i], &r->code);
         }
     }
     fr_sched_free(r->sched);
@@ -873,7 +873,7 @@ void fr_engine_close(fr_engine *e)
     }
     for (int i = 0; i < FR_EXEC_KINDS; i++) {
         if (e->exec[i] != NULL) {
-            fr_exec_at(i)->close(e->exec[i]);
+            fr_exec_at((fr_exec_kind)i)->close(e->exec[i]);
         }
     }
     if (e->store != NULL) {

@@ -451,7 +451,7 @@ void sched_keep_good(fr_sched *s, const node *n);
 
 // sched_checkpoint.c
 #define CHECKPOINT "checkpoint"                           // name of the records
-enum { NO_ITEM = UINT32_MAX };
+#define NO_ITEM UINT32_MAX
 bool sched_has_checkpoint(const fr_sched *s, const node *n, uint32_t item);
 void sched_give_checkpoint(const fr_sched *s, run_attempt *ra, uint32_t item);
 

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static fr_value *make_error(const char *code, bool retry, const char *format, va_list args)
+static FR_PRINTF(3, 0) fr_value *make_error(const char *code, bool retry, const char *format,
+                                            va_list args)
 {
     char message[1024];
     (void)vsnprintf(message, sizeof message, format, args);
