@@ -38,7 +38,8 @@
     X(EPARAM, 26, "parameter", "wrong flow parameter")                                   \
     X(ELOAD, 27, "load", "the script does not load")                                     \
     X(EPOISON, 28, "quarantined", "it killed its process repeatedly")                    \
-    X(ECRASHED, 29, "crashed", "it took its own process down")
+    X(ECRASHED, 29, "crashed", "it took its own process down")                           \
+    X(ESKIPPED, 30, "skipped", "it was skipped")
 
 enum {
 #define X(name, number, code, text) FR_##name = (number),

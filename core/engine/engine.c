@@ -238,6 +238,12 @@ static void io_timer(void *ctx, int64_t due)
     (void)uv_timer_start(&r->timer, on_timer, (uint64_t)(left + 999999) / 1000000, 0);
 }
 
+static void io_again(void *ctx, uint32_t node, uint32_t branch)
+{
+    fr_run *r = ctx;
+    r->spec.host.again(r->spec.host.ctx, node, branch);
+}
+
 static fr_ran io_resume(void *ctx, uint32_t branch)
 {
     fr_run *r = ctx;
@@ -592,7 +598,7 @@ static int open_store_run(fr_run *r, fr_err *err)
 static void make_sched(fr_run *r)
 {
     fr_io io = {.ctx = r, .append = io_append, .start = io_start, .cancel = io_cancel,
-                .timer = io_timer, .resume = io_resume, .slot_ask = io_slot_ask,
+                .timer = io_timer, .resume = io_resume, .again = io_again, .slot_ask = io_slot_ask,
                 .slot_release = io_slot_release,
                 .moment = r->spec.host.moment != NULL ? io_moment : NULL,
                 .lookup = r->spec.plan ? NULL : io_lookup, .keep = io_keep};
@@ -601,7 +607,7 @@ static void make_sched(fr_run *r)
                         .cache = r->spec.cache, .cache_session = r->spec.cache_session,
                         .flow = r->spec.plan ? NULL : r->spec.hooks_of,
                         .flow_asks = r->spec.hooks, .params = r->params,
-                        .rollback = r->spec.rollback};
+                        .rollback = r->spec.rollback, .fail_fast = r->spec.fail_fast};
     r->lookups = fr_lookups_new();
     r->sched = fr_sched_new(&env);
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());

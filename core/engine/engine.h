@@ -36,6 +36,7 @@ fr_store *fr_engine_store(fr_engine *e);          // NULL without a home
 typedef struct fr_flow_host {         // flow bodies, on the engine's thread
     void *ctx;
     fr_ran (*resume)(void *ctx, uint32_t branch);
+    void (*again)(void *ctx, uint32_t node, uint32_t branch);   // see fr_io
     void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
     // Reads a request that brings something for a wait: kind "signal", "approve", "reject" and
     // its JSON. false: it is none, or damaged. The value is a new reference; name and the
@@ -54,6 +55,7 @@ typedef struct fr_run_spec {
     size_t sources_size;
     bool strict;                      // durable = "strict"
     int64_t timeout_ns;               // of the flow; 0 = none
+    bool fail_fast;                   // of the flow
     uint64_t resume;                  // run to go on with; 0 = a new one
     bool rerun;                       // with resume: continue a finished run (rerun --failed)
     // rerun: what else is made again; params: they differ from those recorded.

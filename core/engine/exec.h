@@ -74,6 +74,7 @@ typedef struct fr_attempt {
     const uint32_t *duplicates;  // per item; NULL = all zero
     const uint32_t *indexes;     // items to run; NULL = first .. first + count - 1
     uint32_t first, count;       // with indexes: positions in it
+    bool tuples;                 // items are lists of arguments
     int64_t queued;              // wall ns; item times count from here
     void *owner;                 // the engine's
     // the executor's

@@ -262,6 +262,7 @@ static int read_values(child *c, fr_reader *r, fr_err *err)
 {
     call *k = &c->call;
     int rc = FR_OK;
+    k->a.tuples = fr_read_u8(r) != 0;
     uint32_t leads = fr_read_u32(r);
     k->a.n_lead = FR_MIN(leads, FR_LEADS);
     for (uint32_t i = 0; i < k->a.n_lead && rc == FR_OK; i++) {

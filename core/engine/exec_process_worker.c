@@ -172,6 +172,7 @@ static void put_call(fr_buf *b, const fr_attempt *a)
     fr_buf_put_u64(b, a->memory);
     fr_buf_put_u8(b, a->effect);
     fr_buf_put_u64(b, (uint64_t)a->queued);
+    fr_buf_put_u8(b, a->tuples);
     fr_buf_put_u32(b, a->n_lead);
     for (uint32_t i = 0; i < a->n_lead; i++) {
         fr_buf_put_u8(b, a->lead[i].error);

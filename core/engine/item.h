@@ -4,7 +4,7 @@
 //
 //   varint index · u8 flags · varint attempt · varint start (us after the map was queued)
 //   varint duration (us) · 16 bytes args hash · varint duplicate · varint log offset
-//   varint length, packed value (result, or error when FR_ITEM_FAILED)
+//   varint length, packed value (result; error when FAILED; why when SKIPPED)
 //
 // Items whose result refers to objects (frames …) are not packed by workers: their map runs
 // item by item and each result travels as an fr_value (fr_done.result with n_items = 1).
@@ -12,7 +12,10 @@
 #include "core/base/buf.h"
 #include "core/base/hash.h"
 
-enum { FR_ITEM_FAILED = 1, FR_ITEM_DEGRADED = 2, FR_ITEM_CANCELLED = 4, FR_ITEM_CACHED = 8 };
+enum {
+    FR_ITEM_FAILED = 1, FR_ITEM_DEGRADED = 2, FR_ITEM_CANCELLED = 4, FR_ITEM_CACHED = 8,
+    FR_ITEM_SKIPPED = 16,
+};
 
 typedef struct fr_item_done {
     uint32_t index;          // from 0

@@ -1,6 +1,7 @@
 #include "core/engine/option.h"
 
 #include "core/base/base.h"
+#include "core/engine/rule.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -12,11 +13,13 @@ enum {
     CALL = FR_OPTION_TASK | FR_OPTION_WITH,
     ALL = FR_OPTION_TASK | FR_OPTION_FLOW | FR_OPTION_WITH,
     WITH = FR_OPTION_WITH,
+    GROUP = FR_OPTION_GROUP,
+    SCOPE = FR_OPTION_FLOW | FR_OPTION_GROUP,
 };
 
-#define RULES                                                                            \
-    "all_success|all_failed|all_done|all_done_min_one_success|all_skipped|one_failed|"   \
-    "one_success|one_done|none_failed|none_failed_min_one_success|none_skipped|always"
+#define X(id, name) "|" name
+static const char rules[] = FR_RULE_LIST(X);           // its first byte is not looked at
+#undef X
 
 // clang-format off
 static const fr_option options[] = {
@@ -29,16 +32,18 @@ static const fr_option options[] = {
      "Names of its results: a call gives one handle for each."},
     {"params", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, true,
      "Typed parameters of the flow: name = default, or {type=, default=, min=, max=, choices=}."},
+    {"defaults", NULL, SCOPE, FR_OPTION_TABLE, 0, 0, NULL, NULL, true,
+     "Options of the tasks called in it, where they do not say otherwise themselves."},
     // trying again
-    {"retries", NULL, ALL, FR_OPTION_COUNT, 0, 1000, NULL, "0", true,
+    {"retries", NULL, ALL | GROUP, FR_OPTION_COUNT, 0, 1000, NULL, "0", true,
      "How often a failed attempt is tried again."},
-    {"delay", NULL, ALL, FR_OPTION_DELAY, 0, 0, NULL, "1s", true,
+    {"delay", NULL, ALL | GROUP, FR_OPTION_DELAY, 0, 0, NULL, "1s", true,
      "Wait before a retry: a duration, a list (its last repeats), or function(attempt, err)."},
-    {"backoff", NULL, ALL, FR_OPTION_BACKOFF, 0, 0, "fixed|linear|exponential|decorrelated",
+    {"backoff", NULL, ALL | GROUP, FR_OPTION_BACKOFF, 0, 0, "fixed|linear|exponential|decorrelated",
      "fixed", true, "How the delay grows from retry to retry."},
-    {"jitter", NULL, ALL, FR_OPTION_NUMBER, 0, 1, NULL, "0", true,
+    {"jitter", NULL, ALL | GROUP, FR_OPTION_NUMBER, 0, 1, NULL, "0", true,
      "Spreads each delay by up to this share, so that retries do not come in step."},
-    {"retry_if", NULL, CALL, FR_OPTION_CODES, 0, 0, NULL, NULL, true,
+    {"retry_if", NULL, CALL | GROUP, FR_OPTION_CODES, 0, 0, NULL, NULL, true,
      "Which failures are worth another attempt: error codes, or function(err, attempt, ...)."},
     {"infra_retries", NULL, CALL, FR_OPTION_COUNT, 0, 1000, NULL, "3", true,
      "Attempts that may be lost to a dead process or machine, counted apart from retries."},
@@ -46,25 +51,31 @@ static const fr_option options[] = {
      "The result when all attempts failed: a value, function(err, ...), a task, \"last_good\", or "
      "a list of these that are tried in turn: {\"last_good\", backup, 0, max_age = \"7d\"}."},
     // time
-    {"timeout", NULL, ALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+    {"timeout", NULL, ALL | GROUP, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
      "Most time that one attempt may take; it is stopped then."},
-    {"deadline", NULL, ALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, false,
+    {"deadline", NULL, ALL | GROUP, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
      "Most time from the call to its end, waits and retries included."},
+    {"fail_fast", NULL, SCOPE, FR_OPTION_FLAG, 0, 0, NULL, "false", true,
+     "The first call of it that fails for good stops the others at once."},
     {"queue_timeout", NULL, CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
      "Most time to wait for a worker or a limit; it fails then without having started."},
     // when and in what order
     {"after", NULL, WITH, FR_OPTION_HANDLES, 0, 0, NULL, NULL, true,
      "Handles that must succeed first although their values are not needed."},
-    {"when", NULL, CALL, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, false,
-     "function(...) of its arguments that says whether it runs or is skipped."},
-    {"trigger_rule", NULL, CALL, FR_OPTION_ENUM, 0, 0, RULES, "all_success", false,
+    {"when", NULL, CALL, FR_OPTION_CONDITION, 0, 0, NULL, NULL, true,
+     "A handle or function(...) of its arguments that says whether it runs or is skipped."},
+    {"skip_if", NULL, TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, true,
+     "function(...) of its arguments that returns true, or the reason, to be skipped."},
+    {"teardown", NULL, WITH, FR_OPTION_HANDLES, 0, 0, NULL, NULL, true,
+     "Handles of what this call tears down: it runs if they succeeded, whatever else failed."},
+    {"trigger_rule", NULL, CALL, FR_OPTION_ENUM, 0, 0, rules + 1, "all_success", true,
      "Which ends of what it depends on let it run."},
     {"priority", NULL, CALL, FR_OPTION_COUNT, -1000, 1000, NULL, "0", true,
      "Larger starts first when limits are short; a point is worth a minute of waiting."},
     {"limit", NULL, CALL, FR_OPTION_LIMITS, 0, 0, NULL, NULL, true,
      "Slots that it holds while it runs: \"oms\", {\"oms\", db = 2}, {rate = \"100/min\"}."},
-    {"schedule", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
-     "When it runs by itself: {cron=, every=, rrule=, tz=, missed=}."},
+    {"schedule", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, true,
+     "When `flowrun serve` starts it: {cron=, every=, rrule=, tz=, missed=, params=}, or a list."},
     {"on", NULL, FLOW, FR_OPTION_TABLE, 0, 0, NULL, NULL, false,
      "Events that start it: files, signals, other flows."},
     // where and how it runs
@@ -166,6 +177,7 @@ const char *fr_option_type_name(fr_option_type type)
         [FR_OPTION_FALLBACK] = "fallback",
         [FR_OPTION_CACHE] = "cache",
         [FR_OPTION_SIZE] = "size",
+        [FR_OPTION_CONDITION] = "condition",
         [FR_OPTION_TABLE] = "table",
     };
     return (size_t)type < FR_COUNT(names) ? names[type] : "?";

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { FR_OPTION_TASK = 1, FR_OPTION_FLOW = 2, FR_OPTION_WITH = 4 };
+enum { FR_OPTION_TASK = 1, FR_OPTION_FLOW = 2, FR_OPTION_WITH = 4, FR_OPTION_GROUP = 8 };
 
 typedef enum fr_option_type {
     FR_OPTION_FLAG,              // true or false
@@ -28,6 +28,7 @@ typedef enum fr_option_type {
     FR_OPTION_FALLBACK,          // value, function, task, "last_good", or a list of these
     FR_OPTION_CACHE,             // true, a duration, or named sub-options
     FR_OPTION_SIZE,              // bytes, or "512MB", "4GiB"
+    FR_OPTION_CONDITION,         // a handle or a function
     FR_OPTION_TABLE,             // named sub-options, see `within`
 } fr_option_type;
 

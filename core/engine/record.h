@@ -30,6 +30,7 @@ typedef enum fr_call_kind {
     FR_CALL_SIGNAL = 6,      // waits for what arrives from outside: a signal, an approval
     FR_CALL_HOOK = 8,        // a hook or undo of a call or of the run; nobody waits for it
     FR_CALL_POKE = 7,        // a task asked again and again until it says something
+    FR_CALL_GROUP = 9,       // fr.group: its body is part of the flow's and is replayed with it
 } fr_call_kind;
 
 typedef struct fr_record {

@@ -15,7 +15,7 @@ fr_sched *fr_sched_new(const fr_sched_env *env)
     s->next_past = 1;
     s->yielded = FR_NO_BRANCH;
     s->live_head = s->live_tail = FR_NO_NODE;
-    s->root_cause = FR_NO_NODE;
+    s->root_cause = s->root_fast = FR_NO_NODE;
     s->timer_armed = INT64_MAX;
     return s;
 }
@@ -89,17 +89,18 @@ void fr_sched_now(fr_sched *s, int64_t mono_ns, int64_t wall_ns)
     s->wall = wall_ns;
 }
 
-bool sched_stopping(const fr_sched *s)
+bool sched_stopping_run(const fr_sched *s)
 {
     // A recorded cancel stops what it finds unfinished even before the cursor reaches it.
     return s->cancel_code != FR_OK || s->past_cancel != 0 || s->divergence != NULL;
 }
 
-// What was computed before a recorded cancel is computed again before it is seen.
-static bool stops(const fr_sched *s, const node *n)
+bool sched_stopping(const fr_sched *s, const node *n)
 {
+    // What was computed before a recorded cancel is computed again before it is seen.
     bool now = s->cancel_code != FR_OK || s->divergence != NULL;
-    return now || (s->past_cancel != 0 && !n->redo);
+    return now || (s->past_cancel != 0 && !n->redo) || n->expired ||
+           sched_scope_stopped(s, n->branch) != FR_NO_NODE;
 }
 
 uint32_t fr_sched_task(fr_sched *s, const char *name)
@@ -126,7 +127,7 @@ uint32_t sched_new_node(fr_sched *s)
     uint32_t id = s->nodes.n;
     node *n = fr_grow_add(&s->nodes, sizeof *n);
     *n = (node){.slot = FR_NO_NODE, .cause = FR_NO_NODE, .body = FR_NO_BRANCH,
-                .failures = FR_NO_NODE, .next_failure = FR_NO_NODE};
+                .failures = FR_NO_NODE, .next_failure = FR_NO_NODE, .fast = FR_NO_NODE};
     return id;
 }
 
@@ -401,7 +402,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     }
     if (SEEDED(BUG_COMMIT_ORDER) && s->late == 0 && n->kind == FR_CALL_TASK && s->n_live > 0) {
         s->late = id + 1;
-    } else {
+    } else if (!sched_recall_end(s, n)) {
         append_end(s, n);
     }
     if (SEEDED(BUG_RECORDED_TWICE) && n->attempt > 1) {
@@ -414,7 +415,9 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     if (state == FR_SUCCESS && !s->env.keep_args && !sched_keeps_args(n)) {
         sched_free_args(n);
     }
-    queue32_push(&s->seen_queue, id);
+    if (!n->recorded) {
+        queue32_push(&s->seen_queue, id);
+    }
     sched_event(s, FR_MOMENT_ENDED, id);
     sched_cache_ended(s, id);
     sched_arrived(s, id);
@@ -428,7 +431,7 @@ void sched_arrived(fr_sched *s, uint32_t id)
     while (e != 0) {
         e = take_edge(s, e, &target, &serial);
         node *d = node_at(s, target);
-        if (--d->pending == 0 && !node_final(d)) {
+        if ((--d->pending == 0 || sched_early(s, d, id)) && !d->begun && !node_final(d)) {
             sched_ready_to_start(s, target);
         }
     }
@@ -438,6 +441,9 @@ void sched_observe(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     n->seen = true;
+    if (n->state == FR_FAILED) {
+        sched_failed_fast(s, id);
+    }
     uint32_t e = n->waiters, b, serial;
     n->waiters = 0;
     while (e != 0) {
@@ -461,35 +467,22 @@ bool sched_failed(const fr_sched *s, uint32_t id)
 
 static uint32_t failed_dep(const fr_sched *s, const node *n)
 {
-    for (uint32_t i = 0; i < n->n_deps + n->n_after; i++) {
-        if (sched_failed(s, n->deps[i].node)) {
-            return n->deps[i].node;
+    for (uint32_t i = 0; i < sched_before(n); i++) {
+        uint32_t dep = sched_before_at(n, i);
+        if (sched_failed(s, dep) && node_at(s, dep)->state != FR_SKIPPED) {
+            return dep;
         }
     }
-    uint32_t list = n->list_dep.node;
-    return list != FR_NO_NODE && sched_failed(s, list) ? list : FR_NO_NODE;
+    return FR_NO_NODE;
 }
 
 // A call that was adopted from the log has the same dependencies, so the same one failed.
 uint32_t sched_cause(const fr_sched *s, uint32_t id)
 {
     const node *n = node_at(s, id);
-    bool look = n->cause == FR_NO_NODE && n->recorded && n->state != FR_SUCCESS;
+    bool look = n->cause == FR_NO_NODE && n->recorded &&
+                (n->reason == FR_BECAUSE_UPSTREAM || n->state == FR_STOPPED);
     return look ? failed_dep(s, n) : n->cause;
-}
-
-static void fail_upstream(fr_sched *s, uint32_t id, uint32_t dep)
-{
-    node *n = node_at(s, id);
-    const node *d = node_at(s, dep);
-    char why[600];
-    sched_error_text(d->error, why, sizeof why);
-    n->cause = dep;
-    const char *name = s->tasks[d->task].name;
-    fr_value *error = sched_error("upstream", "%s did not succeed: %s", name, why);
-    bool stopped = d->state == FR_STOPPED;
-    sched_finish(s, id, stopped ? FR_STOPPED : FR_FAILED,
-                 stopped ? FR_BECAUSE_CANCELLED : FR_BECAUSE_UPSTREAM, NULL, error);
 }
 
 void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t id, uint32_t item)
@@ -504,15 +497,19 @@ void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t id, uint32_t item)
 void sched_ready_to_start(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
-    uint32_t dep = failed_dep(s, n);
+    n->begun = true;
     n->queued = s->wall;
-    if (n->kind == FR_CALL_POKE && dep == FR_NO_NODE && !sched_stopping(s)) {
-        sched_wait_start(s, id);
-    }
     n->need = s->seq;                          // all that led to this call
-    if (dep != FR_NO_NODE) {
-        fail_upstream(s, id, dep);
-    } else if (stops(s, n)) {
+    if (!sched_let(s, id)) {
+        return;
+    }
+    bool cleanup = n->n_setups > 0 && s->divergence == NULL;
+    bool stop = sched_stopping(s, n) && !cleanup;
+    if (n->kind == FR_CALL_POKE && !stop) {
+        sched_wait_start(s, id);
+        n->need = s->seq;
+    }
+    if (stop) {
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "the run was cancelled before it started"));
     } else if (n->kind == FR_CALL_SLEEP || n->kind == FR_CALL_SIGNAL) {

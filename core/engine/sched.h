@@ -17,6 +17,7 @@
 #include "core/engine/limit.h"
 #include "core/engine/record.h"
 #include "core/engine/retry.h"
+#include "core/engine/rule.h"
 
 typedef struct fr_sched fr_sched;
 
@@ -74,6 +75,9 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     uint32_t cpu, n_outputs;          // both at least 1
     uint64_t memory;                  // bytes, 0 = not given
     fr_exec_kind executor;
+    int64_t deadline_ns;              // from the call to its end; 0 = none
+    bool fail_fast;                   // of a subflow or group: the first failure stops the rest
+    fr_rule rule;                     // which ends of what it depends on let it run
     bool effect;
     bool no_store;                    // its result is not kept (sched_redo.c)
     const fr_value *fallback;         // NULL = none, or a function (see asks)
@@ -107,9 +111,13 @@ typedef struct fr_call {
     uint32_t n_args;
     const fr_dep *deps, *after;       // after: only waited for
     uint32_t n_deps, n_after;
+    uint32_t n_setups;                // the first of after set up what this call tears down
+    const fr_dep *when;               // its value says whether the call runs; NULL = it does
+    bool skip;                        // `when` was a function, and said no
     const char *key;                  // the user's, or NULL
     const char *where;                // "load.lua:41" of the call; lives as long as the scheduler
     const fr_value *list;             // MAP: the items, or NULL when they come from list_dep
+    bool tuples;                      // MAP: an item is a list of arguments
     fr_dep list_dep;                  // MAP: node FR_NO_NODE when `list` is given
     int64_t sleep_ns;                 // SLEEP
     const fr_wait *wait;              // SIGNAL, POKE, SLEEP until a time; borrowed
@@ -135,6 +143,8 @@ typedef struct fr_io {
     // Runs flow code until it blocks (fr_sched_wait returned false), gives way, or ended
     // (fr_sched_branch_end was called).
     fr_ran (*resume)(void *ctx, uint32_t branch);
+    // The body of a subflow or group runs once more, in that new branch.
+    void (*again)(void *ctx, uint32_t node, uint32_t branch);
     void (*moment)(void *ctx, fr_moment what, uint32_t node);   // (optional)
     // (optional) Looks for results of earlier calls; fr_sched_found follows, never from inside.
     void (*lookup)(void *ctx, const fr_lookup *l);
@@ -146,6 +156,7 @@ typedef struct fr_sched_env {
     fr_code *code;                    // handed to attempts
     uint64_t seed;
     bool strict;                      // a result is durable before the flow sees it
+    bool fail_fast;                   // the first failure stops the rest of the run
     bool keep_args;                   // of calls that succeeded, for fr_sched_arguments
     uint32_t next_row;                // first unused row number of the run
     fr_cache_mode cache;
@@ -188,7 +199,7 @@ void fr_sched_suspect(fr_sched *s, fr_hash call, uint32_t item, int signal);
 // --- flow code (on the engine thread, from inside io->resume) ---
 uint32_t fr_sched_task(fr_sched *s, const char *name);    // same number for the same name
 FR_NODISCARD int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *node, fr_err *err);
-// A FLOW call returns the branch its body must run in, or FR_NO_BRANCH when it is recorded.
+// A FLOW or GROUP returns the branch its body must run in, or FR_NO_BRANCH when it is recorded.
 FR_NODISCARD int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *node, uint32_t *branch,
                                   fr_err *err);
 uint32_t fr_sched_spawn(fr_sched *s, uint32_t branch, uint32_t *node);   // the new branch
@@ -207,7 +218,8 @@ FR_NODISCARD int fr_sched_result(fr_sched *s, fr_dep d, const fr_value **out, fr
 const fr_value *fr_sched_error(const fr_sched *s, uint32_t node);
 void fr_sched_handled(fr_sched *s, uint32_t node);        // try() delivered its failure
 void fr_sched_raised(fr_sched *s, uint32_t branch, uint32_t node);   // get() raised it
-int fr_sched_cancelled(const fr_sched *s);                // FR_OK or the code of the cancel
+// FR_OK, or the code of the cancel or of what stopped the subflow or group around the branch.
+int fr_sched_cancelled(const fr_sched *s, uint32_t branch);
 bool fr_sched_replaying(const fr_sched *s);       // the cursor has not passed the last record
 
 // --- the engine ---

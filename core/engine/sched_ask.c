@@ -136,11 +136,12 @@ fr_reason sched_reason_of(int code)
     }
 }
 
-bool sched_may_retry(const fr_sched *s, const fr_task_opts *o, uint32_t attempt, uint32_t lost,
+bool sched_may_retry(const fr_sched *s, const node *n, uint32_t attempt, uint32_t lost,
                      const fr_value *error, int code, bool *lost_one)
 {
+    const fr_task_opts *o = n->opts;
     *lost_one = code == FR_ELOST && !SEEDED(BUG_LOSS_COUNTS);
-    if (sched_stopping(s)) {
+    if (sched_stopping(s, n)) {
         return false;
     }
     if (*lost_one) {
@@ -218,7 +219,12 @@ static void give_up(fr_sched *s, uint32_t id, const fr_value *error, int code)
 
 static bool stopped_by_cancel(fr_sched *s, uint32_t id, const fr_value *error, int code)
 {
-    if (!sched_stopping(s) || (code != FR_ECANCELLED && code != FR_ETIMEOUT)) {
+    const node *n = node_at(s, id);
+    if (n->expired) {
+        sched_finish(s, id, FR_FAILED, FR_BECAUSE_DEADLINE, NULL, sched_stop_error(s, n));
+        return true;
+    }
+    if (!sched_stopping(s, n) || (code != FR_ECANCELLED && code != FR_ETIMEOUT)) {
         return false;
     }
     sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
@@ -235,20 +241,30 @@ static void go_on(node *n)
     }
 }
 
+// The body said fr.skip(): no failure.
+static bool skips(fr_sched *s, uint32_t id, const fr_value *error, int code)
+{
+    if (code != FR_ESKIPPED) {
+        return false;
+    }
+    sched_skip(s, id, FR_BECAUSE_ITSELF, own_error(error, code));
+    return true;
+}
+
 void sched_attempt_failed(fr_sched *s, uint32_t id, const fr_value *error, int code)
 {
     node *n = node_at(s, id);
     code = n->timed_out ? FR_ETIMEOUT : code;
-    if (stopped_by_cancel(s, id, error, code)) {
+    if (skips(s, id, error, code) || stopped_by_cancel(s, id, error, code)) {
         return;
     }
     bool lost;
-    bool again = sched_may_retry(s, n->opts, n->attempt, n->lost, error, code, &lost);
+    bool again = sched_may_retry(s, n, n->attempt, n->lost, error, code, &lost);
     if (lost && n->attempt > 0) {
         n->attempt--;                          // it does not count, its budget is another
         n->lost++;
     }
-    if (sched_stopping(s)) {
+    if (sched_stopping(s, n)) {
         finish_failed(s, id, own_error(error, code), code);
         return;
     }
@@ -314,8 +330,11 @@ void sched_answered(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_do
         sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, result, NULL);
         return;
     }
+    if (skips(s, id, d->error, code)) {
+        return;
+    }
     go_on(n);
-    if (sched_stopping(s) || n->opts->n_fallbacks == 0 ||
+    if (sched_stopping(s, n) || n->opts->n_fallbacks == 0 ||
         !sched_fall_back(s, id, d->error, code)) {
         finish_failed(s, id, own_error(d->error, code), code);
     }

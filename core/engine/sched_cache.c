@@ -342,7 +342,7 @@ void sched_cache_key(fr_sched *s, uint32_t id, const fr_done *d)
                                  s->tasks[n->task].name, why));
         return;
     }
-    if (sched_stopping(s)) {
+    if (sched_stopping(s, node_at(s, id))) {
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "the run was cancelled"));
         return;
@@ -394,7 +394,7 @@ static void found_one(fr_sched *s, uint32_t id, fr_found *f, const fr_hash *file
 void fr_sched_found(fr_sched *s, uint32_t id, fr_found *found, uint32_t n, const fr_hash *files)
 {
     node *d = node_at(s, id);
-    if (node_final(d) || sched_stopping(s)) {  // cancelled meanwhile
+    if (node_final(d) || sched_stopping(s, d)) {  // cancelled meanwhile
         for (uint32_t i = 0; i < n; i++) {
             fr_value_unref(found[i].result);
         }
@@ -431,7 +431,7 @@ static void pass_on(fr_sched *s, uint32_t id)
         follower->cache->leads = true;
         follower->cache->followers = next;
         *fr_map_put(&s->same_calls, c->key, NULL) = f;
-        if (!sched_stopping(s)) {
+        if (!sched_stopping(s, follower)) {
             follower->cache->verdict = c->verdict;
             follower->cache->full = c->full;
             sched_dispatch(s, f);

@@ -65,20 +65,26 @@ static void copy_call(node *n, const fr_call *c)
     n->opts = c->opts;
     n->n_args = c->n_args;
     n->n_deps = c->n_deps;
-    n->n_after = c->n_after;
+    n->n_after = c->n_after + (c->when != NULL);
+    n->n_setups = c->n_setups;
+    n->has_when = c->when != NULL;
+    n->tuples = c->tuples;
     n->argv = c->args != NULL ? fr_value_ref(c->args) : NULL;
     n->list = c->list != NULL ? fr_value_ref(c->list) : NULL;
     n->list_dep = c->kind == FR_CALL_MAP && c->list == NULL ? c->list_dep : (fr_dep){FR_NO_NODE, 0};
     n->where = c->where;
     n->sleep_ns = c->sleep_ns;
     sched_wait_copy(n, c->wait);
-    if (c->n_deps + c->n_after > 0) {
-        n->deps = fr_alloc((c->n_deps + c->n_after) * sizeof *n->deps);
+    if (n->n_deps + n->n_after > 0) {
+        n->deps = fr_alloc((n->n_deps + n->n_after) * sizeof *n->deps);
         if (c->n_deps > 0) {
             memcpy(n->deps, c->deps, c->n_deps * sizeof *n->deps);
         }
         if (c->n_after > 0) {
             memcpy(n->deps + c->n_deps, c->after, c->n_after * sizeof *n->deps);
+        }
+        if (c->when != NULL) {
+            n->deps[c->n_deps + c->n_after] = *c->when;
         }
     }
 }
@@ -111,8 +117,10 @@ static int make_call(fr_sched *s, const fr_call *c, uint32_t *out, bool *recorde
     if (s->divergence != NULL) {
         return fr_fail(err, FR_EDIVERGED, "%s", s->divergence);
     }
-    if (s->cancel_seen) {
-        return fr_fail(err, FR_ECANCELLED, "the run is being cancelled");
+    int stopped = fr_sched_cancelled(s, c->branch);
+    if (stopped != FR_OK) {
+        return fr_fail(err, stopped, "%s", s->cancel_seen ? "the run is being cancelled"
+                                                          : "what is around this call was stopped");
     }
     uint32_t id = sched_new_node(s);
     node *n = node_at(s, id);
@@ -160,16 +168,29 @@ int fr_sched_call(fr_sched *s, const fr_call *c, uint32_t *out, fr_err *err)
 {
     bool recorded = false;
     int rc = make_call(s, c, out, &recorded, err);
-    if (rc == FR_OK && !recorded) {
-        link_deps(s, *out);
-        if (node_at(s, *out)->pending == 0) {
+    if (rc != FR_OK || recorded) {
+        return rc;
+    }
+    if (c->skip) {
+        sched_skip(s, *out, FR_BECAUSE_CONDITION, sched_skip_note("its condition `when` said no"));
+        return rc;
+    }
+    link_deps(s, *out);
+    sched_deadline_set(s, *out);
+    node *n = node_at(s, *out);
+    if (n->pending == 0 || sched_early(s, n, FR_NO_NODE)) {
+        sched_ready_to_start(s, *out);
+    }
+    for (uint32_t i = 0; !n->begun && i < sched_before(n); i++) {   // one that has ended may do
+        uint32_t dep = sched_before_at(n, i);
+        if (node_final(node_at(s, dep)) && sched_early(s, n, dep)) {
             sched_ready_to_start(s, *out);
         }
     }
     return rc;
 }
 
-static char *branch_label(const fr_sched *s, uint32_t parent, const char *what, uint32_t kid)
+char *sched_branch_label(const fr_sched *s, uint32_t parent, const char *what, uint32_t kid)
 {
     char text[256];
     (void)snprintf(text, sizeof text, "%s.%s%u", s->branches[parent].label, what, kid);
@@ -191,20 +212,11 @@ int fr_sched_subflow(fr_sched *s, const fr_call *c, uint32_t *id, uint32_t *out,
         r.type = FR_REC_TIMER;
         sched_record(s, &r);
     }
-    fr_hash path = fr_hash_pair(n->key, (fr_hash){.lo = 1, .hi = 0});
-    char *label = branch_label(s, c->branch, s->tasks[c->task].name, n->use);
-    uint32_t b = sched_new_branch(s, path, label);
-    s->branches[b].node = *id;
-    s->branches[b].flow_row = n->row;
-    s->branches[b].flow_node = *id;
-    n->body = b;
-    n->started = s->wall;
+    sched_deadline_set(s, *id);
+    n->attempt = 0;
     sched_hook_start(s, *id);
-    n->attempt = 1;
-    sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
-    sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
-    sched_make_ready(s, b);
-    *out = b;
+    sched_scope_opened(s, *id);
+    *out = node_at(s, *id)->body;
     return FR_OK;
 }
 
@@ -219,7 +231,7 @@ uint32_t fr_sched_spawn(fr_sched *s, uint32_t parent, uint32_t *out)
     n->task = task;
     n->list_dep.node = FR_NO_NODE;
     n->key = fr_hash_mix(fr_hash_pair(s->branches[parent].path, s->tasks[task].hash), kid);
-    uint32_t b = sched_new_branch(s, n->key, branch_label(s, parent, "", kid));
+    uint32_t b = sched_new_branch(s, n->key, sched_branch_label(s, parent, "", kid));
     s->branches[b].node = id;
     s->branches[b].flow_row = s->branches[parent].flow_row;
     s->branches[b].flow_node = s->branches[parent].flow_node;
@@ -250,8 +262,8 @@ int fr_sched_value(fr_sched *s, uint32_t b, const char *name, fr_value *fresh, c
         *out = p->result;
         return FR_OK;
     }
-    if (s->cancel_seen) {
-        return fr_fail(err, FR_ECANCELLED, "the run is being cancelled");
+    if (fr_sched_cancelled(s, b) != FR_OK) {
+        return fr_fail(err, fr_sched_cancelled(s, b), "the run is being cancelled");
     }
     fr_record r = {.type = FR_REC_VALUE, .key = key, .name = name, .result = fresh,
                    .parent = s->branches[b].flow_row, .ended = s->wall};
@@ -270,7 +282,8 @@ bool fr_sched_wait(fr_sched *s, uint32_t b, const uint32_t *nodes, uint32_t n, b
         missing += !d->seen;
         s->branches[b].newest = FR_MAX(s->branches[b].newest, d->seen ? d->seq : 0);
     }
-    if (missing == 0 || (any && missing < n) || s->cancel_seen || s->divergence != NULL) {
+    if (missing == 0 || (any && missing < n) || fr_sched_cancelled(s, b) != FR_OK ||
+        s->divergence != NULL) {
         return true;
     }
     branch *br = &s->branches[b];
@@ -305,8 +318,25 @@ void sched_end_flow(fr_sched *s, uint32_t id)
     fr_value *result = n->result, *error = n->error;
     n->result = n->error = NULL;
     int code = error != NULL ? sched_error_code(error) : FR_OK;
+    fr_reason why = FR_BECAUSE_ERROR;
+    if (sched_recall(s, id, error != NULL)) {
+        fr_value_unref(result);
+        fr_value_unref(error);
+        return;
+    }
+    if (is_scope(n) && n->stop_code != FR_OK && !s->cancel_seen) {
+        fr_value_unref(error);
+        fr_value_unref(result);
+        result = NULL;
+        error = sched_stop_error(s, n);
+        code = sched_error_code(error);
+        n->cause = n->fast;
+        why = n->expired                  ? FR_BECAUSE_DEADLINE
+              : n->stop_code == FR_ETIMEOUT ? FR_BECAUSE_TIMEOUT
+                                            : FR_BECAUSE_FAIL_FAST;
+    }
     bool stopped = s->cancel_seen && (code == FR_ECANCELLED || code == FR_ETIMEOUT);
-    if (n->kind == FR_CALL_FLOW && error == NULL) {
+    if (is_scope(n) && error == NULL) {
         n->cause = unhandled_inside(s, n);
         if (n->cause != FR_NO_NODE) {
             const node *c = node_at(s, n->cause);
@@ -316,16 +346,24 @@ void sched_end_flow(fr_sched *s, uint32_t id)
             result = NULL;
         }
     }
+    if (code == FR_ESKIPPED && n->cause == FR_NO_NODE) {
+        sched_skip(s, id, FR_BECAUSE_ITSELF, error);
+        return;
+    }
     if (error == NULL) {
         sched_finish(s, id, FR_SUCCESS, n->degraded ? FR_BECAUSE_DEGRADED : FR_BECAUSE_RAN, result,
                      NULL);
         return;
     }
-    if (n->kind == FR_CALL_FLOW) {
-        sched_record_unhandled(s, n);
+    if (is_scope(n) && !stopped && sched_scope_again(s, id, error)) {
+        fr_value_unref(error);
+        return;
     }
-    sched_finish(s, id, stopped ? FR_STOPPED : FR_FAILED,
-                 stopped ? FR_BECAUSE_CANCELLED : FR_BECAUSE_ERROR, NULL, error);
+    if (n->kind == FR_CALL_FLOW) {             // (the calls of a group are seen by whoever resumes)
+        sched_record_unhandled(s, id);
+    }
+    why = stopped ? FR_BECAUSE_CANCELLED : why;
+    sched_finish(s, id, stopped ? FR_STOPPED : FR_FAILED, why, NULL, error);
 }
 
 void fr_sched_branch_end(fr_sched *s, uint32_t b, fr_value *result, fr_value *error)
@@ -422,7 +460,10 @@ void fr_sched_raised(fr_sched *s, uint32_t b, uint32_t id)
     s->branches[b].raising = id;
 }
 
-int fr_sched_cancelled(const fr_sched *s)
+int fr_sched_cancelled(const fr_sched *s, uint32_t b)
 {
-    return s->cancel_seen ? s->cancel_code : FR_OK;
+    uint32_t scope = s->cancel_seen ? FR_NO_NODE : sched_scope_stopped(s, b);
+    return s->cancel_seen         ? s->cancel_code
+           : scope != FR_NO_NODE ? node_at(s, scope)->stop_code
+                                 : FR_OK;
 }

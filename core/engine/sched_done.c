@@ -170,6 +170,15 @@ void fr_sched_timer(fr_sched *s)
         case TIMER_QUEUE:
             sched_queue_over(s, &e);
             break;
+        case TIMER_AGAIN:
+            sched_scope_due(s, e.node);
+            break;
+        case TIMER_SCOPE:
+            sched_scope_time(s, e.node, e.fence);
+            break;
+        case TIMER_DEADLINE:
+            sched_deadline(s, e.node);
+            break;
         case TIMER_ITEM:
             sched_wait_durable(s, s->seq, e.node, e.item);
             break;

@@ -38,6 +38,11 @@ void fr_sched_outcome(fr_sched *s, fr_outcome *out)
             s->root_error = sched_error("diverged", "%s", s->divergence);
         }
         out->error = s->root_error;
+    } else if (s->root_fast != FR_NO_NODE) {
+        out->state = FR_FAILED;
+        out->failed_node = root_cause(s, s->root_fast);
+        out->error = node_at(s, out->failed_node)->error;
+        out->reason = because(out->error);
     } else if (s->cancel_code == FR_ETIMEOUT) {
         out->state = FR_FAILED;
         out->reason = FR_BECAUSE_TIMEOUT;
@@ -48,6 +53,10 @@ void fr_sched_outcome(fr_sched *s, fr_outcome *out)
     } else if (s->cancel_code != FR_OK) {
         out->state = FR_STOPPED;
         out->reason = FR_BECAUSE_CANCELLED;
+    } else if (s->root_error != NULL && s->root_cause == FR_NO_NODE &&
+               sched_error_code(s->root_error) == FR_ESKIPPED) {
+        out->state = FR_SKIPPED;
+        out->reason = FR_BECAUSE_ITSELF;
     } else if (s->root_error != NULL) {
         out->state = FR_FAILED;
         out->failed_node = root_cause(s, s->root_cause);
@@ -67,23 +76,23 @@ void fr_sched_outcome(fr_sched *s, fr_outcome *out)
 
 // What a rerun must run again. A subflow's calls are named when it ends: once it is recorded,
 // a later process does not see them any more.
-void sched_record_unhandled(fr_sched *s, const node *flow)
+void sched_record_unhandled(fr_sched *s, uint32_t flow)
 {
     uint8_t *keys = fr_alloc(((size_t)s->n_failures + s->n_undo + 1) * 16);
     size_t n = 0;
-    uint32_t id = flow != NULL ? flow->failures : FR_NO_NODE;
-    for (uint32_t i = 0; flow != NULL ? id != FR_NO_NODE : i < s->n_failures; i++) {
-        const node *f = node_at(s, flow != NULL ? id : s->failures[i]);
-        if ((!f->handled || f->state == FR_STOPPED) && f->kind != CALL_SPAWN &&
-            fr_hash_is_zero(f->made)) {
+    for (uint32_t i = 0; i < s->n_failures; i++) {
+        const node *f = node_at(s, s->failures[i]);
+        bool inside = flow == FR_NO_NODE || sched_inside(s, f->branch, flow);
+        bool again = (!f->handled || f->state == FR_STOPPED) && !f->gone && f->kind != CALL_SPAWN &&
+                     fr_hash_is_zero(f->made);
+        if (inside && again) {
             fr_hash_store(f->key, keys + 16 * n++);
         }
-        id = f->next_failure;
     }
-    for (uint32_t i = 0; flow == NULL && i < s->n_undo; i++) {   // taken back: it is done again
+    for (uint32_t i = 0; flow == FR_NO_NODE && i < s->n_undo; i++) {   // taken back: done again
         fr_hash_store(node_at(s, (uint32_t)s->undo[2 * i + 1])->key, keys + 16 * n++);
     }
-    if (n > 0 || flow == NULL) {
+    if (n > 0 || flow == FR_NO_NODE) {
         fr_record r = {.type = FR_REC_REQUEST, .name = "unhandled", .data = keys, .size = 16 * n,
                        .ended = s->wall};
         sched_record(s, &r);
@@ -97,7 +106,7 @@ void fr_sched_close_log(fr_sched *s)
     fr_sched_outcome(s, &o);
     if (!s->log_closed && o.state != FR_SUCCESS && s->divergence == NULL) {
         s->log_closed = true;
-        sched_record_unhandled(s, NULL);
+        sched_record_unhandled(s, FR_NO_NODE);
     }
 }
 

@@ -16,6 +16,8 @@ enum {
     BUG_HOOK_FORGOTTEN, BUG_UNDO_FORWARD, BUG_HOOK_AGAIN,
     BUG_CACHE_BLIND = 40, BUG_CACHE_DEGRADED, BUG_RERUN_SHALLOW,
     BUG_LAST_GOOD_ANY, BUG_DEGRADED_IS_GOOD,
+    BUG_SKIP_LOST = 60, BUG_RULE_HASTY, BUG_WHEN_IGNORED,
+    BUG_GROUP_SAME_BRANCH, BUG_GROUP_EARLY, BUG_STOP_UNRECORDED,
 };
 #ifdef FR_SEEDED_BUGS
 extern int fr_seeded_bug;             // which one; tests/sim/sim.c
@@ -60,6 +62,10 @@ typedef struct past {                 // what the log says of one key
     bool indexed;                     // past_index knows its key
     int64_t queued, started, ended, due;
     int64_t delay;                    // of the retry that is due; POKE: failures in a row
+    int64_t deadline;                 // wall; 0 = none
+    // Of a subflow or group: attempts whose begin is on record, the latest stop and its attempt.
+    uint32_t begun, passed, again, stop_attempt;   // passed: begins seen; again: retries on record
+    uint64_t stop_seq;
     fr_value *result, *error;
     past_items *items;                // NULL = none
 } past;
@@ -84,7 +90,8 @@ typedef struct map_state {
     uint64_t *offsets;                // n + 1
     fr_hash *hashes;
     uint32_t *duplicates;             // NULL when all zero
-    uint32_t n, done, failed, out;    // out: attempts the executor has
+    uint32_t n, done, failed, skipped;
+    uint32_t out;                     //  attempts the executor has
     uint32_t next;                    // windowed dispatch: next item to start
     bool windowed;                    // one attempt per item (timeout)
     uint8_t *have;                    // bitmap: item is final
@@ -119,13 +126,20 @@ typedef struct node {
     uint32_t cause;                   // the failed node whose error this one carries on
     uint32_t inside;                  // FLOW: calls of its body that have not ended
     uint32_t failures, next_failure;  // FLOW: what failed in it, latest first; FR_NO_NODE ends
-    uint32_t n_args, n_deps, n_after;
-    uint32_t body;                    // FLOW, SPAWN: the branch of its body
+    uint32_t n_args, n_deps, n_after; // has_when: the last of after
+    uint32_t n_setups;                // the first of after; not 0: it tears down
+    uint32_t body;                    // FLOW, GROUP, SPAWN: the branch of its body
+    uint32_t fast;                    // the failure that stopped the others; FR_NO_NODE
+    int stop_code;                    // FLOW, GROUP: this attempt is being stopped
     uint32_t epoch;                   // reruns before it ended; names its hooks
     uint8_t kind, state, reason;
     bool seen, handled, recorded, user_key, live, timed_out, counted, degraded;
     bool known;                       // the log has something of it
     bool queue_over;                  // queue_timeout
+    bool gone;                        // it failed in an attempt of a group that was tried again
+    bool expired;                     // its deadline has passed
+    bool tuples;                      // MAP
+    bool begun, has_when;             // begun: what it waited for let it run, or not
     bool body_over;                   // FLOW: its body has ended, something inside may run on
     fr_dep *deps;                     // n_deps slots, then n_after
     fr_dep list_dep;
@@ -162,6 +176,7 @@ typedef enum timer_kind {
     TIMER_RETRY, TIMER_TIMEOUT, TIMER_ITEM, TIMER_QUEUE,
     TIMER_WAIT,                       // a sleep is over, a wait has lasted too long
     TIMER_POKE,
+    TIMER_AGAIN, TIMER_SCOPE, TIMER_DEADLINE,      // see sched_scope.c
 } timer_kind;
 
 typedef struct timer_entry {
@@ -270,7 +285,8 @@ struct fr_sched {
     int cancel_code;
     bool cancel_seen, begun, log_closed, degraded, freeing;
     fr_value *root_result, *root_error;
-    uint32_t root_cause;
+    uint32_t root_cause, root_fast;   // root_fast: the failure that stopped the others
+    uint32_t n_scopes_stopping;
     uint32_t *failures;
     uint32_t n_failures, cap_failures;
     char *divergence;
@@ -311,8 +327,11 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id);
 void sched_attempt_free(fr_sched *s, run_attempt *ra);
 run_attempt *sched_slot(const fr_sched *s, uint32_t slot);
 void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item);
-bool sched_stopping(const fr_sched *s);                   // cancelled or diverged
-int sched_stop_code(const fr_sched *s);
+// Cancelled or diverged, or what is around the call is being stopped.
+bool sched_stopping_run(const fr_sched *s);               // the run is cancelled or diverged
+bool sched_stopping(const fr_sched *s, const node *n);
+int sched_stop_code(const fr_sched *s, const node *n);
+void sched_stop_node(fr_sched *s, uint32_t id);
 void sched_see_cancel(fr_sched *s);                       // the flow does
 void sched_stop_all(fr_sched *s);                         // every live call
 fr_value *sched_dep_value(fr_sched *s, fr_dep d);         // a new reference, or NULL
@@ -328,10 +347,11 @@ void sched_ready_to_start(fr_sched *s, uint32_t id);      // all it waited for h
 
 // sched_call.c
 void sched_end_flow(fr_sched *s, uint32_t id);            // its body and all inside have ended
-void sched_record_unhandled(fr_sched *s, const node *flow);    // NULL: of the whole run
+void sched_record_unhandled(fr_sched *s, uint32_t flow);   // FR_NO_NODE: of the whole run
 void sched_count_end(fr_sched *s, const node *n);         // in the statistics of its task
 void sched_make_ready(fr_sched *s, uint32_t branch);      // it may go on
 uint32_t sched_new_branch(fr_sched *s, fr_hash path, char *label);   // takes label
+char *sched_branch_label(const fr_sched *s, uint32_t parent, const char *what, uint32_t kid);
 
 // sched_timer.c
 void sched_timer_add(fr_sched *s, timer_kind kind, int64_t due_mono, uint32_t id, uint32_t fence,
@@ -349,6 +369,9 @@ static inline bool queue32_empty(const queue32 *q)
 past *sched_past(fr_sched *s, fr_hash key);               // of a call; NULL: the log has nothing
 past *sched_past_other(const fr_sched *s, fr_hash key);   // of an item or a value
 int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err);
+// A group's body ran again and has ended: its record of before is what counts.
+bool sched_recall_end(fr_sched *s, node *n);
+bool sched_recall(fr_sched *s, uint32_t id, bool failed);
 bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
@@ -415,10 +438,42 @@ void sched_limit_ended(fr_sched *s);                      // there was none
 void sched_queue_over(fr_sched *s, const timer_entry *e);
 bool sched_queue_gave_up(fr_sched *s, run_attempt *ra, const fr_done *d);
 
+// sched_rule.c -- whether what a call waited for lets it run
+uint32_t sched_before(const node *n);                     // calls before it, the list included
+uint32_t sched_before_at(const node *n, uint32_t i);
+bool sched_early(const fr_sched *s, const node *n, uint32_t dep);   // runs though others go on
+// Whether it may run now that all have ended (or enough have); else it is ended.
+bool sched_let(fr_sched *s, uint32_t id);
+void sched_consume(fr_sched *s, uint32_t id);             // its rule ran: failures are handled
+void sched_skip(fr_sched *s, uint32_t id, fr_reason why, fr_value *error);   // takes error
+fr_value *sched_skip_note(const char *format, ...) FR_PRINTF(1, 2);
+
+// sched_scope.c -- subflows and groups: attempts, stops; deadlines
+// Marks beside the numbers of nodes and of the past, in seen_queue and order.
+#define BEGIN_MARK (1u << 31)
+#define STOP_MARK  (1u << 30)
+#define NO_MARKS   (STOP_MARK - 1)
+static inline bool is_scope(const node *n)
+{
+    return n->kind == FR_CALL_FLOW || n->kind == FR_CALL_GROUP;
+}
+uint32_t sched_scope_stopped(const fr_sched *s, uint32_t branch);   // around it, or FR_NO_NODE
+bool sched_inside(const fr_sched *s, uint32_t branch, uint32_t scope);
+void sched_scope_opened(fr_sched *s, uint32_t id);        // its attempt has begun
+bool sched_scope_again(fr_sched *s, uint32_t id, const fr_value *error);   // false: no retries left
+void sched_scope_due(fr_sched *s, uint32_t id);           // the delay before its retry is over
+void sched_scope_begin(fr_sched *s, uint32_t id);         // the flow sees its next attempt
+void sched_scope_time(fr_sched *s, uint32_t id, uint32_t attempt);   // its timeout is over
+void sched_scope_stop(fr_sched *s, uint32_t id);          // the flow sees that
+void sched_failed_fast(fr_sched *s, uint32_t id);         // this failure was observed
+void sched_deadline_set(fr_sched *s, uint32_t id);
+void sched_deadline(fr_sched *s, uint32_t id);
+fr_value *sched_stop_error(const fr_sched *s, const node *n);
+
 // sched_ask.c -- what follows a failed attempt, and functions given as options
 // Whether this failure may be tried again, as far as plain options say; *lost: at the expense
 // of the budget for lost processes.
-bool sched_may_retry(const fr_sched *s, const fr_task_opts *o, uint32_t attempt, uint32_t lost,
+bool sched_may_retry(const fr_sched *s, const node *n, uint32_t attempt, uint32_t lost,
                      const fr_value *error, int code, bool *lost_one);
 // Makes ra a question; error may be NULL.
 void sched_ask(fr_sched *s, run_attempt *ra, fr_ask ask, const fr_value *error);

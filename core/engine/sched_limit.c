@@ -159,7 +159,7 @@ bool sched_queue_gave_up(fr_sched *s, run_attempt *ra, const fr_done *d)
     if (d->size > 0 && fr_item_next(&r, &item)) {
         unstarted = !ra->started && (item.flags & FR_ITEM_CANCELLED) != 0;
     }
-    if (!ra->queue_over || ra->gave_up || !unstarted || sched_stopping(s)) {
+    if (!ra->queue_over || ra->gave_up || !unstarted || sched_stopping(s, node_at(s, ra->node))) {
         return false;
     }
     fail_waiting(s, ra, queue_error(s, ra), FR_ETIMEOUT);

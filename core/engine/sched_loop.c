@@ -5,12 +5,16 @@
 
 // --- cancel ---
 
-int sched_stop_code(const fr_sched *s)
+int sched_stop_code(const fr_sched *s, const node *n)
 {
-    return s->cancel_code != FR_OK ? s->cancel_code : FR_ECANCELLED;
+    uint32_t scope = sched_scope_stopped(s, n->branch);
+    return n->expired                ? FR_ETIMEOUT
+           : s->cancel_code != FR_OK ? s->cancel_code
+           : scope != FR_NO_NODE     ? node_at(s, scope)->stop_code
+                                     : FR_ECANCELLED;
 }
 
-static void stop_node(fr_sched *s, uint32_t id)
+void sched_stop_node(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     if (n->kind == FR_CALL_HOOK && s->divergence == NULL) {
@@ -23,21 +27,30 @@ static void stop_node(fr_sched *s, uint32_t id)
         sched_map_stop(s, id);
         return;
     }
+    if (n->kind == FR_CALL_MAP && n->state == FR_CANCELLING) {
+        return;                                // it is being stopped already
+    }
     if (SEEDED(BUG_EARLY_CANCEL) && n->state == FR_RUNNING && n->slot != FR_NO_NODE) {
-        sched_cancel_attempt(s, sched_slot(s, n->slot), sched_stop_code(s));
+        sched_cancel_attempt(s, sched_slot(s, n->slot), sched_stop_code(s, n));
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "the run was cancelled"));
+        return;
+    }
+    if (n->slot != FR_NO_NODE && n->n_setups > 0 && s->divergence == NULL) {
         return;
     }
     if (n->slot != FR_NO_NODE) {
         if (n->state == FR_RUNNING) {
             sched_move(s, n, FR_CANCELLING, FR_BECAUSE_USER);
         }
-        sched_cancel_attempt(s, sched_slot(s, n->slot), sched_stop_code(s));
+        sched_cancel_attempt(s, sched_slot(s, n->slot), sched_stop_code(s, n));
         return;
     }
-    if (n->body != FR_NO_BRANCH) {
+    if (n->body != FR_NO_BRANCH && n->state != FR_SCHEDULED) {
         return;                                // its branch is woken with the error
+    }
+    if (n->n_setups > 0 && n->state == FR_WAITING && s->divergence == NULL) {
+        return;                                // what was set up is torn down
     }
     sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                  sched_error("cancelled", "the run was cancelled"));
@@ -52,7 +65,7 @@ void sched_stop_all(fr_sched *s)
     }
     for (uint32_t i = 0; i < n; i++) {
         if (node_at(s, ids[i])->live) {
-            stop_node(s, ids[i]);
+            sched_stop_node(s, ids[i]);
         }
     }
     fr_free(ids);
@@ -101,12 +114,16 @@ static bool observe_next(fr_sched *s)
         return false;
     }
     uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
-    if (id != CANCEL_MARK && s->env.strict && node_at(s, id)->seq > s->durable) {
+    if (s->env.strict && (id & (BEGIN_MARK | STOP_MARK)) == 0 && node_at(s, id)->seq > s->durable) {
         return false;
     }
     (void)queue32_pop(&s->seen_queue, &id);
     if (id == CANCEL_MARK) {
         sched_see_cancel(s);
+    } else if (id & BEGIN_MARK) {
+        sched_scope_begin(s, id & NO_MARKS);
+    } else if (id & STOP_MARK) {
+        sched_scope_stop(s, id & NO_MARKS);
     } else {
         sched_observe(s, id);
     }
@@ -121,7 +138,8 @@ static void break_deadlock(fr_sched *s)
         bool bodies_only = true;
         for (uint32_t id = s->live_head; id != FR_NO_NODE && bodies_only;
              id = node_at(s, id)->live_next) {
-            bodies_only = node_at(s, id)->body != FR_NO_BRANCH;
+            const node *n = node_at(s, id);
+            bodies_only = n->body != FR_NO_BRANCH && n->state != FR_SCHEDULED;
         }
         if (bodies_only) {
             sched_diverge(s, "deadlock: every branch of the flow waits for another one");
@@ -165,7 +183,8 @@ bool fr_sched_busy(const fr_sched *s)
         return false;
     }
     uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
-    return id == CANCEL_MARK || !s->env.strict || node_at(s, id)->seq <= s->durable;
+    return (id & (BEGIN_MARK | STOP_MARK)) != 0 || !s->env.strict ||
+           node_at(s, id)->seq <= s->durable;
 }
 
 bool fr_sched_ended(const fr_sched *s)

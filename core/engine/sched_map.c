@@ -174,6 +174,7 @@ static void recall_parts(fr_sched *s, node *n, map_state *m, const past_items *p
         m->done++;
         fr_item_put(&m->parts, &item);
         n->degraded |= (item.flags & FR_ITEM_DEGRADED) != 0;
+        m->skipped += (item.flags & FR_ITEM_SKIPPED) != 0;
         if (item.flags & FR_ITEM_FAILED) {
             keep_failure(m, &item);
         }
@@ -238,6 +239,10 @@ static void end_map(fr_sched *s, uint32_t id)
     node *n = node_at(s, id);
     map_state *m = n->map;
     n->ended = s->wall;
+    if (m->done < m->n && n->expired) {
+        sched_finish(s, id, FR_FAILED, FR_BECAUSE_DEADLINE, NULL, sched_stop_error(s, n));
+        return;
+    }
     if (m->done < m->n) {
         sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                      sched_error("cancelled", "cancelled with %u of %u items done", m->done, m->n));
@@ -246,13 +251,16 @@ static void end_map(fr_sched *s, uint32_t id)
     if (n->state == FR_QUEUED) {
         sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
     }
+    if (m->skipped == m->n) {
+        bool empty = m->n == 0;
+        sched_skip(s, id, empty ? FR_BECAUSE_EMPTY_MAP : FR_BECAUSE_ITSELF,
+                   sched_skip_note(empty ? "the list is empty" : "every item was skipped"));
+        return;
+    }
     n->attempt = 1;
     if (m->failed == 0) {
-        sched_finish(s, id, FR_SUCCESS,
-                     m->n == 0 ? FR_BECAUSE_EMPTY_MAP
-                     : n->degraded ? FR_BECAUSE_DEGRADED
-                                : FR_BECAUSE_RAN,
-                     NULL, NULL);
+        sched_finish(s, id, FR_SUCCESS, n->degraded ? FR_BECAUSE_DEGRADED : FR_BECAUSE_RAN, NULL,
+                     NULL);
         return;
     }
     char why[600];
@@ -270,6 +278,7 @@ static run_attempt *new_items(fr_sched *s, uint32_t id, const uint32_t *indexes,
     map_state *m = n->map;
     run_attempt *ra = sched_attempt_new(s, id);
     ra->a.list = m->list;
+    ra->a.tuples = n->tuples;
     ra->a.offsets = m->offsets;
     ra->a.item_args = m->hashes;
     ra->a.duplicates = m->duplicates;
@@ -335,6 +344,7 @@ static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item)
     m->done++;
     s->stats.items_done++;
     s->tasks[node_at(s, id)->task].stats.items_done++;
+    m->skipped += (item->flags & FR_ITEM_SKIPPED) != 0;
     if (item->flags & FR_ITEM_FAILED) {
         s->stats.items_failed++;
         keep_failure(m, item);
@@ -560,7 +570,7 @@ static void retry_after_curve(fr_sched *s, uint32_t id, const fr_item_done *item
 void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item)
 {
     node *n = node_at(s, id);
-    if (node_final(n) || n->map == NULL || have(n->map, item) || sched_stopping(s)) {
+    if (node_final(n) || n->map == NULL || have(n->map, item) || sched_stopping(s, n)) {
         return;
     }
     start_items(s, id, NULL, item, 1, (uint32_t)*attempts_of(n->map, item) + 1);
@@ -594,13 +604,13 @@ static bool item_failed(fr_sched *s, uint32_t id, const fr_item_done *item, cons
                         fr_buf *kept, uint32_t *n_kept)
 {
     node *n = node_at(s, id);
-    if (sched_stopping(s)) {
+    if (sched_stopping(s, n)) {
         return (item->flags & FR_ITEM_CANCELLED) == 0;
     }
     uint64_t *made = n->map->attempts.count > 0 ? attempts_of(n->map, item->index) : NULL;
     uint32_t gone = made != NULL ? (uint32_t)(*made >> 32) : 0;
     bool lost;
-    if (!sched_may_retry(s, n->opts, item->attempt, gone, error, sched_error_code(error), &lost)) {
+    if (!sched_may_retry(s, n, item->attempt, gone, error, sched_error_code(error), &lost)) {
         return item_given_up(s, id, item, error, kept, n_kept);
     }
     if (!lost && (n->opts->asks & FR_ASKS(FR_ASK_RETRY_IF)) != 0) {
@@ -620,7 +630,7 @@ static bool item_answered(fr_sched *s, uint32_t id, const run_attempt *ra, fr_it
     const node *n = node_at(s, id);
     fr_value *answer = fr_value_new(item->value, item->size, NULL, 0);
     bool failed = (item->flags & FR_ITEM_FAILED) != 0, final = false, more = false;
-    if (failed && (item->flags & FR_ITEM_CANCELLED) != 0 && sched_stopping(s)) {
+    if (failed && (item->flags & FR_ITEM_CANCELLED) != 0 && sched_stopping(s, n)) {
         fr_value_unref(answer);
         return false;
     }
@@ -658,11 +668,11 @@ static bool take_item(fr_sched *s, const run_attempt *ra, fr_item_done *item, fr
         return item_answered(s, ra->node, ra, item, error, kept, n_kept);
     }
     if (ra->ask == FR_ASK_FALLBACK) {
-        if (!failed) {
+        if (!failed && (item->flags & FR_ITEM_SKIPPED) == 0) {
             item->flags |= FR_ITEM_DEGRADED;
             n->degraded = true;
         }
-        return !failed || !sched_stopping(s) || (item->flags & FR_ITEM_CANCELLED) == 0;
+        return !failed || !sched_stopping(s, n) || (item->flags & FR_ITEM_CANCELLED) == 0;
     }
     if (!failed) {
         return true;
@@ -807,11 +817,11 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
     }
     m->out--;
     sched_attempt_free(s, ra);
-    if (m->windowed && !sched_stopping(s)) {
+    if (m->windowed && !sched_stopping(s, n)) {
         fill_window(s, id);
     }
     // The last item may be known before the worker has let go of the attempt it came in.
-    if (m->out == 0 && (m->done == m->n || sched_stopping(s))) {
+    if (m->out == 0 && (m->done == m->n || sched_stopping(s, n))) {
         end_map(s, id);
     }
 }
@@ -845,7 +855,7 @@ void sched_map_stop(fr_sched *s, uint32_t id)
     for (uint32_t i = 0; i < s->n_slots; i++) {
         run_attempt *ra = s->slots[i];
         if (ra != NULL && ra->node == id) {
-            sched_cancel_attempt(s, ra, sched_stop_code(s));
+            sched_cancel_attempt(s, ra, sched_stop_code(s, n));
         }
     }
 }
@@ -879,7 +889,7 @@ fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err)
     fr_reader r = fr_reader_of(m->parts.data, m->parts.size);
     fr_item_done item;
     while (fr_item_next(&r, &item)) {
-        if (item.index < m->n && !(item.flags & FR_ITEM_FAILED)) {
+        if (item.index < m->n && !(item.flags & (FR_ITEM_FAILED | FR_ITEM_SKIPPED))) {
             at[item.index] = item.value;
             size[item.index] = item.size;
         }

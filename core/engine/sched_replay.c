@@ -188,6 +188,51 @@ past *sched_past_kept(fr_sched *s, fr_hash key, const fr_value *v)
     return p;
 }
 
+// Of a subflow or group: an attempt began, or its time was over; both are observations.
+static void load_mark(fr_sched *s, uint32_t i, const fr_record *r)
+{
+    past *p = past_at(s, i);
+    if (r->kind != FR_CALL_FLOW && r->kind != FR_CALL_GROUP) {
+        return;
+    }
+    if (r->reason == FR_BECAUSE_TIMEOUT) {
+        p->stop_seq = r->seq;
+        p->stop_attempt = r->attempt;
+        set_order(s, r->seq, (i + 1) | STOP_MARK);
+        return;
+    }
+    p->begun++;
+    p->queued = r->queued;
+    if (p->begun > 1) {
+        set_order(s, r->seq, (i + 1) | BEGIN_MARK);
+    }
+}
+
+static void load_timer(fr_sched *s, uint32_t i, const fr_record *r)
+{
+    past *p = past_at(s, i);
+    p->row = r->row;
+    if (r->reason == FR_BECAUSE_DEADLINE) {
+        p->deadline = r->due;
+        return;
+    }
+    p->kind = (uint8_t)r->kind;
+    load_mark(s, i, r);
+    if (p->begun > 1) {
+        return;
+    }
+    p->due = r->due;
+    p->parent = r->parent;
+    if (r->kind == FR_CALL_MAP) {
+        p->queued = r->queued;
+        p->began = true;
+    }
+    if (r->kind == FR_CALL_POKE) {
+        p->attempt = r->attempt;
+        p->delay = r->failed_items;
+    }
+}
+
 int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
 {
     if (r->type == FR_REC_START) {
@@ -223,6 +268,7 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         break;
     case FR_REC_RETRY:
         p->attempt = r->attempt;
+        p->again++;
         p->lost += r->reason == FR_BECAUSE_INTERRUPTED;
         p->retry_seq = r->seq;
         p->due = r->due;
@@ -235,17 +281,7 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         s->n_checkpoints += strcmp(r->name, CHECKPOINT) == 0;
         break;
     case FR_REC_TIMER:
-        p->due = r->due;
-        p->row = r->row;
-        p->parent = r->parent;
-        if (r->kind == FR_CALL_MAP) {
-            p->queued = r->queued;
-            p->began = true;
-        }
-        if (r->kind == FR_CALL_POKE) {
-            p->attempt = r->attempt;
-            p->delay = r->failed_items;
-        }
+        load_timer(s, i, r);
         break;
     case FR_REC_MAP_PART:
     case FR_REC_START:
@@ -279,7 +315,10 @@ void sched_diverge(fr_sched *s, const char *format, ...)
 // happened there is not the result of this call any more.
 bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq)
 {
-    if (seq > s->rerun_seq || s->only) {
+    bool all = n->opts == NULL || (n->opts->rule != FR_RULE_ONE_SUCCESS &&
+               n->opts->rule != FR_RULE_ONE_FAILED && n->opts->rule != FR_RULE_ONE_DONE &&
+               n->opts->rule != FR_RULE_ALWAYS);
+    if (seq > s->rerun_seq || s->only || !all) {          // others: it ran before all of them had ended
         return false;
     }
     for (uint32_t i = 0; i <= n->n_deps + n->n_after; i++) {
@@ -314,19 +353,42 @@ static bool same_call(fr_sched *s, const node *n, const past *p)
     return false;
 }
 
+// Only counts and deadlines.
+static void adopt_unfinished(node *n, const past *p)
+{
+    n->row = p->row;
+    n->attempt = SEEDED(BUG_ATTEMPTS_LOST) ? 0 : p->attempt;
+    n->lost = p->lost;
+    n->due = p->due;
+    n->sleep_ns = n->kind == FR_CALL_SLEEP ? n->sleep_ns : p->delay;
+    if (n->kind == FR_CALL_POKE && n->wait != NULL) {
+        n->wait->failures = n->wait->recorded = (uint32_t)p->delay;
+    }
+}
+
+static uint32_t *count_of(fr_sched *s, uint8_t state)
+{
+    return state == FR_SUCCESS   ? &s->stats.succeeded
+           : state == FR_SKIPPED ? &s->stats.skipped
+           : state == FR_STOPPED ? &s->stats.stopped
+                                 : &s->stats.failed;
+}
+
 int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
 {
     node *n = node_at(s, id);
     s->next_past = p->row + 1;
-    if (p->seq == 0) {                         // unfinished: only counts and deadlines
+    if (is_scope(n)) {
+        p->node = id;                          // marks of its attempts find it
+    }
+    if (n->kind == FR_CALL_GROUP) {            // its body runs again in any case
+        p->seq = p->seq <= s->rerun_seq ? 0 : p->seq;
         n->row = p->row;
-        n->attempt = SEEDED(BUG_ATTEMPTS_LOST) ? 0 : p->attempt;
-        n->lost = p->lost;
-        n->due = p->due;
-        n->sleep_ns = n->kind == FR_CALL_SLEEP ? n->sleep_ns : p->delay;
-        if (n->kind == FR_CALL_POKE && n->wait != NULL) {
-            n->wait->failures = n->wait->recorded = (uint32_t)p->delay;
-        }
+        bool same = p->seq == 0 || same_call(s, n, p);
+        return same ? FR_OK : fr_fail(err, FR_EDIVERGED, "%s", s->divergence);
+    }
+    if (p->seq == 0) {
+        adopt_unfinished(n, p);
         return FR_OK;
     }
     if (!same_call(s, n, p) || sched_outdated(s, n, p->seq)) {
@@ -360,18 +422,19 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     s->stats.waiting--;
     n->state = p->state;
     n->reason = p->reason;
-    uint32_t *count = p->state == FR_SUCCESS   ? &s->stats.succeeded
-                      : p->state == FR_SKIPPED ? &s->stats.skipped
-                      : p->state == FR_STOPPED ? &s->stats.stopped
-                                               : &s->stats.failed;
-    ++*count;
+    ++*count_of(s, p->state);
     if (p->reason == FR_BECAUSE_DEGRADED) {
         sched_degraded(s, n);
     }
     if (p->state == FR_FAILED || p->state == FR_STOPPED) {
         sched_note_failure(s, id);
     }
-    if (n->kind == FR_CALL_MAP) {
+    if (n->attempt > 0) {
+        sched_consume(s, id);
+    }
+    bool ran = p->reason != FR_BECAUSE_UPSTREAM && p->reason != FR_BECAUSE_UPSTREAM_SKIPPED &&
+               p->reason != FR_BECAUSE_RULE && p->reason != FR_BECAUSE_CONDITION;
+    if (n->kind == FR_CALL_MAP && ran) {
         sched_map_adopt(s, n, p);
     }
     if (p->state == FR_SUCCESS && !s->env.keep_args && !sched_keeps_args(n)) {
@@ -394,12 +457,71 @@ static bool inside_finished(const fr_sched *s, const past *p)
         if (flow == NULL) {
             return false;
         }
-        if (flow->seq != 0) {
+        if (flow->seq != 0 && flow->kind != FR_CALL_GROUP) {
             return true;
         }
         row = flow->parent;
     }
     return false;
+}
+
+static past *recalled(fr_sched *s, const node *n)
+{
+    past *p = n->kind == FR_CALL_GROUP && n->known ? sched_past(s, n->key) : NULL;
+    return p != NULL && p->seq != 0 ? p : NULL;
+}
+
+bool sched_recall(fr_sched *s, uint32_t id, bool failed)
+{
+    node *n = node_at(s, id);
+    const past *p = recalled(s, n);
+    if (p == NULL || p->again >= n->attempt) {
+        return false;
+    }
+    if (p->state == FR_SUCCESS && failed) {
+        sched_diverge(s, "diverged at %s: %s (row %u) was recorded as SUCCESS, the code now fails",
+                      n->where != NULL ? n->where : "?", s->tasks[n->task].name, p->row);
+    }
+    sched_finish(s, id, (fr_state)p->state, (fr_reason)p->reason,
+                 p->result != NULL ? fr_value_ref(p->result) : NULL,
+                 p->error != NULL ? fr_value_ref(p->error) : NULL);
+    return true;
+}
+
+bool sched_recall_end(fr_sched *s, node *n)
+{
+    const past *p = recalled(s, n);
+    if (p == NULL) {
+        return false;
+    }
+    n->seq = p->seq;
+    n->recorded = true;
+    n->seen = p->seq <= s->cursor;
+    s->stats.replayed++;
+    return true;
+}
+
+// A mark of an attempt of a subflow or group. True: the flow may have something to do.
+static bool pass_mark(fr_sched *s, past *p, uint32_t entry)
+{
+    bool finished = p->kind == FR_CALL_FLOW && p->seq != 0;
+    p->passed += (entry & BEGIN_MARK) != 0;
+    if (finished) {
+        return false;
+    }
+    if (p->node == FR_NO_NODE) {
+        if (!inside_finished(s, p)) {
+            sched_diverge(s, "diverged: the log says that an attempt of row %u began or was "
+                          "stopped here, but the flow did not call it", p->row);
+        }
+        return true;
+    }
+    if ((entry & BEGIN_MARK) != 0) {
+        sched_scope_begin(s, p->node);
+    } else {
+        sched_scope_stop(s, p->node);
+    }
+    return true;
 }
 
 bool sched_advance(fr_sched *s)
@@ -418,7 +540,13 @@ bool sched_advance(fr_sched *s)
             }
             continue;
         }
-        past *p = past_at(s, entry - 1);
+        past *p = past_at(s, (entry & NO_MARKS) - 1);
+        if ((entry & (BEGIN_MARK | STOP_MARK)) != 0) {
+            if (pass_mark(s, p, entry)) {
+                return true;
+            }
+            continue;
+        }
         if (p->seq != s->cursor) {
             continue;                          // a later record of the same key replaced it
         }
@@ -427,7 +555,7 @@ bool sched_advance(fr_sched *s)
             s->redoing = true;
             return false;
         }
-        if (p->node != FR_NO_NODE) {
+        if (p->node != FR_NO_NODE && node_final(node_at(s, p->node))) {
             sched_observe(s, p->node);
             return true;
         }

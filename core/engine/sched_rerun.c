@@ -7,8 +7,11 @@
 static void drop(past *p)
 {
     p->seq = 0;                                // its place in the log is skipped
-    p->due = 0;
-    p->attempt = p->lost = 0;
+    p->deadline = 0;
+    if (p->kind != FR_CALL_FLOW && p->kind != FR_CALL_GROUP) {
+        p->due = 0;                            // (the attempts of those are replayed)
+        p->attempt = p->lost = 0;
+    }
 }
 
 // The subflows around a call: their bodies run again, so that it is called.
@@ -53,7 +56,7 @@ static void drop_call(fr_sched *s, fr_hash key)
     }
     drop_all_of(s, p);
     drop_around(s, p);
-    if (p->kind != FR_CALL_FLOW || SEEDED(BUG_RERUN_SHALLOW)) {
+    if ((p->kind != FR_CALL_FLOW && p->kind != FR_CALL_GROUP) || SEEDED(BUG_RERUN_SHALLOW)) {
         return;
     }
     for (uint32_t i = 0; i < s->pasts.n; i++) {
@@ -74,6 +77,14 @@ static void begin_again(fr_sched *s, bool only, const void *keys, size_t size)
     }
     for (const uint8_t *at = keys; size >= 16; size -= 16, at += 16) {
         drop_call(s, fr_hash_load(at));
+    }
+    for (uint32_t i = 0; i < s->pasts.n; i++) {
+        past *p = past_at(s, i);
+        if (p->stop_seq != 0 && p->begun <= p->stop_attempt) {
+            s->order[p->stop_seq] = 0;         // the last attempt goes on; what stopped it is over
+            p->stop_seq = 0;
+            p->stop_attempt = 0;
+        }
     }
     s->n_unhandled = 0;
     s->past_cancel = 0;

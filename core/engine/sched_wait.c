@@ -149,7 +149,7 @@ static bool waits(const node *n)
 
 void fr_sched_arrival(fr_sched *s, const fr_arrival *a)
 {
-    if (sched_stopping(s)) {
+    if (sched_stopping_run(s)) {
         return;                                // its row is taken with the end of the run
     }
     fr_record r = {.type = FR_REC_REQUEST, .name = "arrival", .label = a->name, .key = a->key,
@@ -332,7 +332,7 @@ bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d)
     if (d->code == FR_OK && !says_nothing(d)) {
         return false;
     }
-    if (sched_stopping(s)) {
+    if (sched_stopping(s, n)) {
         if (d->code == FR_OK) {
             sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
                          sched_error("cancelled", "the run was cancelled"));
@@ -350,7 +350,7 @@ bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d)
     }
     bool lost;
     int code = n->timed_out ? FR_ETIMEOUT : d->code;
-    if (!sched_may_retry(s, n->opts, w->failures + 1, n->lost, d->error, code, &lost)) {
+    if (!sched_may_retry(s, n, w->failures + 1, n->lost, d->error, code, &lost)) {
         return false;
     }
     n->lost += lost;

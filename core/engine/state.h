@@ -59,7 +59,13 @@ typedef enum fr_state {
     X(HUMAN, 25, "approval")                                                             \
     X(POKE, 26, "sensor")                                                                \
     X(LIMIT, 27, "limit")                                                                \
-    X(QUEUE_TIMEOUT, 28, "queue_timeout")
+    X(QUEUE_TIMEOUT, 28, "queue_timeout")                                                \
+    X(CONDITION, 29, "condition")                                                        \
+    X(UPSTREAM_SKIPPED, 30, "upstream_skipped")                                          \
+    X(RULE, 31, "trigger_rule")                                                          \
+    X(ITSELF, 32, "itself")                                                              \
+    X(DEADLINE, 33, "deadline")                                                          \
+    X(FAIL_FAST, 34, "fail_fast")
 
 typedef enum fr_reason {
 #define X(name, number, shown) FR_BECAUSE_##name = (number),

@@ -188,7 +188,9 @@ static void send_item(body_run *r, int64_t now, const uint8_t *bytes, size_t siz
 {
     const fr_attempt *a = r->a;
     int64_t waited = r->started - a->queued, took = now - r->started;
-    uint8_t flags = r->code == FR_OK ? 0 : FR_ITEM_FAILED;
+    uint8_t flags = r->code == FR_OK         ? 0
+                    : r->code == FR_ESKIPPED ? FR_ITEM_SKIPPED
+                                             : FR_ITEM_FAILED;
     if (r->code == FR_ECANCELLED || r->code == FR_ETIMEOUT) {
         flags |= FR_ITEM_CANCELLED;
     }
@@ -410,6 +412,18 @@ static int drive_single(lua_State *L)
     return after_single(L, status, (lua_KContext)r);
 }
 
+// Replaces the list on top by its items.
+static int spread(lua_State *L)
+{
+    int n = (int)lua_rawlen(L, -1), list = lua_gettop(L);
+    luaL_checkstack(L, n + 8, "too many arguments");
+    for (int i = 1; i <= n; i++) {
+        lua_rawgeti(L, list, i);
+    }
+    lua_remove(L, list);
+    return n;
+}
+
 static int after_item(lua_State *L, int status, lua_KContext ctx);
 
 // Items of the chunk, one after the other, until none is left or one waits.
@@ -431,10 +445,11 @@ static int next_item(lua_State *L, body_run *r)
         r->log_from = r->log_to = 0;
         b->items++;
         lua_pushvalue(L, FUNCTION);
-        int n = 1 + push_lead(L, a);
+        int n = push_lead(L, a);
         marshal_push_part(L, a->list, a->list->bytes + a->offsets[r->item],
                           a->offsets[r->item + 1] - a->offsets[r->item], a->deps,
                           a->n_deps);
+        n += a->tuples ? spread(L) : 1;
         n += push_constants(L, a);
         int status = lua_pcallk(L, n, LUA_MULTRET, HANDLER, (lua_KContext)r, after_item);
         finish_call(L, r, status == LUA_OK, lua_gettop(L) - FUNCTION);

@@ -1,5 +1,7 @@
 #include "lua/bind/flow_host.h"
 
+#include "core/base/clock.h"
+#include "core/engine/exec_thread.h"
 #include "lua/bind/error_value.h"
 
 #include <stdio.h>
@@ -30,8 +32,12 @@ fr_host *flow_host_new(lua_State *L)
     lua_pop(L, 1);
     h->branch = FR_NO_BRANCH;
     h->kept = LUA_NOREF;
+    h->born = fr_clock_mono_ns();
+    lua_newtable(L);
+    h->held = luaL_ref(L, LUA_REGISTRYINDEX);
     fr_arena_init(&h->places);
     fr_map_init(&h->place_index);
+    fr_map_init(&h->bodies);
     return h;
 }
 
@@ -44,9 +50,12 @@ void flow_host_free(fr_host *h)
         luaL_unref(h->L, LUA_REGISTRYINDEX, h->co[i]);
     }
     luaL_unref(h->L, LUA_REGISTRYINDEX, h->kept);
+    luaL_unref(h->L, LUA_REGISTRYINDEX, h->held);
     fr_free(h->co);
+    fr_free(h->defaults);
     fr_arena_fini(&h->places);
     fr_map_fini(&h->place_index);
+    fr_map_fini(&h->bodies);
     fr_free(h->sources);
     fr_free(h->hooks_of);
     fr_value_unref(h->packed);
@@ -57,7 +66,7 @@ void flow_host_free(fr_host *h)
 
 void flow_host_keep(fr_host *h, lua_State *L, int idx, flow_opts *o)
 {
-    if (FR_LIKELY(o->kept_by == h)) {
+    if (FR_LIKELY(o->kept_by == h->born)) {
         return;
     }
     idx = lua_absindex(L, idx);
@@ -70,7 +79,7 @@ void flow_host_keep(fr_host *h, lua_State *L, int idx, flow_opts *o)
     lua_pushboolean(L, 1);
     lua_rawset(L, -3);
     lua_pop(L, 1);
-    o->kept_by = h;
+    o->kept_by = h->born;
 }
 
 fr_host *flow_host_current(lua_State *L)
@@ -132,12 +141,65 @@ void flow_host_branch(fr_host *h, uint32_t branch, int thread)
 {
     if (branch >= h->n_co) {
         h->co = fr_realloc(h->co, (branch + 1) * sizeof *h->co);
+        h->defaults = fr_realloc(h->defaults, (branch + 1) * sizeof *h->defaults);
         for (uint32_t i = h->n_co; i <= branch; i++) {
-            h->co[i] = LUA_NOREF;
+            h->co[i] = h->defaults[i] = LUA_NOREF;
         }
         h->n_co = branch + 1;
     }
     h->co[branch] = thread;
+    h->defaults[branch] = h->branch != FR_NO_BRANCH ? h->defaults[h->branch] : LUA_NOREF;
+}
+
+int flow_host_hold(fr_host *h, lua_State *L)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->held);
+    lua_insert(L, -2);
+    int ref = luaL_ref(L, -2);
+    lua_pop(L, 1);
+    return ref;
+}
+
+void flow_host_defaults(fr_host *h, uint32_t branch, int held)
+{
+    h->defaults[branch] = held;
+}
+
+void flow_host_body(fr_host *h, uint32_t node, uint32_t branch, int held)
+{
+    *fr_map_put(&h->bodies, (fr_hash){.lo = node, .hi = 1}, NULL) = (uint64_t)held;
+    if (h->defaults[branch] != LUA_NOREF) {
+        *fr_map_put(&h->bodies, (fr_hash){.lo = node, .hi = 2}, NULL) =
+            (uint64_t)h->defaults[branch];
+    }
+}
+
+// Protected: (host, held body) -> reference of a coroutine.
+static int new_thread(lua_State *L)
+{
+    fr_host *h = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->held);
+    lua_rawgeti(L, -1, lua_tointeger(L, 2));
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    lua_pushinteger(L, flow_host_thread(L, 1));
+    return 1;
+}
+
+static void host_again(void *ctx, uint32_t node, uint32_t branch)
+{
+    fr_host *h = ctx;
+    lua_State *L = h->L;
+    uint64_t *held = fr_map_find(&h->bodies, (fr_hash){.lo = node, .hi = 1});
+    FR_ASSERT(held != NULL);
+    lua_pushcfunction(L, new_thread);
+    lua_pushlightuserdata(L, h);
+    lua_pushinteger(L, (lua_Integer)*held);
+    bool ok = lua_pcall(L, 2, 1, 0) == LUA_OK;
+    flow_host_branch(h, branch, ok ? (int)lua_tointeger(L, -1) : LUA_NOREF);   // NOREF: no memory
+    lua_pop(L, 1);
+    const uint64_t *defaults = fr_map_find(&h->bodies, (fr_hash){.lo = node, .hi = 2});
+    h->defaults[branch] = defaults != NULL ? (int)*defaults : LUA_NOREF;
 }
 
 static lua_State *branch_thread(fr_host *h, uint32_t branch)
@@ -209,6 +271,10 @@ static void branch_over(fr_host *h, uint32_t branch, lua_State *co, int status, 
 static fr_ran host_resume(void *ctx, uint32_t branch)
 {
     fr_host *h = ctx;
+    if (h->co[branch] == LUA_NOREF) {
+        fr_sched_branch_end(h->sched, branch, NULL, fr_exec_error(FR_ENOMEM, "out of memory"));
+        return FR_RAN_ENDED;
+    }
     lua_State *co = branch_thread(h, branch);
     int nargs = 0, n = 0;
     if (lua_status(co) == LUA_OK) {
@@ -264,6 +330,6 @@ static bool host_arrival(void *ctx, const char *kind, const char *json, fr_arriv
 
 fr_flow_host flow_host_ops(fr_host *h)
 {
-    return (fr_flow_host){.ctx = h, .resume = host_resume, .moment = host_moment_note,
-                          .arrival = host_arrival, .ended = host_ended};
+    return (fr_flow_host){.ctx = h, .resume = host_resume, .again = host_again,
+                          .moment = host_moment_note, .arrival = host_arrival, .ended = host_ended};
 }

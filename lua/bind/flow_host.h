@@ -35,6 +35,10 @@ typedef struct fr_host {
     int kept;                         // registry reference of the options that calls use
     int *co;                          // by branch: registry reference of its coroutine
     uint32_t n_co;
+    int *defaults;                    // by branch: reference of its task options, LUA_NOREF
+    int64_t born;                     // monotonic: tells it from a freed one at the same place
+    int held;                         // reference of a table: bodies and defaults, for the run
+    fr_map bodies;                    // node -> its body in held; its defaults
     uint32_t branch;                  // the one that runs, FR_NO_BRANCH between
     lua_State *running;               // its coroutine
     uint32_t calls;                   // since it last gave way
@@ -57,7 +61,7 @@ typedef struct fr_host {
 typedef struct flow_opts {
     fr_task_opts o;
     fr_value *fallback;
-    const fr_host *kept_by;           // the host that keeps it: a call outlives task:with{}
+    int64_t kept_by;                  // `born` of its host: a call outlives task:with{}
     char *limit_names;                // what o.limits points to
     fr_limit_need limits[FR_LIMIT_NEEDS];
     fr_cache_opts cache;
@@ -84,6 +88,12 @@ fr_flow_host flow_host_ops(fr_host *h);
 // the registry. It may raise, so it stands before the scheduler knows of a branch.
 int flow_host_thread(lua_State *L, int nargs);
 void flow_host_branch(fr_host *h, uint32_t branch, int thread);   // takes it as the branch's body
+// Keeps the value on top of L (popped) for the run; the number is for the two below.
+int flow_host_hold(fr_host *h, lua_State *L);
+// The held table gives the options of tasks that are called in the branch.
+void flow_host_defaults(fr_host *h, uint32_t branch, int held);
+// The held {function, argument} is the body of a subflow or group that may run again.
+void flow_host_body(fr_host *h, uint32_t node, uint32_t branch, int held);
 // The host whose flow code runs in this state now; NULL outside flow code.
 fr_host *flow_host_current(lua_State *L);
 // The Lua thread that Ctrl-C interrupts; returns the one before. NULL: none.

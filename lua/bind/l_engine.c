@@ -516,10 +516,14 @@ static int engine_run(lua_State *L)
     fr_value **params = marshal_box(L);
     fr_run_spec spec;
     fill_spec(L, r->host, params, &spec);
+    spec.fail_fast = bool_field(L, 2, "fail_fast");
     fill_limits(L, &spec);
     lua_pushvalue(L, 3);
     lua_getfield(L, 2, "params");
-    int thread = flow_host_thread(L, 1);
+    int thread = flow_host_thread(L, 1), defaults = LUA_NOREF;
+    if (lua_getfield(L, 2, "defaults") == LUA_TTABLE) {
+        defaults = flow_host_hold(r->host, L);
+    }
     lua_pushvalue(L, 4);
     lua_rawsetp(L, LUA_REGISTRYINDEX, r);              // anchored until closed
     fr_err err = FR_ERR_INIT;
@@ -541,6 +545,9 @@ static int engine_run(lua_State *L)
     r->host->info.params = code->params;
     r->host->info.log = code->log;
     flow_host_branch(r->host, FR_ROOT_BRANCH, thread);
+    if (defaults != LUA_NOREF) {
+        flow_host_defaults(r->host, FR_ROOT_BRANCH, defaults);
+    }
     lua_settop(L, 4);
     return 1;
 }
@@ -670,6 +677,8 @@ static const char *kind_name(fr_call_kind kind)
         return "map";
     case FR_CALL_SLEEP:
         return "sleep";
+    case FR_CALL_GROUP:
+        return "group";
     case FR_CALL_FLOW:
         return "flow";
     case FR_CALL_ITEM:

@@ -2,15 +2,18 @@
 //
 // A callable (task, or what task:with{} made) is a table with integer fields: [1] name
 // "module:task", [2] its flow_opts, [3] the function, [4] key (string, function or nil),
-// [5] list of handles to wait for, [6] how a sensor waits. lua/flowrun/task.lua and wait.lua
-// make them.
+// [5] list of handles to wait for, [6] how a sensor waits, [7] condition (a handle or function),
+// [8] list of handles of what it tears down. lua/flowrun/task.lua and wait.lua make them.
 #include "lua/bind/error_value.h"
 #include "lua/bind/flow_host.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER, FIELD_WAIT };
+enum {
+    FIELD_NAME = 1, FIELD_OPTS, FIELD_FN, FIELD_KEY, FIELD_AFTER, FIELD_WAIT, FIELD_WHEN,
+    FIELD_SETUPS,
+};
 enum { OUTPUT_BITS = 16 };
 
 static flow_handle *test_handle(lua_State *L, int idx)
@@ -138,26 +141,85 @@ static void fill_deps(lua_State *L, const marshal *m, fr_call *c)
     c->n_deps = m->deps;
 }
 
-static void fill_after(lua_State *L, fr_host *h, fr_call *c)
+// Appends the handles of a list in a field of the callable to `after`.
+static uint32_t add_handles(lua_State *L, fr_host *h, int field, const char *name, fr_dep *after,
+                            uint32_t at)
 {
-    if (lua_rawgeti(L, 1, FIELD_AFTER) != LUA_TTABLE) {
-        return;
-    }
-    int list = lua_gettop(L);
-    uint32_t n = (uint32_t)lua_rawlen(L, list);
-    fr_dep *after = lua_newuserdatauv(L, (n + 1) * sizeof *after, 0);
+    uint32_t n = lua_rawgeti(L, 1, field) == LUA_TTABLE ? (uint32_t)lua_rawlen(L, -1) : 0;
     for (uint32_t i = 0; i < n; i++) {
-        lua_rawgeti(L, list, (lua_Integer)i + 1);
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
         flow_handle *d = test_handle(L, -1);
         if (d == NULL || d->host != h) {
-            (void)bind_fail(L, FR_ETYPE, "after[%d]: expected a handle of this run, got %s",
+            (void)bind_fail(L, FR_ETYPE, "%s[%d]: expected a handle of this run, got %s", name,
                             (int)i + 1, luaL_typename(L, -1));
         }
-        after[i] = (fr_dep){d->node, d->output};
+        after[at + i] = (fr_dep){d->node, d->output};
         lua_pop(L, 1);
     }
+    lua_pop(L, 1);
+    return n;
+}
+
+static size_t field_length(lua_State *L, int field)
+{
+    size_t n = lua_rawgeti(L, 1, field) == LUA_TTABLE ? lua_rawlen(L, -1) : 0;
+    lua_pop(L, 1);
+    return n;
+}
+
+static void fill_after(lua_State *L, fr_host *h, fr_call *c)
+{
+    size_t n = field_length(L, FIELD_AFTER) + field_length(L, FIELD_SETUPS);
+    if (n == 0) {
+        return;
+    }
+    fr_dep *after = lua_newuserdatauv(L, n * sizeof *after, 0);
+    c->n_setups = add_handles(L, h, FIELD_SETUPS, "teardown", after, 0);
+    c->n_after = c->n_setups + add_handles(L, h, FIELD_AFTER, "after", after, c->n_setups);
     c->after = after;
-    c->n_after = n;
+}
+
+// The condition: a handle is waited for, a function decides here and now about the arguments.
+static void fill_when(lua_State *L, fr_host *h, int first, int n, fr_call *c)
+{
+    int type = lua_rawgeti(L, 1, FIELD_WHEN);
+    if (type == LUA_TFUNCTION) {
+        luaL_checkstack(L, n + 1, "too many arguments");
+        for (int i = 0; i < n; i++) {
+            lua_pushvalue(L, first + i);
+        }
+        lua_call(L, n, 1);
+        c->skip = !lua_toboolean(L, -1);
+        lua_pop(L, 1);
+        return;
+    }
+    flow_handle *d = test_handle(L, -1);
+    lua_pop(L, 1);
+    if (d != NULL) {
+        if (d->host != h) {
+            (void)bind_fail(L, FR_ESTATE, "when: this handle belongs to another run");
+        }
+        fr_dep *when = lua_newuserdatauv(L, sizeof *when, 0);
+        *when = (fr_dep){d->node, d->output};
+        c->when = when;
+    }
+}
+
+// Pushes the options of the callable, with the defaults of the flow whose branch runs.
+static flow_opts *options_of(lua_State *L, fr_host *h)
+{
+    int defaults = h->defaults[h->branch];
+    if (defaults != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, h->held);
+        lua_rawgeti(L, -1, defaults);
+        lua_pushvalue(L, 1);
+        (void)lua_gettable(L, -2);
+        lua_replace(L, -3);
+        lua_pop(L, 1);
+    } else {
+        lua_rawgeti(L, 1, FIELD_OPTS);
+    }
+    return luaL_checkudata(L, -1, FLOW_OPTS);
 }
 
 static const char source_key;         // its address: registry key of flow.sources(fn)
@@ -187,8 +249,7 @@ static void begin_call(lua_State *L, fr_host *h, fr_call_kind kind, fr_call *c)
     lua_rawgeti(L, 1, FIELD_NAME);
     c->task = fr_sched_task(h->sched, luaL_checkstring(L, -1));
     lua_pop(L, 1);
-    lua_rawgeti(L, 1, FIELD_OPTS);
-    flow_opts *o = luaL_checkudata(L, -1, FLOW_OPTS);
+    flow_opts *o = options_of(L, h);
     flow_host_keep(h, L, -1, o);
     lua_pop(L, 1);
     if ((o->o.cache != NULL || h->cache_all) && kind != FR_CALL_FLOW &&
@@ -241,6 +302,7 @@ static int task_call(lua_State *L)
     begin_call(L, h, FR_CALL_TASK, &c);
     c.key = user_key(L, 2, n);
     fill_after(L, h, &c);
+    fill_when(L, h, 2, n, &c);
     fr_value **args = flow_host_slot(h);
     marshal *m = marshal_scratch(L);
     m->handle = handle_id;
@@ -265,7 +327,7 @@ static int task_call(lua_State *L)
 }
 
 // map(task, list, ...): the list may be a handle; further arguments are constants.
-static int task_map(lua_State *L)
+static int make_map(lua_State *L, bool tuples)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checkany(L, 2);
@@ -273,6 +335,7 @@ static int task_map(lua_State *L)
     int n = lua_gettop(L) - 2;
     fr_call c;
     begin_call(L, h, FR_CALL_MAP, &c);
+    c.tuples = tuples;
     if (c.opts->n_outputs > 1) {
         return bind_fail(L, FR_EUNSUPPORTED, "map: a task with several outputs cannot be mapped; "
                                              "return one table");
@@ -297,6 +360,10 @@ static int task_map(lua_State *L)
     }
     c.key = user_key(L, 2, 1);
     fill_after(L, h, &c);
+    if (c.n_setups > 0) {
+        return bind_fail(L, FR_EUNSUPPORTED, "map: what tears down is one call, not a map");
+    }
+    fill_when(L, h, 2, n + 1, &c);
     fr_value **both = marshal_box(L), **args = marshal_box(L);
     marshal *m = marshal_scratch(L);
     m->handle = handle_id;
@@ -333,15 +400,30 @@ static int task_map(lua_State *L)
     return return_handles(L, h, 1);
 }
 
-// subflow(callable, fn, params): runs fn(params) in a branch of its own.
-static int flow_subflow(lua_State *L)
+static int task_map(lua_State *L) { return make_map(L, false); }
+
+// map_tuples(task, list, ...): every item is a list of arguments.
+static int map_tuples(lua_State *L) { return make_map(L, true); }
+
+// The body of a scope that may run again, held.
+static int hold_body(lua_State *L, fr_host *h)
+{
+    lua_createtable(L, 2, 0);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, 3);
+    lua_rawseti(L, -2, 2);
+    return flow_host_hold(h, L);
+}
+
+static int open_scope(lua_State *L, fr_call_kind kind, const char *what)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    lua_settop(L, 3);
-    fr_host *h = in_branch(L, "a flow call");
+    lua_settop(L, 4);
+    fr_host *h = in_branch(L, what);
     fr_call c;
-    begin_call(L, h, FR_CALL_FLOW, &c);
+    begin_call(L, h, kind, &c);
     fr_value **args = marshal_box(L);
     marshal *m = marshal_scratch(L);
     fr_err err = FR_ERR_INIT;
@@ -350,6 +432,11 @@ static int flow_subflow(lua_State *L)
     }
     c.args = *args;
     c.n_args = 1;
+    int body = c.opts->retry.retries > 0 ? hold_body(L, h) : LUA_NOREF, defaults = LUA_NOREF;
+    if (lua_istable(L, 4)) {
+        lua_pushvalue(L, 4);
+        defaults = flow_host_hold(h, L);
+    }
     lua_pushvalue(L, 2);
     lua_pushvalue(L, 3);
     int thread = flow_host_thread(L, 1);
@@ -357,6 +444,12 @@ static int flow_subflow(lua_State *L)
     int rc = fr_sched_subflow(h->sched, &c, &node, &branch, &err);
     if (branch != FR_NO_BRANCH) {
         flow_host_branch(h, branch, thread);
+        if (defaults != LUA_NOREF) {
+            flow_host_defaults(h, branch, defaults);
+        }
+        if (body != LUA_NOREF) {
+            flow_host_body(h, node, branch, body);
+        }
     } else {
         luaL_unref(L, LUA_REGISTRYINDEX, thread);
     }
@@ -366,6 +459,12 @@ static int flow_subflow(lua_State *L)
     push_handle(L, h, node, 0);
     return return_handles(L, h, 1);
 }
+
+// subflow(callable, fn, params, defaults or nil): runs fn(params) in a branch of its own.
+static int flow_subflow(lua_State *L) { return open_scope(L, FR_CALL_FLOW, "a flow call"); }
+
+// group(callable, fn, nil, defaults or nil): fn belongs to the flow's own code.
+static int flow_group(lua_State *L) { return open_scope(L, FR_CALL_GROUP, "fr.group"); }
 
 static int flow_spawn(lua_State *L)
 {
@@ -415,7 +514,7 @@ static void check_stopped(lua_State *L, fr_host *h, uint32_t node)
     if (fr_sched_seen(h->sched, node)) {
         return;
     }
-    int code = fr_sched_cancelled(h->sched);
+    int code = fr_sched_cancelled(h->sched, h->branch);
     const char *why = fr_sched_divergence(h->sched);
     if (why != NULL) {
         fr_err err = FR_ERR_INIT;
@@ -573,7 +672,7 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx)
     (void)status;
     (void)ctx;
     fr_host *h = in_branch(L, "wait");
-    int code = fr_sched_cancelled(h->sched);
+    int code = fr_sched_cancelled(h->sched, h->branch);
     if (code != FR_OK) {
         return raise_cancelled(L, code);
     }
@@ -951,7 +1050,7 @@ static void fill_executor(lua_State *L, fr_task_opts *o)
 }
 
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
-// cpu=, memory= (bytes), executor= (name), outputs= (count), effect=, has_fallback=,
+// cpu=, memory= (bytes), executor= (name), outputs= (count), effect=, rule=, has_fallback=,
 // fallback= (value), infra_retries=, limits=, priority=, queue_timeout= (s),
 // retry_codes= (list), functions= (names of the options that are functions), cache=,
 // fallbacks=, no_store=}
@@ -974,6 +1073,9 @@ static int flow_options(lua_State *L)
     p->jitter = field_number(L, "jitter", 0);
     fill_list(L, p);
     o->o.timeout_ns = field_ns(L, "timeout");
+    o->o.deadline_ns = field_ns(L, "deadline");
+    lua_getfield(L, 1, "fail_fast");
+    o->o.fail_fast = lua_toboolean(L, -1);
     o->o.queue_timeout_ns = field_ns(L, "queue_timeout");
     o->o.priority = (int32_t)field_number(L, "priority", 0);
     fill_limits(L, o);
@@ -988,6 +1090,9 @@ static int flow_options(lua_State *L)
     lua_getfield(L, 1, "effect");
     o->o.effect = lua_toboolean(L, -1);
     o->o.infra_retries = (uint32_t)field_number(L, "infra_retries", 3);
+    lua_getfield(L, 1, "rule");
+    o->o.rule = fr_rule_from_name(luaL_optstring(L, -1, fr_rule_name(FR_RULE_ALL_SUCCESS)));
+    luaL_argcheck(L, o->o.rule != FR_RULE_COUNT, 1, "unknown trigger rule");
     fill_functions(L, &o->o);
     fill_codes(L, &o->o);
     lua_getfield(L, 1, "has_fallback");
@@ -1022,6 +1127,8 @@ static const luaL_Reg handle_meta[] = {
 
 static const luaL_Reg functions[] = {
     {"call", task_call},     {"map", task_map},         {"subflow", flow_subflow},
+    {"group", flow_group},
+    {"map_tuples", map_tuples},
     {"spawn", flow_spawn},   {"wait", flow_wait},       {"peek", flow_peek},
     {"forgive", flow_forgive},
     {"sleep", flow_sleep},   {"record", flow_record},   {"draw", flow_draw},

@@ -30,7 +30,8 @@ static void push_option(lua_State *L, const fr_option *o)
         unsigned scope;
         const char *name;
     } scopes[] = {
-        {FR_OPTION_TASK, "task"}, {FR_OPTION_FLOW, "flow"}, {FR_OPTION_WITH, "with"}};
+        {FR_OPTION_TASK, "task"}, {FR_OPTION_FLOW, "flow"}, {FR_OPTION_WITH, "with"},
+        {FR_OPTION_GROUP, "group"}};
     lua_createtable(L, 0, 12);
     set_text(L, "name", o->name);
     set_text(L, "within", o->within);

@@ -79,7 +79,8 @@ static const char *const types[] = {
 };
 static const char *const kinds[] = {
     [FR_CALL_TASK] = "task", [FR_CALL_MAP] = "map", [FR_CALL_SLEEP] = "sleep",
-    [FR_CALL_FLOW] = "flow", [FR_CALL_SIGNAL] = "signal", [FR_CALL_POKE] = "poke",
+    [FR_CALL_FLOW] = "flow", [FR_CALL_GROUP] = "group",
+     [FR_CALL_SIGNAL] = "signal", [FR_CALL_POKE] = "poke",
     [FR_CALL_HOOK] = "hook",
 };
 
@@ -356,8 +357,9 @@ static int push_item(lua_State *L)
     int64_t started = r->f->queued + (int64_t)d->start_us * 1000;
     lua_createtable(L, 0, 12);
     set_int(L, "index", (int64_t)d->index + 1);
-    set_text(L, "state", stopped ? "STOPPED" : failed ? "FAILED" : "SUCCESS");
-    set_text(L, "reason", stopped ? "cancelled" : failed ? "error"
+    bool skipped = (d->flags & FR_ITEM_SKIPPED) != 0;
+    set_text(L, "state", stopped ? "STOPPED" : failed ? "FAILED" : skipped ? "SKIPPED" : "SUCCESS");
+    set_text(L, "reason", stopped ? "cancelled" : failed ? "error" : skipped ? "itself"
                           : (d->flags & FR_ITEM_DEGRADED) != 0 ? "degraded"
                           : (d->flags & FR_ITEM_CACHED) != 0   ? "cached"
                                                                : "ran");
@@ -371,7 +373,7 @@ static int push_item(lua_State *L)
     set_some(L, "log", (int64_t)d->log_offset);
     fr_value **slot = marshal_box(L);
     *slot = r->value != NULL ? fr_value_ref(r->value) : fr_value_new(d->value, d->size, NULL, 0);
-    lua_setfield(L, -2, failed || stopped ? "error" : "result");
+    lua_setfield(L, -2, failed || stopped || skipped ? "error" : "result");
     return 1;
 }
 

@@ -58,10 +58,42 @@ function flow.body(fn)
   return function(...) return settle(fn(...), 0) end
 end
 
+---@package
+--- What tasks called in the flow get as options besides their own, by callable; nil: nothing.
+function flow.defaults(f)
+  return task.with_defaults(f.options.defaults)
+end
+
+--- A part of a flow with options of its own: its retries run all of it again, its timeout stops
+--- all of it. `fn` belongs to the flow's code; what it returns is the value of the handle.
+---
+---     local loaded = fr.group("load", {retries = 2, timeout = "10m"}, function()
+---       return {clean(fetch()), assets()}
+---     end)
+---@param name string
+---@param opts? table see docs/reference/options
+---@param fn fun(): any
+---@return flowrun.Handle
+function flow.group(name, opts, fn)
+  if fn == nil and type(opts) == "function" then fn, opts = opts, nil end
+  if type(name) ~= "string" or not name:find("^[%a_][%w_%-]*$") then
+    error_class.raise("invalid", ("fr.group: expected a name (letters, digits, _ and -) first, got "
+      .. "%s; write fr.group(\"name\", function() ... end)"):format(tostring(name)))
+  end
+  if type(fn) ~= "function" then
+    error_class.raise("invalid", ("group '%s': expected a function last, got %s"):format(name,
+      type(fn)))
+  end
+  local o = options.check("group", name, opts)
+  local callable = {"group:" .. name, task.scheduler_options(o), fn, kind = "group"}
+  return flow_core.group(callable, flow.body(fn), nil, task.with_defaults(o.defaults))
+end
+
 --- Inside a flow: a subflow, recorded as one step. Outside: `flow:run(p):get()`.
 function Flow:__call(p)
   if flow_core.inside() then
-    return flow_core.subflow(self, flow.body(self.fn), params.read(self.name, self.params, p))
+    return flow_core.subflow(self, flow.body(self.fn), params.read(self.name, self.params, p),
+      flow.defaults(self))
   end
   return self:run(p):get()
 end
@@ -91,9 +123,10 @@ function flow.define(name, opts, fn)
     Flow)
   self.params = params.declare(name, o.params or {}, reserved)
   self[1] = registry.add("flow", name, self, where)
-  self[2] = task.scheduler_options({retries = o.retries, delay = o.delay,
-    backoff = o.backoff, jitter = o.jitter, on_start = o.on_start, on_success = o.on_success,
-    on_failure = o.on_failure, on_retry = o.on_retry, on_cancel = o.on_cancel})
+  self[2] = task.scheduler_options({retries = o.retries, delay = o.delay, backoff = o.backoff,
+    jitter = o.jitter, timeout = o.timeout, deadline = o.deadline, fail_fast = o.fail_fast,
+    on_start = o.on_start, on_success = o.on_success, on_failure = o.on_failure,
+    on_retry = o.on_retry, on_cancel = o.on_cancel})
   self[3] = fn
   return self
 end

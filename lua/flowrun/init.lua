@@ -6,6 +6,7 @@ local error_class = require "flowrun.core.error"
 local flow = require "flowrun.flow"
 local flow_core = require "flowrun.core.flow"
 local limits = require "flowrun.limits"
+local lists = require "flowrun.lists"
 local log = require "flowrun.log"
 local task = require "flowrun.task"
 
@@ -14,6 +15,9 @@ local fr = {}
 fr.task = task.define
 fr.flow = flow.define
 fr.limit = limits.define
+fr.group = flow.group
+fr.zip = lists.zip
+fr.product = lists.product
 fr.backoff = backoff
 fr.log = log
 
@@ -64,6 +68,39 @@ function fr.any(handles)
     end
     if #unseen == 0 then return handles[1]:get(), 1 end
     flow_core.wait(unseen, true)
+  end
+end
+
+--- Goes over handles in the order in which they end, while the others run on:
+---
+---     for i, value, err in fr.collect{fetch("north"), fetch("south")} do … end
+---
+--- gives the place in the list and the value; of a failed one nil and its error, which is handled
+--- by that. A replay sees the same order.
+---@param handles flowrun.Handle[]
+---@return fun(): integer?, any, any
+function fr.collect(handles)
+  local left = {}
+  if type(handles) ~= "table" or getmetatable(handles) then
+    error_class.raise("type", "fr.collect: expected a list of handles, as in fr.collect{a, b}")
+  end
+  for i, h in ipairs(handles) do left[i] = {i, h} end
+  return function()
+    while #left > 0 do
+      local unseen = {}
+      for k, entry in ipairs(left) do
+        local i, h = entry[1], entry[2]
+        local ok = flow_core.peek(h)
+        if ok ~= nil then
+          table.remove(left, k)
+          if ok then return i, h:get() end
+          local _, err = h:try()
+          return i, nil, err
+        end
+        unseen[k] = h
+      end
+      flow_core.wait(unseen, true)
+    end
   end
 end
 
@@ -171,6 +208,13 @@ function fr.fail(e)
   error(object, 0)
 end
 
+--- In a task body or a flow: ends it as SKIPPED, with the reason. What depends on it is skipped
+--- too, unless its trigger_rule says otherwise; `h:get()` gives nil.
+---@param reason? string
+function fr.skip(reason)
+  error(error_class.new("skipped", tostring(reason or "it decided not to run")), 0)
+end
+
 --- About the run: id, flow, attempt, seed, params. Fields of fr.run.
 ---@type {id: integer, flow: string, attempt: integer, seed: integer, params: table}
 fr.run = setmetatable({}, {
@@ -190,9 +234,12 @@ setmetatable(fr, {
   __index = function(t, name)
     local module = late[name] or late_functions[name]
     if not module then
-      local near = error_class.nearest(tostring(name), {"task", "flow", "spawn", "all", "any",
-        "sleep", "now", "random", "uuid", "fail", "task_random", "checkpoint", "log", "run",
-        "backoff", "sh", "http", "json", "at", "signal", "approve", "wait_for", "limit"})
+      local known = {}
+      for k in pairs(fr) do known[#known + 1] = k end
+      for _, more in ipairs{late, late_functions} do
+        for k in pairs(more) do known[#known + 1] = k end
+      end
+      local near = error_class.nearest(tostring(name), known)
       error_class.raise("not_found", ("fr.%s does not exist%s"):format(tostring(name),
         near and "; did you mean fr." .. near .. "?" or ""))
     end

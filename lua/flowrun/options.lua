@@ -224,6 +224,11 @@ function read.cache(v)
   return nil, 'true, false, a duration such as "1h", or {expires=, version=, scope=, …}', why
 end
 
+function read.condition(v)
+  if type(v) == "function" or options.is_handle(v) then return v end
+  return nil, "a handle or a function"
+end
+
 function read.table(v)
   if type(v) == "table" then return v end
   return nil, "a table"
@@ -245,8 +250,8 @@ local function unknown(what, scope, within, name)
   local full = within and within .. "." .. name or name
   if by_name[full] then
     local other = {}
-    for _, s in ipairs{"task", "flow", "with"} do
-      if by_name[full][s] then other[#other + 1] = s .. "{}" end
+    for _, s in ipairs{"task", "flow", "with", "group"} do
+      if by_name[full][s] then other[#other + 1] = s == "group" and "fr.group" or s .. "{}" end
     end
     fail(what, "option '%s' belongs to %s, not to %s{}", full, table.concat(other, " and "), scope)
   end
@@ -260,9 +265,10 @@ local function check_row(what, row, full, v, scope)
   if not row.built then
     fail(what, "option '%s' is not built yet; leave it out for now", full)
   end
-  if scope == "with" and type(v) == "function" and full ~= "key" and full ~= "when" then
-    fail(what, "option '%s' cannot be a function in with{}: it runs in a worker, which knows "
-      .. "only the options of task{}", full)
+  local fixed = scope == "group" or (scope == "with" and full ~= "key" and full ~= "when")
+  if fixed and type(v) == "function" then
+    fail(what, "option '%s' cannot be a function in %s: it runs in a worker, which knows "
+      .. "only the options of task{}", full, scope == "with" and "with{}" or "a group")
   end
   local normal, expected, detail = read[row.type](v, row)
   if scope == "with" and fallback.is_chain(normal) and fallback.has_function(normal) then
@@ -319,6 +325,10 @@ local function check_together(what, o)
   if o.isolate and o.executor == "thread" then
     fail(what, "option 'isolate' asks for a process and 'executor' for a thread; give one of them")
   end
+  if o.schedule then
+    o.schedule = require("flowrun.schedule").check(what, o.schedule)
+  end
+  if o.defaults then o.defaults = options.check_defaults(what, o.defaults) end
   if o.outputs and #o.outputs == 0 then fail(what, "option 'outputs' is an empty list") end
   for _, name in ipairs(o.outputs or {}) do
     if not name:find("^[%a_][%w_]*$") then
@@ -327,9 +337,30 @@ local function check_together(what, o)
   end
 end
 
---- Checks the options given to task{}, flow{} or with{} and returns a normalised copy:
+-- Options of single calls, which are no defaults of many.
+local single = {key = true, after = true, when = true, teardown = true}
+
+---@package
+--- Checks option `defaults`: what with{} takes, for every task called in a flow or group.
+---@param what string
+---@param given table
+---@return table
+function options.check_defaults(what, given)
+  for name, v in pairs(given) do
+    if single[name] then
+      fail(what, "option 'defaults.%s' belongs to one call; give it in with{}", tostring(name))
+    end
+    if type(v) == "function" then
+      fail(what, "option 'defaults.%s' cannot be a function: it runs in a worker, which knows only "
+        .. "the options of task{}", tostring(name))
+    end
+  end
+  return options.check("with", "defaults of " .. what, given)
+end
+
+--- Checks the options given to task{}, flow{}, with{} or fr.group and returns a normalised copy:
 --- durations in seconds, counts as integers, names as lists.
----@param scope "task"|"flow"|"with"
+---@param scope "task"|"flow"|"with"|"group"
 ---@param name string of the task or flow, for messages
 ---@param given table?
 ---@return table

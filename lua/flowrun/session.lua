@@ -69,6 +69,7 @@ function session.start(script, f, p, o)
     resume = o.resume, rerun = o.rerun, attempt = o.attempt, moments = o.moments,
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
     hooks_of = f[1], rollback = f.options.rollback,
+    fail_fast = f.options.fail_fast, defaults = flow.defaults(f),
     started = o.started, plan = o.plan, limits = limits.list(script.registry),
     cache = o.cache, cache_session = o.cache_session,
     again = o.again, only = o.only, new_params = o.new_params, fork = o.fork, fork_at = o.fork_at,
@@ -141,7 +142,7 @@ function RunHandle:try()
     self.run, self.script, self.f = session.retry(self.script, self.f, self.params, self.run)
     return self:try()
   end
-  if o.state == "SUCCESS" then return true, o.result end
+  if o.state == "SUCCESS" or o.state == "SKIPPED" then return true, o.result end
   return nil, o.error or error_class.new("cancelled", "the run was cancelled")
 end
 

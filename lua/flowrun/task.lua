@@ -6,6 +6,7 @@ local error_class = require "flowrun.core.error"
 local fallback = require "flowrun.fallback"
 local flow_core = require "flowrun.core.flow"
 local limits = require "flowrun.limits"
+local lists = require "flowrun.lists"
 local options = require "flowrun.options"
 local registry = require "flowrun.registry"
 
@@ -62,10 +63,11 @@ function task.scheduler_options(o, full)
     infra_retries = o.infra_retries,
     limits = o.limit and limits.of_task(o.limit, full), priority = o.priority,
     queue_timeout = o.queue_timeout,
-    timeout = o.timeout, cpu = o.resources and o.resources.cpu,
+    timeout = o.timeout, deadline = o.deadline, fail_fast = o.fail_fast,
+    cpu = o.resources and o.resources.cpu,
     memory = o.resources and o.resources.memory,
     executor = o.isolate and "process" or o.executor,
-    outputs = o.outputs and #o.outputs, effect = o.effect,
+    outputs = o.outputs and #o.outputs, effect = o.effect, rule = o.trigger_rule,
     has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function"
       and not fallback.is_chain(o.fallback),
     fallback = o.fallback,
@@ -105,17 +107,42 @@ function task.define(name, opts, fn)
   return self
 end
 
---- Runs the task once per item of `list` (a table or a handle of one), in parallel. Further
---- arguments are the same for every item. Returns one handle for the list of results.
+---@package
+--- The options object of every task called where `defaults` hold: those of the task itself win.
+---@param defaults? table normalised options
+---@return table? by callable
+function task.with_defaults(defaults)
+  if not defaults then return nil end
+  return setmetatable({}, {__mode = "k", __index = function(t, callable)
+    local made = callable[2]
+    if callable.kind == "task" then
+      made = task.scheduler_options(options.merge(defaults, callable.options), callable[1])
+    end
+    rawset(t, callable, made)
+    return made
+  end})
+end
+
+--- Runs the task once per item of `list` (a table, a handle of one, fr.zip or fr.product), in
+--- parallel. Further arguments are the same for every item. Returns one handle for the list of
+--- results.
 ---@param list any[]|flowrun.Handle
 ---@param ... any constants that follow the item
 ---@return flowrun.Handle
 function methods:map(list, ...)
+  local tuples = lists.is_tuples(list)
   if not flow_core.inside() then
     local out = {}
-    for i, item in ipairs(list) do out[i] = self[3](item, ...) end
+    for i, item in ipairs(list) do
+      if tuples then
+        out[i] = self[3](lists.spread(item, ...))
+      else
+        out[i] = self[3](item, ...)
+      end
+    end
     return out
   end
+  if tuples then return flow_core.map_tuples(self, lists.plain(list), ...) end
   return flow_core.map(self, list, ...)
 end
 
@@ -129,7 +156,7 @@ function methods:with(over)
                              where = self.where, fn = self.fn, home = self.home}, Task)
   copy[1], copy[3] = self[1], self[3]
   copy[2] = task.scheduler_options(merged, self[1])
-  copy[4], copy[5] = merged.key, merged.after
+  copy[4], copy[5], copy[7], copy[8] = merged.key, merged.after, o.when, merged.teardown
   return copy
 end
 

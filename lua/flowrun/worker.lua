@@ -112,6 +112,23 @@ function worker.changed(fn)
     :format(w.name, name) or nil
 end
 
+local function skip(reason)
+  error(error_class.new("skipped", reason), 0)
+end
+
+-- The body behind the questions whether it should run at all. They are asked again with each
+-- attempt, in the same worker.
+local function guarded(task)
+  local when, skip_if, fn = task.options.when, task.options.skip_if, task.fn
+  if not (when or skip_if) then return fn end
+  return function(...)
+    if when and not when(...) then skip("its option 'when' said no") end
+    local why = skip_if and skip_if(...)
+    if why then skip(type(why) == "string" and why or "its option 'skip_if' said so") end
+    return fn(...)
+  end
+end
+
 --- The function that runs a task, or the function given as one of its options.
 ---@param hash string of the bundle
 ---@param sources fun(): string the packed bundle
@@ -133,7 +150,9 @@ function worker.find(hash, sources, name, option)
   end
   if not option then
     watch(script, task)
-    return task.fn
+    local fn = guarded(task)
+    watched[fn] = watched[task.fn]
+    return fn
   end
   local fn = option_of(task.options, option)
   if type(fn) ~= "function" then

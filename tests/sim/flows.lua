@@ -41,8 +41,26 @@ local kinds = {
   hooked    = {retries = 1, base = 1, functions = {"on_start", "on_success", "on_failure",
                "on_retry", "on_cancel", "undo"}},
   sensor    = {retries = 1, base = 1},
+  skipper   = {},                                  -- skips itself now and then
+  skip_item = {},
+  teller    = {},                                  -- says true or false
+  gated     = {},                                  -- runs when a teller says so
+  setup     = {},                                  -- succeeds, fails or skips
+  teardown  = {retries = 1, base = 1},
 }
 core.sources(function() return ("5"):rep(32) end)
+local scopes = {
+  again = {retries = 2, base = 3},
+  timed_group = {retries = 1, base = 2, timeout = 40},
+  fast = {fail_fast = true},
+  due = {deadline = 60},
+}
+for name, o in pairs(scopes) do kinds[name] = o end
+kinds.dated = {deadline = 30, retries = 2, base = 8}
+local rules = {"all_success", "all_failed", "all_done", "all_done_min_one_success", "all_skipped",
+               "one_failed", "one_success", "one_done", "none_failed",
+               "none_failed_min_one_success", "none_skipped", "always"}
+for _, rule in ipairs(rules) do kinds["rule_" .. rule] = {rule = rule} end
 local class = {__call = core.call}
 local tasks = {}
 for name, o in pairs(kinds) do
@@ -50,9 +68,9 @@ for name, o in pairs(kinds) do
 end
 
 --- The task with a key of the user's and handles to wait for.
-local function with(name, key, after)
+local function with(name, key, after, when, setups)
   local t = tasks[name]
-  return setmetatable({t[1], t[2], t[3], key, after}, class)
+  return setmetatable({t[1], t[2], t[3], key, after, nil, when, setups}, class)
 end
 
 -- --- making a tree ---
@@ -67,14 +85,14 @@ end
 
 -- Kinds whose end does not depend on time, and all.
 local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped",
-                "asked", "limited", "greedy", "hooked"}
+                "asked", "limited", "greedy", "hooked", "skipper"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
                 "helped", "poison", "asked", "limited", "limited", "greedy", "rated", "hurried",
-                "hurried_backed", "hooked"}
+                "hurried_backed", "hooked", "skipper", "dated"}
 local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item",
-                      "limited_item"}
+                      "limited_item", "skip_item"}
 local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item",
-               "asked_item", "limited_item", "limited_item"}
+               "asked_item", "limited_item", "limited_item", "skip_item"}
 local budget, whole, pure
 
 local make_ops
@@ -95,7 +113,17 @@ local function make_op(depth)
     return {op = "fail", how = below(5)}
   elseif r < 45 and depth < 2 and whole - budget > 7 then
     return {op = "die"}
-  elseif r < 50 then
+  elseif r < 49 then
+    return {op = "rule", rule = any_of(rules), wait = below(2) == 0, kinds = {below(4), below(4)},
+            more = below(3)}
+  elseif r < 50 and depth < 3 and below(2) == 0 then
+    return {op = "group", kind = pure and "again" or any_of{"again", "timed_group", "fast", "due"},
+            ops = make_ops(depth + 1, 1 + below(3)), wait = below(3) > 0, flow = below(3) == 0}
+  elseif r < 50 and not pure then
+    return {op = "teardown", fails = below(2) == 0}
+  elseif r < 51 then
+    return {op = "gate", wait = below(2) == 0, no = below(8) == 0}
+  elseif r < 54 then
     return {op = "pair", wait = below(2) == 0}
   elseif r < 61 then
     budget = budget - 3
@@ -238,6 +266,37 @@ function act.die(_, s)
   s.out[#s.out + 1] = tostring(tasks.failing(next_n(s)):get())   -- nobody catches it
 end
 
+-- A call behind others that succeed, fail, or are skipped, with a rule for which ends let it run.
+local behind = {"plain", "failing", "skipper", "retried"}
+
+function act.rule(o, s)
+  local after = some(s, o.more) or {}
+  for _, k in ipairs(o.kinds) do after[#after + 1] = tasks[behind[k + 1]](next_n(s)) end
+  local h = with("rule_" .. o.rule, nil, after)(s.n)
+  opened(s, h)
+  if o.wait then take(h, s.out) end
+  for _, d in ipairs(after) do s.open[#s.open + 1] = d end
+end
+
+function act.gate(o, s)
+  local h
+  if o.no then
+    h = with("gated", nil, nil, function() return false end)(next_n(s))
+  else
+    local says = tasks.teller(next_n(s))
+    h = with("gated", nil, nil, says)(says)
+  end
+  opened(s, h)
+  if o.wait then take(h, s.out) end
+end
+
+function act.teardown(o, s)
+  local up = tasks.setup(next_n(s))
+  local work = tasks[o.fails and "failing" or "plain"](up)
+  opened(s, with("teardown", nil, {work}, nil, {up})(s.n))
+  s.open[#s.open + 1], s.open[#s.open + 2] = work, up
+end
+
 local function list_of(o, s)
   local list = {}
   if o.from == 0 then return tasks.lister(next_n(s)) end
@@ -334,6 +393,23 @@ function act.flow(o, s)
   local self = setmetatable({"sim:inner", tasks.inner[2], act.flow}, class)
   local name, from = s.name .. "/f" .. next_n(s), s.n
   local h = core.subflow(self, function(p) return run_ops(o.ops, {}, name, p) end, from)
+  if o.wait then take(h, s.out) else opened(s, h) end
+end
+
+-- A part that is tried again as a whole, stopped as a whole. Its body may change what is around.
+function act.group(o, s)
+  local name, from, t = s.name .. "/g" .. next_n(s), s.n, tasks[o.kind]
+  local self = setmetatable({(o.flow and "sim:" or "group:") .. o.kind, t[2], t[3]}, class)
+  local function body()
+    if not o.flow and not s.pure then s.shared[#s.shared + 1] = name end
+    local out = run_ops(o.ops, o.flow and {} or s.shared, name, from)
+    local h = tasks.plain(from, out)
+    s.tail = h
+    h:get()
+    if o.kind ~= "due" then tasks.retried(from, out):get() end
+    return out
+  end
+  local h = (o.flow and core.subflow or core.group)(self, body, from)
   if o.wait then take(h, s.out) else opened(s, h) end
 end
 

@@ -26,7 +26,8 @@ static void check_told(void)
         const fr_record *r = &W.log[i].r;
         epoch += r->type == FR_REC_REQUEST && strcmp(r->name, "rerun") == 0;
         bool ours = r->type == FR_REC_TASK && r->kind == FR_CALL_TASK &&
-                    strcmp(r->name, "sim:hooked") == 0 && r->reason != FR_BECAUSE_UPSTREAM;
+                    strcmp(r->name, "sim:hooked") == 0 && r->reason != FR_BECAUSE_UPSTREAM &&
+                    r->state != FR_SKIPPED;
         // A change of the code may leave a call of before out of the flow.
         if (!ours || W.change != 0) {
             continue;

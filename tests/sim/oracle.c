@@ -265,6 +265,46 @@ static bool needs_newer(uint32_t row, uint64_t seq)
     return false;
 }
 
+// Rules let calls start behind others that did not succeed; check_rule judges them as a whole.
+static bool may_start_behind(const fr_attempt *a, const fr_node_info *d)
+{
+    bool setup = strcmp(d->name, "sim:setup") == 0;
+    return strncmp(a->task + 4, "rule_", 5) == 0 || (world_is(a, "teardown") && !setup);
+}
+
+static void check_rule(const fr_attempt *a, uint32_t node)
+{
+    if (world_is(a, "gated") && a->n_deps > 0 && a->deps[0]->bytes[0] != FR_TRUE) {
+        sim_fail("%s (row %u) starts though its condition is false", a->task, a->row);
+    }
+    if (world_is(a, "teardown")) {
+        sim_count(torn_down);
+        W.totals.events[EV_torn_down_late] += W.cancelled;
+    }
+    if (strncmp(a->task + 4, "rule_", 5) != 0) {
+        return;
+    }
+    fr_before b = {0};
+    uint32_t dep;
+    for (uint32_t i = 0; fr_sched_dep(W.s, node, i, &dep); i++) {
+        fr_node_info d;
+        fr_sched_info(W.s, dep, &d);
+        bool failed = d.state == FR_FAILED || d.state == FR_STOPPED;
+        bool upstream = failed && d.reason == FR_BECAUSE_UPSTREAM;
+        b.all++;
+        b.success += d.state == FR_SUCCESS;
+        b.skipped += d.state == FR_SKIPPED;
+        b.upstream += upstream;
+        b.failed += failed && !upstream;
+    }
+    sim_count(ran_by_rule);
+    if (fr_rule_judge(fr_rule_from_name(a->task + 9), &b) != FR_RULE_RUN) {
+        sim_fail("%s (row %u) starts against its rule: of %u before it %u succeeded, %u failed, %u "
+                 "upstream, %u were skipped", a->task, a->row, b.all, b.success, b.failed,
+                 b.upstream, b.skipped);
+    }
+}
+
 static void check_needs(const fr_attempt *a)
 {
     uint32_t node, dep;
@@ -276,6 +316,9 @@ static void check_needs(const fr_attempt *a)
         fr_node_info d;
         fr_sched_info(W.s, dep, &d);
         const fr_record *r = terminal(oracle_facts(d.key));
+        if (may_start_behind(a, &d)) {
+            continue;
+        }
         if (d.state != FR_SUCCESS ||
             (d.row != 0 && (r == NULL || r->state != FR_SUCCESS))) {
             sim_fail("%s (row %u) starts before %s (row %u), which it needs, is done",
@@ -286,6 +329,7 @@ static void check_needs(const fr_attempt *a)
                      a->task, a->row, d.name);
         }
     }
+    check_rule(a, node);
     in_value(a->args, must_be_recorded, a->row);
     in_value(a->list, must_be_recorded, a->row);
     for (uint32_t i = 0; i < a->n_deps; i++) {
@@ -477,6 +521,7 @@ void oracle_cancel(const fr_attempt *a, const flying *f, int code)
     bool has_limit = world_is(a, "slow_item") || world_is(a, "timed");
     bool due = has_limit && f->started && W.now >= f->since + limit;
     due = due || world_is(a, "sensor");        // the wait's own, which no execution knows
+    due = due || W.stops || world_is(a, "dated");
     if (code == FR_ETIMEOUT && !W.cancelled && !due) {
         sim_fail("%s (row %u) is stopped by a timeout that is not its own", a->task,
                  a->row);
@@ -504,7 +549,7 @@ static void check_end(const fr_record *r, const facts *f)
         sim_fail("%s (row %u) is recorded twice", r->name, r->row);
     } else if (old != NULL && old->seq < W.rerun_seq && r->kind != FR_CALL_ITEM &&
                f->dropped <= old->seq && // what was taken back is done again
-               old->state == FR_SUCCESS && fr_hash_eq(old->args, r->args) &&
+               r->kind != FR_CALL_GROUP && old->state == FR_SUCCESS && fr_hash_eq(old->args, r->args) &&
                !needs_newer(r->row, old->seq)) {
         sim_fail("%s (row %u) had succeeded; a rerun records it again", r->name, r->row);
     }
@@ -518,6 +563,7 @@ static void check_end(const fr_record *r, const facts *f)
             sim_fail("%s (row %u) is quarantined without cause", r->name, r->row);
         }
     }
+    W.stops = W.stops || r->reason == FR_BECAUSE_FAIL_FAST || r->reason == FR_BECAUSE_DEADLINE;
     if (r->reason == FR_BECAUSE_CRASHED && f->losses < MOST_LOSSES && !W.cancelled &&
         r->kind == FR_CALL_TASK) {
         sim_fail("%s (row %u) fails after %u lost attempts", r->name, r->row, f->losses);
@@ -585,6 +631,13 @@ void oracle_append(const fr_record *r)
         f->boot = W.boots;
         break;
     case FR_REC_TIMER:
+        if (r->reason == FR_BECAUSE_DEADLINE) {
+            break;
+        }
+        W.stops = W.stops || world_stops(r);
+        if (r->reason == FR_BECAUSE_RETRY && f->boot == W.boots && W.now < f->not_before) {
+            sim_fail("%s (row %u) begins again before its delay is over", r->name, r->row);
+        }
         if (r->kind == FR_CALL_SLEEP) {
             f->not_before = W.now + r->due - world_wall();
             f->boot = W.boots;
@@ -610,7 +663,7 @@ void oracle_end(void)
             continue;
         }
         const facts *f = &W.facts[slot->value];
-        if (f->went_out && f->out_epoch == W.reruns && f->last == 0 && !W.cancelled &&
+        if (f->went_out && f->out_epoch == W.reruns && f->last == 0 && !W.cancelled && !W.stops &&
             W.change == 0) {
             sim_fail("an effect went out that the log does not know");
         }

@@ -36,8 +36,10 @@ static const struct {
 } known_moves[] = {
     {FR_WAITING, FR_SUCCESS},
     {FR_STATE_NONE, FR_WAITING}, {FR_WAITING, FR_QUEUED},     {FR_WAITING, FR_SCHEDULED},
+    {FR_WAITING, FR_SKIPPED},    {FR_RUNNING, FR_SKIPPED},   {FR_CANCELLING, FR_SKIPPED},
     {FR_WAITING, FR_DEFERRED},   {FR_WAITING, FR_FAILED},     {FR_WAITING, FR_STOPPED},
-    {FR_SCHEDULED, FR_QUEUED},   {FR_SCHEDULED, FR_STOPPED},  {FR_QUEUED, FR_RUNNING},
+    {FR_SCHEDULED, FR_QUEUED},   {FR_SCHEDULED, FR_STOPPED}, {FR_SCHEDULED, FR_FAILED},
+    {FR_QUEUED, FR_FAILED},  {FR_QUEUED, FR_RUNNING},
     {FR_QUEUED, FR_STOPPED},     {FR_RUNNING, FR_SCHEDULED},  {FR_RUNNING, FR_CANCELLING},
     {FR_RUNNING, FR_SUCCESS},    {FR_RUNNING, FR_FAILED},     {FR_RUNNING, FR_STOPPED},
     {FR_DEFERRED, FR_SUCCESS},   {FR_DEFERRED, FR_STOPPED},   {FR_CANCELLING, FR_SUCCESS},
@@ -385,6 +387,7 @@ static bool simulate(uint64_t seed, bool trace)
     world_forget();
     W.trace = trace;
     W.problem[0] = '\0';
+    W.stops = false;
     W.calls = 0;
     fr_rand_init(&W.rand, seed, 77);
     uint32_t crashes = 1 + (uint32_t)sim_pick(MAX_CRASHES);

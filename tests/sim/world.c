@@ -34,12 +34,25 @@ uint64_t sim_pick(uint64_t n) { return fr_rand_below(&W.rand, n); }
 
 // --- the log ---
 
+static bool of_scope(const fr_record *r)
+{
+    return r->type == FR_REC_TIMER && (r->kind == FR_CALL_FLOW || r->kind == FR_CALL_GROUP);
+}
+
+bool world_stops(const fr_record *r) { return of_scope(r) && r->reason == FR_BECAUSE_TIMEOUT; }
+
+static bool again_begins(const fr_record *r)
+{
+    return of_scope(r) && r->reason == FR_BECAUSE_RETRY;
+}
+
 static void count_record(const fr_record *r)
 {
     static const int ends[] = {[FR_CALL_TASK] = EV_rec_task,
                                [FR_CALL_MAP] = EV_rec_map,
                                [FR_CALL_SLEEP] = EV_rec_sleep,
                                [FR_CALL_FLOW] = EV_rec_flow,
+                               [FR_CALL_GROUP] = EV_rec_flow,
                                [FR_CALL_ITEM] = EV_rec_item,
                                [FR_CALL_SIGNAL] = EV_rec_signal,
                                [FR_CALL_POKE] = EV_rec_poke,
@@ -70,6 +83,15 @@ static void count_record(const fr_record *r)
     W.totals.events[EV_io_append]++;
     W.totals.events[EV_degraded] += r->reason == FR_BECAUSE_DEGRADED;
     W.totals.events[EV_upstream] += r->reason == FR_BECAUSE_UPSTREAM;
+    W.totals.events[EV_group] += r->type == FR_REC_TASK && r->kind == FR_CALL_GROUP;
+    W.totals.events[EV_group_again] += again_begins(r);
+    W.totals.events[EV_group_stopped] += world_stops(r);
+    W.totals.events[EV_group_fast] += r->reason == FR_BECAUSE_FAIL_FAST;
+    W.totals.events[EV_expired] += r->type == FR_REC_TASK && r->reason == FR_BECAUSE_DEADLINE;
+    W.totals.events[EV_skipped_itself] += r->reason == FR_BECAUSE_ITSELF;
+    W.totals.events[EV_skipped_behind] += r->reason == FR_BECAUSE_UPSTREAM_SKIPPED;
+    W.totals.events[EV_skipped_by_rule] += r->reason == FR_BECAUSE_RULE;
+    W.totals.events[EV_skipped_by_when] += r->reason == FR_BECAUSE_CONDITION;
     W.totals.events[EV_empty_map] += r->reason == FR_BECAUSE_EMPTY_MAP;
     W.totals.events[EV_quarantined] += r->reason == FR_BECAUSE_QUARANTINED;
     W.totals.events[EV_outputs] += r->n_outputs > 1;
@@ -254,8 +276,8 @@ uint32_t world_retries(const fr_attempt *a)
 {
     static const char *const once[] = {"hooked", "timed", "effect",    "mailer",     "helped",
                                        "item",  "slow_item", "helped_item",
-                                       "limited", "greedy",   "limited_item"};
-    static const char *const twice[] = {"retried", "asked", "asked_item"};
+                                       "limited", "teardown", "greedy",   "limited_item"};
+    static const char *const twice[] = {"retried", "asked", "asked_item", "dated"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
         if (world_is(a, once[i])) {
             return 1;
@@ -345,6 +367,13 @@ static fr_ran io_resume(void *ctx, uint32_t branch)
     return ops.resume(ops.ctx, branch);
 }
 
+static void io_again(void *ctx, uint32_t node, uint32_t branch)
+{
+    (void)ctx;
+    fr_flow_host ops = flow_host_ops(W.host);
+    ops.again(ops.ctx, node, branch);
+}
+
 const fr_io world_io = {.append = io_append,
                         .start = io_start,
                         .cancel = io_cancel,
@@ -352,19 +381,21 @@ const fr_io world_io = {.append = io_append,
                         .slot_ask = io_slot_ask,
                         .slot_release = io_slot_release,
                         .resume = io_resume,
+                        .again = io_again,
                         .lookup = kept_ask,
                         .keep = kept_put};
 
 // --- executions end ---
 
-enum { FAILED, TIMED_OUT, CANCELLED, LOST };
+enum { FAILED, TIMED_OUT, CANCELLED, LOST, SKIPPED };
 
 static fr_value *error_of(int which) // borrowed
 {
     static const struct {
         const char *code, *text;
     } all[] = {
-        {"error", "the body failed"}, {"timeout", "stopped"}, {"cancelled", "stopped"}, {"lost", "lost"}};
+        {"error", "the body failed"}, {"timeout", "stopped"}, {"cancelled", "stopped"}, {"lost", "lost"},
+        {"skipped", "not today"}};
     if (W.errors[which] == NULL) {
         fr_err err = FR_ERR_INIT;
         (void)fr_fail(&err, fr_err_from_name(all[which].code), "%s", all[which].text);
@@ -397,7 +428,8 @@ static bool body_fails(const fr_attempt *a)
     if (world_hook(a)) {
         return one_of(5, a->key, a->attempt);
     }
-    if (a->option != NULL || world_is(a, "plain") || world_is(a, "pair")) {
+    if (a->option != NULL || world_is(a, "plain") || world_is(a, "pair") ||
+        world_is(a, "teller") || world_is(a, "gated") || strncmp(a->task + 4, "rule_", 5) == 0) {
         return false;
     }
     if (world_is(a, "failing")) {
@@ -441,6 +473,10 @@ static fr_value *result_of(const fr_attempt *a)
         f->not_before = W.now + 1000000000;
         f->boot = W.boots;
         uint8_t tag = sim_pick(2) == 0 ? FR_NIL : FR_FALSE;
+        return fr_value_new(&tag, 1, NULL, 0);
+    }
+    if (world_is(a, "teller")) {
+        uint8_t tag = one_of(2, a->key, 0) ? FR_TRUE : FR_FALSE;
         return fr_value_new(&tag, 1, NULL, 0);
     }
     bool list = world_is(a, "lister");
@@ -488,6 +524,10 @@ static void end_single(uint32_t i)
         d.code = FR_ELOST;
         d.error = error_of(LOST);
         sim_count(lost);
+    } else if ((world_is(f.a, "skipper") || world_is(f.a, "setup")) &&
+               (f.stop != FR_OK || one_of(3, f.a->key, 77))) {
+        d.code = FR_ESKIPPED;
+        d.error = error_of(SKIPPED);
     } else if (body_fails(f.a)) {
         d.code = FR_ETASK;
         d.error = error_of(FAILED);
@@ -517,6 +557,10 @@ static void put_item(fr_buf *b, const fr_attempt *a, uint32_t i, int stop)
         sim_count(lost_item);
     } else if (world_asked(a)) {
         v = answer_of(a, key);
+    } else if (world_is(a, "skip_item") && one_of(2, key, 77)) {
+        item.flags = FR_ITEM_SKIPPED;
+        v = fr_value_ref(error_of(SKIPPED));
+        sim_count(skipped_item);
     } else if (a->option == NULL && !world_is(a, "poison_item") &&
                one_of(6, key, a->attempt)) {
         item.flags = FR_ITEM_FAILED;

@@ -30,6 +30,9 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(slot_ask) X(slot_release) X(slot_granted) X(slot_refused) X(slot_told_twice)       \
     X(other_died) X(other_released) X(rate_waited) X(queue_over)                         \
     X(io_ask) X(bad_answer) X(lost) X(lost_item)                                         \
+    X(group) X(group_again) X(group_stopped) X(group_fast) X(expired)                   \
+    X(skipped_itself) X(skipped_item) X(skipped_behind) X(skipped_by_rule)               \
+    X(skipped_by_when) X(ran_by_rule) X(torn_down) X(torn_down_late)                     \
     X(io_resume) X(barrier_held) X(barrier_held_inside) X(rec_task) X(rec_map)           \
     X(rec_sleep) X(rec_flow) X(rec_item) X(rec_start) X(rec_retry) X(rec_value)          \
     X(rec_timer) X(rec_map_part) X(rec_cancel) X(rec_unhandled) X(rec_rerun)             \
@@ -119,12 +122,13 @@ typedef struct world {
     uint32_t boots, crashes, reruns, change, calls;
     bool pure, strict, cancelled, committing, jumped;
     bool over;                        // the run has ended, this is a replay
+    bool stops;                       // some of it was stopped by itself: see oracle_cancel
     bool deadly, dead;                // deadly: some bodies take the process down
     on_cpu marks[MAX_SUSPECTS];       // what the last process left
     uint32_t n_marks;
     fr_map suspects;                  // by call and item: 1 + deaths that count
     uint32_t limited_rates[1024], n_limited_rates;   // asks of the rate, of this process
-    fr_value *errors[4];
+    fr_value *errors[5];
     char problem[PROBLEM_SIZE];
     sim_totals totals;
 } world;
@@ -159,6 +163,7 @@ void world_crash(void);               // unless a body has done it
 void world_forget(void); // before a seed
 static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);
+bool world_stops(const fr_record *r); // the time of a subflow or group is over
 bool world_asked(const fr_attempt *a); // a question, not a fallback
 uint32_t world_retries(const fr_attempt *a);
 

@@ -45,7 +45,8 @@ describe("the option table", function()
       expect(names[name] and name).to_equal(name)
     end
     for name in ([[retries delay backoff jitter timeout outputs after key tags effect durable
-      fallback cpu description params retry_if infra_retries]]):gmatch("%S+") do
+      fallback cpu description params retry_if infra_retries when skip_if
+      trigger_rule teardown deadline fail_fast defaults schedule]]):gmatch("%S+") do
       expect(names[name].built).to_be_true()
     end
   end)

@@ -10,8 +10,8 @@ return function()
   end
   assert(body.late("module") == nil)
   assert(body.late("module", "module.lua", "return 1") == "return 1")
-  for _, name in ipairs{"call", "map", "subflow", "spawn", "wait", "peek", "forgive", "sleep",
-    "record", "draw", "replaying", "log", "run_info"} do
+  for _, name in ipairs{"call", "map", "map_tuples", "subflow", "group", "spawn", "wait", "peek",
+    "forgive", "sleep", "record", "draw", "replaying", "log", "run_info"} do
     pcall(flow[name], {}, "text", {})
   end
 end

@@ -68,7 +68,7 @@ local function kind_of(o)
 end
 
 local function exit_code(outcome, interrupts)
-  if outcome.state == "SUCCESS" then return cli.exit.ok end
+  if outcome.state == "SUCCESS" or outcome.state == "SKIPPED" then return cli.exit.ok end
   if outcome.state == "STOPPED" then
     return interrupts > 0 and cli.exit.interrupted or cli.exit.cancelled
   end
