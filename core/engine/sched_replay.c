@@ -318,7 +318,7 @@ bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq)
     bool all = n->opts == NULL || (n->opts->rule != FR_RULE_ONE_SUCCESS &&
                n->opts->rule != FR_RULE_ONE_FAILED && n->opts->rule != FR_RULE_ONE_DONE &&
                n->opts->rule != FR_RULE_ALWAYS);
-    if (seq > s->rerun_seq || s->only || !all) {          // others: it ran before all of them had ended
+    if (seq > s->rerun_seq || s->only || !all) {   // others: it ran before all had ended
         return false;
     }
     for (uint32_t i = 0; i <= n->n_deps + n->n_after; i++) {
