@@ -57,7 +57,7 @@ void kept_put(void *ctx, const fr_kept *k)
 {
     (void)ctx;
     const fr_record *r = &W.log[k->seq - 1].r;
-    if (k->seq != W.n_log) {
+    if (k->seq == 0 || k->seq > W.n_log) {
         sim_fail("an entry is kept before its record");
         return;
     }
