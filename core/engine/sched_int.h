@@ -63,9 +63,8 @@ typedef struct past {                 // what the log says of one key
     int64_t queued, started, ended, due;
     int64_t delay;                    // of the retry that is due; POKE: failures in a row
     int64_t deadline;                 // wall; 0 = none
-    // Of a subflow or group: attempts whose begin is on record, the latest stop and its attempt.
+    // Of a subflow or group: attempts whose begin is on record, the latest that was stopped.
     uint32_t begun, passed, again, stop_attempt;   // passed: begins seen; again: retries on record
-    uint64_t stop_seq;
     fr_value *result, *error;
     past_items *items;                // NULL = none
 } past;

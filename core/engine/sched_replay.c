@@ -196,7 +196,6 @@ static void load_mark(fr_sched *s, uint32_t i, const fr_record *r)
         return;
     }
     if (r->reason == FR_BECAUSE_TIMEOUT) {
-        p->stop_seq = r->seq;
         p->stop_attempt = r->attempt;
         set_order(s, r->seq, (i + 1) | STOP_MARK);
         return;

@@ -7,11 +7,8 @@
 static void drop(past *p)
 {
     p->seq = 0;                                // its place in the log is skipped
-    p->deadline = 0;
-    if (p->kind != FR_CALL_FLOW && p->kind != FR_CALL_GROUP) {
-        p->due = 0;                            // (the attempts of those are replayed)
-        p->attempt = p->lost = 0;
-    }
+    p->deadline = p->due = 0;
+    p->attempt = p->lost = 0;
 }
 
 // The subflows around a call: their bodies run again, so that it is called.
@@ -67,6 +64,21 @@ static void drop_call(fr_sched *s, fr_hash key)
     }
 }
 
+// Subflows and groups that run again count their attempts anew: one of before may now go another
+// way, so that what the log says of when the next began means nothing.
+static void forget_attempts(fr_sched *s)
+{
+    for (uint64_t i = 1; i <= s->n_order; i++) {
+        bool marked = s->order[i] != CANCEL_MARK && (s->order[i] & (BEGIN_MARK | STOP_MARK)) != 0;
+        s->order[i] = marked ? 0 : s->order[i];
+    }
+    for (uint32_t i = 0; i < s->pasts.n; i++) {
+        past *p = past_at(s, i);
+        p->begun = FR_MIN(p->begun, 1);
+        p->passed = p->again = p->stop_attempt = 0;
+    }
+}
+
 static void begin_again(fr_sched *s, bool only, const void *keys, size_t size)
 {
     for (uint32_t i = 0; i < s->n_unhandled && !only; i++) {
@@ -78,14 +90,7 @@ static void begin_again(fr_sched *s, bool only, const void *keys, size_t size)
     for (const uint8_t *at = keys; size >= 16; size -= 16, at += 16) {
         drop_call(s, fr_hash_load(at));
     }
-    for (uint32_t i = 0; i < s->pasts.n; i++) {
-        past *p = past_at(s, i);
-        if (p->stop_seq != 0 && p->begun <= p->stop_attempt) {
-            s->order[p->stop_seq] = 0;         // the last attempt goes on; what stopped it is over
-            p->stop_seq = 0;
-            p->stop_attempt = 0;
-        }
-    }
+    forget_attempts(s);
     s->n_unhandled = 0;
     s->past_cancel = 0;
     s->reruns++;
