@@ -31,6 +31,7 @@ void fr_expr_free(fr_expr *e)
     fr_free(e->nodes);
     fr_free(e->aggs);
     fr_free(e->agg_args);
+    fr_free(e->windows);
     fr_free(e->text);
     fr_arena_fini(&e->arena);
     fr_frame_unref(e->f);
@@ -107,9 +108,17 @@ static int run(const fr_expr *e, const expr_node *root, fr_array **out, fr_err *
 
 int fr_expr_eval(const fr_expr *e, fr_array **out, fr_err *err)
 {
+    return fr_expr_eval_window(e, NULL, out, err);
+}
+
+int fr_expr_eval_window(const fr_expr *e, const fr_window *w, fr_array **out, fr_err *err)
+{
     *out = NULL;
     if (e->n_aggs > 0) {
         return fr_fail(err, FR_ESTATE, "an aggregate is evaluated with agg_finish");
+    }
+    if (e->n_windows > 0) {
+        return expr_window_run(e, w, e->root, out, err);
     }
     return run(e, e->root, out, err);
 }

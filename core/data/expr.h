@@ -10,6 +10,7 @@
 // a caret under the place, or FR_EOVERFLOW / FR_EINVAL at evaluation with row and column.
 
 #include "core/data/compute.h"
+#include "core/data/window.h"
 
 typedef struct fr_expr fr_expr;
 
@@ -37,6 +38,9 @@ void fr_expr_free(fr_expr *e);                       // NULL is fine
 const fr_type *fr_expr_type(const fr_expr *e);       // of the result
 // The column as the frame's rows say. A bare column name gives the frame's own array.
 FR_NODISCARD int fr_expr_eval(const fr_expr *e, fr_array **out, fr_err *err);
+// As above; lag, rank, rolling_mean … see the parts and the order of w (NULL: all rows).
+FR_NODISCARD int fr_expr_eval_window(const fr_expr *e, const fr_window *w, fr_array **out,
+                                     fr_err *err);
 // Aggregates, for group():agg. "sum(a) / count()" compiles to two calls (sum of the
 // expression a, count of rows) and an outer expression over their results:
 //   compile_agg; for each call: agg_input (one value per row), aggregate per group into

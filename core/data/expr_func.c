@@ -350,5 +350,6 @@ const char *expr_function_nearest(const char *name)
             names[n++] = fr_op_name((fr_op)op);
         }
     }
+    n += expr_window_names(names + n, NAMES_MAX - n);
     return fr_nearest(name, names, n);
 }

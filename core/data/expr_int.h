@@ -118,6 +118,14 @@ struct expr_compiler {
     size_t nodes_capacity;
 };
 
+// lag(x, 1) and its kin: computed first; the outer tree sees the result as a column behind
+// the frame's.
+typedef struct expr_window {
+    fr_window_call call;          // without input
+    expr_node *arg;               // NULL for row_number()
+    const char *name;
+} expr_window;
+
 struct fr_expr {
     fr_frame *f;
     fr_arena arena;
@@ -129,6 +137,8 @@ struct fr_expr {
     size_t n_aggs;
     fr_expr_agg *aggs;
     expr_node **agg_args;         // NULL for count()
+    size_t n_windows;
+    expr_window *windows;         // in the order they are computed: inner ones first
     size_t n_keys;
     char **keys;
 };
@@ -171,6 +181,13 @@ const char *expr_function_nearest(const char *name);
 extern const expr_function expr_functions[];
 extern const size_t expr_n_functions;
 int expr_want(expr_compiler *c, expr_node *node, size_t i, fr_kind kind);
+
+// expr_window.
+bool expr_is_window(const char *name);
+size_t expr_window_names(const char **names, size_t max);
+int expr_type_window(expr_compiler *c, expr_node *node);
+int expr_window_run(const fr_expr *e, const fr_window *w, const expr_node *root, fr_array **out,
+                    fr_err *err);
 
 // expr_op.
 #define EXPR_KERNEL_OF(name)                                                             \

@@ -765,6 +765,10 @@ int expr_type(expr_compiler *c, expr_node **node)
         n->typed = true;
         return type_agg(c, n);
     }
+    if (n->op == EXPR_CALL && expr_is_window(n->s.s)) {
+        n->typed = true;
+        return expr_type_window(c, n);
+    }
     for (uint32_t i = 0; i < n->n_args; i++) {
         int rc = expr_type(c, &n->args[i]);
         bool list = n->op == EXPR_IN && i == 1 && n->n_args == 2;

@@ -79,27 +79,81 @@ static fr_expr_param *read_params(lua_State *L, int idx, size_t *n)
     return list;
 }
 
-// eval(frame, text, params, what): the column that an expression makes.
+// --- windows ---
+
+#define WINDOW "flowrun.Window"
+
+static int window_gc(lua_State *L)
+{
+    fr_window **slot = luaL_checkudata(L, 1, WINDOW);
+    fr_window_free(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+static const fr_array *column_at(lua_State *L, const fr_frame *f, const char *name,
+                                 const char *what)
+{
+    const fr_array *a;
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_frame_column(f, name, &a, &err);
+    if (rc != FR_OK) {
+        (void)fr_wrap(&err, rc, "%s", what);
+        bind_raise_error(L, &err);
+    }
+    return a;
+}
+
+// window(frame, by, order, list of desc, list of nulls first): the parts and their order.
+static int expr_window(lua_State *L)
+{
+    const fr_frame *f = bind_frame_check(L, 1);
+    size_t n_by, n_order;
+    const char **by = bind_names(L, 2, &n_by, "window: by");
+    const char **order = bind_names(L, 3, &n_order, "window: order");
+    luaL_checktype(L, 4, LUA_TTABLE);
+    luaL_checktype(L, 5, LUA_TTABLE);
+    const fr_array **parts = lua_newuserdatauv(L, (n_by + 1) * sizeof *parts, 0);
+    fr_sort_key *keys = lua_newuserdatauv(L, (n_order + 1) * sizeof *keys, 0);
+    for (size_t i = 0; i < n_by; i++) {
+        parts[i] = column_at(L, f, by[i], "window: by");
+    }
+    for (size_t i = 0; i < n_order; i++) {
+        lua_rawgeti(L, 4, (lua_Integer)i + 1);
+        lua_rawgeti(L, 5, (lua_Integer)i + 1);
+        keys[i] = (fr_sort_key){column_at(L, f, order[i], "window: order"),
+                                lua_toboolean(L, -2), lua_toboolean(L, -1)};
+        lua_pop(L, 2);
+    }
+    fr_window **slot = (fr_window **)bind_box(L, WINDOW);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_window_new(parts, n_by, keys, n_order, f->rows, slot, &err);
+    return rc == FR_OK ? 1 : bind_raise(L, rc, &err);
+}
+
+// eval(frame, text, params, what, window or nil): the column that an expression makes.
+// The window is of this frame.
 static int expr_eval(lua_State *L)
 {
     const fr_frame *f = bind_frame_check(L, 1);
     size_t n, n_params;
     const char *text = luaL_checklstring(L, 2, &n);
     const char *what = luaL_optstring(L, 4, "");
-    lua_settop(L, 4);
+    lua_settop(L, 5);
+    fr_window **window = lua_isnil(L, 5) ? NULL : luaL_checkudata(L, 5, WINDOW);
     fr_array **out = bind_array_box(L);
     fr_expr **e = expr_box(L);
     const fr_expr_param *params = read_params(L, 3, &n_params);
     fr_err err = FR_ERR_INIT;
     int rc = fr_expr_compile(text, n, f, params, n_params, e, &err);
     if (rc == FR_OK) {
-        rc = fr_expr_eval(*e, out, &err);
+        rc = fr_expr_eval_window(*e, window != NULL ? *window : NULL, out, &err);
     }
     if (rc != FR_OK) {
         return bind_raise(L, what[0] != '\0' ? fr_wrap(&err, rc, "%s", what) : rc, &err);
     }
     bind_array_sealed(L, *out);
-    lua_settop(L, 5);
+    lua_settop(L, 6);
     return 1;
 }
 
@@ -305,6 +359,7 @@ static const luaL_Reg functions[] = {
     {"eval", expr_eval},
     {"filter", expr_filter},
     {"agg", expr_agg},
+    {"window", expr_window},
     {NULL, NULL},
 };
 
@@ -314,6 +369,7 @@ int luaopen_flowrun_core_expr(lua_State *L)
 {
     bind_class(L, EXPR, none, none, expr_gc);
     bind_class(L, AGG, none, none, agg_gc);
+    bind_class(L, WINDOW, none, none, window_gc);
     luaL_newlib(L, functions);
     return 1;
 }

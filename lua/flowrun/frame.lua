@@ -9,6 +9,7 @@ local array = require "flowrun.frame_array"
 local args = require "flowrun.frame_args"
 local frame_io = require "flowrun.frame_io"
 local frame_relate = require "flowrun.frame_relate"
+local frame_window = require "flowrun.frame_window"
 
 local frame = {}
 local methods = core.methods
@@ -154,36 +155,7 @@ end
 ---@return flowrun.Frame
 function methods:sort(keys, options)
   options = check_options("sort", options, {nulls = "last", desc = false})
-  if type(keys) == "string" then keys = {keys} end
-  if type(keys) ~= "table" or #keys == 0 then
-    invalid("sort: expected columns such as {\"feeder\", {\"kw\", desc = true}}")
-  end
-  if keys.desc ~= nil or keys.nulls ~= nil then    -- {"kw", desc = true}
-    if #keys > 1 then
-      invalid('sort: write {"a", {"b", desc = true}} or sort(keys, {desc = true})')
-    end
-    keys = {keys}
-  end
-  local names, desc, first = {}, {}, {}
-  for i, key in ipairs(keys) do
-    local own = type(key) == "table" and key or {key}
-    if type(own[1]) ~= "string" then
-      invalid("sort: item %d is a %s, expected a column name", i, type(own[1]))
-    end
-    local known = {desc = false, nulls = "last"}
-    for option in pairs(own) do
-      if option ~= 1 and known[option] == nil then
-        check_options("sort: column '" .. own[1] .. "'", {[tostring(option)] = true}, known)
-      end
-    end
-    local nulls = own.nulls or options.nulls or "last"
-    if nulls ~= "last" and nulls ~= "first" then
-      invalid("sort: nulls is \"last\" or \"first\", got %s", tostring(nulls))
-    end
-    names[i] = own[1]
-    desc[i] = own.desc == nil and options.desc or own.desc or false
-    first[i] = nulls == "first"
-  end
+  local names, desc, first = args.sort_keys("sort", keys, options)
   return core.sort(self, names, desc, first)
 end
 
@@ -227,6 +199,8 @@ end
 
 for name, verb in pairs(frame_relate.methods) do methods[name] = verb end
 frame.date_range, frame.threads = frame_relate.date_range, frame_relate.threads
+
+for name, verb in pairs(frame_window.methods) do methods[name] = verb end
 
 -- --- files: documented in flowrun.frame_io ---
 

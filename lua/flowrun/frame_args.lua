@@ -103,6 +103,42 @@ function args.whole(what, v)
   return n
 end
 
+-- "a", {"a", {"b", desc = true, nulls = "first"}}: three lists, for core.sort.
+function args.sort_keys(what, keys, options)
+  if type(keys) == "string" then keys = {keys} end
+  if type(keys) ~= "table" or #keys == 0 then
+    invalid(what .. ": expected columns such as {\"feeder\", {\"kw\", desc = true}}")
+  end
+  if keys.desc ~= nil or keys.nulls ~= nil then    -- {"kw", desc = true}
+    if #keys > 1 then
+      invalid('%s: write {"a", {"b", desc = true}} or give {desc = true} for all', what)
+    end
+    keys = {keys}
+  end
+  local names, desc, first = {}, {}, {}
+  for i, key in ipairs(keys) do
+    local own = type(key) == "table" and key or {key}
+    if type(own[1]) ~= "string" then
+      invalid(what .. ": item %d is a %s, expected a column name", i, type(own[1]))
+    end
+    local known = {desc = false, nulls = "last"}
+    for option in pairs(own) do
+      if option ~= 1 and known[option] == nil then
+        args.check_options(("%s: column '%s'"):format(what, own[1]), {[tostring(option)] = true},
+          known)
+      end
+    end
+    local nulls = own.nulls or options.nulls or "last"
+    if nulls ~= "last" and nulls ~= "first" then
+      invalid(what .. ": nulls is \"last\" or \"first\", got %s", tostring(nulls))
+    end
+    names[i] = own[1]
+    desc[i] = own.desc == nil and options.desc or own.desc or false
+    first[i] = nulls == "first"
+  end
+  return names, desc, first
+end
+
 local lit_class = {__name = "flowrun.Lit"}
 
 -- A constant among expressions.

@@ -29,14 +29,8 @@ function methods:filter(condition, params)
   invalid("filter: expected an expression such as \"kw > 5\", got a %s", type(condition))
 end
 
---- New or replaced columns. A string is an expression, `frame.lit(v)` a constant, an array or
---- a list a column. All expressions see the frame as it was.
----
----     df:with({{"hour", "hour(when)"}, {"loading", "load_kw / rated_kw * $f"}}, {f = 1.1})
----@param columns table {{name, value}, …} or {name = value}
----@param params? table<string, any>
----@return flowrun.Frame
-function methods:with(columns, params)
+-- The columns that `with` and `window` make.
+local function with_columns(self, verb, columns, params, window)
   local names = self.columns
   local arrays, at = {}, {}
   for i, name in ipairs(names) do
@@ -44,14 +38,14 @@ function methods:with(columns, params)
     at[name] = i
   end
   local seen = {}
-  for _, pair in ipairs(pairs_of("with", columns)) do
+  for _, pair in ipairs(pairs_of(verb, columns)) do
     local name, value = pair[1], pair[2]
-    local what = ("with: column \"%s\""):format(name)
-    if seen[name] then invalid("with: column \"%s\" is there twice", name) end
+    local what = ("%s: column \"%s\""):format(verb, name)
+    if seen[name] then invalid("%s is there twice", what) end
     seen[name] = true
     local column
     if type(value) == "string" then
-      column = expr.eval(self, value, params, what)
+      column = expr.eval(self, value, params, what, window)
     elseif args.is_lit(value) then
       column = array.repeat_value(value.value, #self, value.type)
     elseif array.is(value) or type(value) == "table" then
@@ -67,6 +61,41 @@ function methods:with(columns, params)
     names[i], arrays[i], at[name] = name, column, i
   end
   return core.from(names, arrays)
+end
+
+--- New or replaced columns. A string is an expression, `frame.lit(v)` a constant, an array or
+--- a list a column. All expressions see the frame as it was.
+---
+---     df:with({{"hour", "hour(when)"}, {"loading", "load_kw / rated_kw * $f"}}, {f = 1.1})
+---@param columns table {{name, value}, …} or {name = value}
+---@param params? table<string, any>
+---@return flowrun.Frame
+function methods:with(columns, params) return with_columns(self, "with", columns, params) end
+
+--- As `with`, for expressions whose functions look at other rows: they see the rows with equal
+--- `by` columns, in the order of `order` (as `sort` takes it; without it, as they stand). The
+--- frame keeps its order. Functions: lag lead row_number rank cum_sum cum_min cum_max cum_count
+--- rolling_sum rolling_mean rolling_min rolling_max rolling_std rolling_var rolling_count
+--- ewm_mean fill_forward fill_backward interpolate.
+---
+---     df:window({by = {"feeder"}, order = {"when"}}, {{"prev", "lag(kw, 1)"},
+---       {"day", "rolling_mean(kw, 24)"}})
+---@param over {by: string|string[], order: string|table}
+---@param columns table {{name, value}, …} or {name = value}
+---@param params? table<string, any>
+---@return flowrun.Frame
+function methods:window(over, columns, params)
+  if type(over) ~= "table" then
+    invalid("window: expected {by = {\"feeder\"}, order = {\"when\"}}, got a %s", type(over))
+  end
+  check_options("window", over, {by = 1, order = 1})
+  local by = names_of("window: by", over.by or {})
+  local names, desc, first = {}, {}, {}
+  if over.order ~= nil then
+    names, desc, first = args.sort_keys("window: order", over.order, {})
+  end
+  return with_columns(self, "window", columns, params,
+    expr.window(self, by, names, desc, first))
 end
 
 ---@class flowrun.Group
