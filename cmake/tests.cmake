@@ -10,7 +10,7 @@ function(flowrun_label test source)
   string(REGEX REPLACE "^.. labels: " "" labels "${line}")
   string(REPLACE " " ";" labels "${labels}")
   string(REGEX REPLACE "\\..*" "" kind ${test})
-  set_tests_properties(${test} PROPERTIES LABELS "${kind};${labels}" TIMEOUT 120)
+  set_tests_properties(${test} PROPERTIES LABELS "${kind};${labels}" TIMEOUT 400)
 endfunction()
 
 foreach(kind unit bind)

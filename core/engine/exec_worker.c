@@ -240,10 +240,11 @@ static bool refuse(exec_worker *w, fr_attempt *a)
     fr_value *error = fr_exec_error(code, text);
     int64_t now = fr_clock_wall_ns();
     fr_done d = {.code = code, .error = error, .started = now, .ended = now};
-    if (a->list == NULL) {
-        on_done(w, a, &d);
+    bool single = a->list == NULL;
+    if (single) {
+        on_done(w, a, &d); // from here on the engine may free it
     }
-    for (uint32_t i; a->list != NULL && on_claim(w, a, now, &i);) {
+    for (uint32_t i; !single && on_claim(w, a, now, &i);) {
         d.n_items = 1;
         d.index = i;
         on_done(w, a, &d);

@@ -55,37 +55,6 @@ static bool input_waits(void)
     return poll(&p, 1, 0) > 0;
 }
 
-// libedit asks for a character: the loop turns until one is there.
-static int get_character(EditLine *edit, wchar_t *out)
-{
-    fr_line *l = NULL;
-    (void)el_get(edit, EL_CLIENTDATA, &l);
-    static mbstate_t state;           // of one terminal; bytes of a character come one by one
-    for (;;) {
-        while (!l->readable && !interrupted) {
-            (void)uv_run(l->loop, UV_RUN_ONCE);
-        }
-        if (interrupted) {
-            return -1;
-        }
-        char c;
-        ssize_t n = read(STDIN_FILENO, &c, 1);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return (int)n;
-        }
-        l->readable = input_waits();
-        size_t used = mbrtowc(out, &c, 1, &state);
-        if (used == (size_t)-1) {
-            memset(&state, 0, sizeof state);
-        } else if (used != (size_t)-2) {
-            return 1;
-        }
-    }
-}
-
 static char *prompt_of(EditLine *edit)
 {
     fr_line *l = NULL;
@@ -125,34 +94,68 @@ static void show_candidates(fr_line *l)
     (void)fflush(stdout);
 }
 
-static unsigned char on_tab(EditLine *edit, int c)
+// Tab is handled here and not as a command of libedit, which never frees what such commands
+// are called.
+static void on_tab(fr_line *l)
 {
-    (void)c;
-    fr_line *l = NULL;
-    (void)el_get(edit, EL_CLIENTDATA, &l);
-    const LineInfo *info = el_line(edit);
+    const LineInfo *info = el_line(l->edit);
     size_t cursor = (size_t)(info->cursor - info->buffer);
     char *line = fr_strndup(info->buffer, cursor);
     l->n_candidates = 0;
     size_t word = l->complete(l->user, line, cursor, add_candidate, l);
     fr_free(line);
-    unsigned char what = CC_REFRESH_BEEP;
-    if (l->n_candidates > 0) {
-        size_t n = common_prefix(l);
-        if (n > word) {
-            l->candidates[0][n] = '\0';
-            (void)el_insertstr(edit, l->candidates[0] + word);
-            what = CC_REFRESH;
-        } else if (l->n_candidates > 1) {
-            show_candidates(l);
-            what = CC_REDISPLAY;
-        }
+    size_t n = l->n_candidates > 0 ? common_prefix(l) : 0;
+    if (n > word) {
+        l->candidates[0][n] = '\0';
+        (void)el_insertstr(l->edit, l->candidates[0] + word);
+    } else if (l->n_candidates > 1) {
+        show_candidates(l);
+    } else {
+        (void)printf("\a");
+        (void)fflush(stdout);
     }
+    (void)el_set(l->edit, EL_REFRESH);
     for (size_t i = 0; i < l->n_candidates; i++) {
         fr_free(l->candidates[i]);
     }
     l->n_candidates = 0;
-    return what;
+}
+
+// --- reading ---
+
+// libedit asks for a character: the loop turns until one is there.
+static int get_character(EditLine *edit, wchar_t *out)
+{
+    fr_line *l = NULL;
+    (void)el_get(edit, EL_CLIENTDATA, &l);
+    static mbstate_t state;           // of one terminal; bytes of a character come one by one
+    for (;;) {
+        while (!l->readable && !interrupted) {
+            (void)uv_run(l->loop, UV_RUN_ONCE);
+        }
+        if (interrupted) {
+            return -1;
+        }
+        char c;
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return (int)n;
+        }
+        l->readable = input_waits();
+        if (c == '\t' && l->complete != NULL) {
+            on_tab(l);
+            continue;
+        }
+        size_t used = mbrtowc(out, &c, 1, &state);
+        if (used == (size_t)-1) {
+            memset(&state, 0, sizeof state);
+        } else if (used != (size_t)-2) {
+            return 1;
+        }
+    }
 }
 
 // --- open and close ---
@@ -173,10 +176,6 @@ static void open_editor(fr_line *l)
     (void)el_set(l->edit, EL_SIGNAL, 0);
     (void)el_set(l->edit, EL_HIST, history, l->history);
     (void)el_wset(l->edit, EL_GETCFN, get_character);
-    if (l->complete != NULL) {
-        (void)el_set(l->edit, EL_ADDFN, "flowrun-complete", "complete a name", on_tab);
-        (void)el_set(l->edit, EL_BIND, "^I", "flowrun-complete", NULL);
-    }
     (void)el_set(l->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
 }
 

@@ -145,6 +145,7 @@ static void open_script(const char *script)
     }
     size_t n;
     const char *text = lua_tolstring(L, -2, &n);
+    fr_value_unref(sources);
     sources = fr_value_text(text, n);
     code.sources = sources->bytes + (sources->size - n);
     code.size = n;
