@@ -54,11 +54,13 @@ struct fr_run {
     int handles;                       // open uv handles
     bool polling, started, ending, ended, pumping, closed;
     fr_run_limit *limit;               // made at its first ask for a slot
+    fr_turn turn;
     fr_lookups *lookups;
     uint64_t barrier;                  // durable place last told to the executor
 };
 
 static void pump(fr_run *r);
+static void on_deadline(uv_timer_t *t);
 
 // --- what a dead process was doing (ENGINE.md D4) ---
 
@@ -187,7 +189,11 @@ static void io_cancel(void *ctx, fr_attempt *a, int code)
 static void slot_answer(void *ctx, uint32_t ask, const char *refused)
 {
     fr_run *r = ctx;
-    fr_sched_slot(r->sched, ask, refused);
+    if (ask == FR_TURN_ASK) {
+        fr_turn_answer(&r->turn, refused);
+    } else {
+        fr_sched_slot(r->sched, ask, refused);
+    }
 }
 
 static void slot_moved(void *ctx)
@@ -387,8 +393,13 @@ static int64_t flow_retry(const fr_run *r, const fr_outcome *o)
 static void end_run(fr_run *r)
 {
     fr_outcome o;
-    fr_sched_outcome(r->sched, &o);
-    int64_t retry_ns = flow_retry(r, &o);
+    int64_t retry_ns = -1;
+    if (r->turn.state == FR_TURN_NEVER) {
+        fr_turn_outcome(&r->turn, &o);
+    } else {
+        fr_sched_outcome(r->sched, &o);
+        retry_ns = flow_retry(r, &o);
+    }
     fr_run_limit_close(r->limit);
     r->limit = NULL;
     if (r->store != NULL) {
@@ -445,12 +456,82 @@ static bool closing(fr_run *r)
     return more;
 }
 
+static void begin(fr_run *r)
+{
+    if (r->spec.timeout_ns > 0) {
+        (void)uv_timer_start(&r->deadline, on_deadline, (uint64_t)r->spec.timeout_ns / 1000000, 0);
+    }
+    fr_sched_begin(r->sched);
+    (void)uv_idle_start(&r->idle, on_idle);
+}
+
+static void show_turn(fr_run *r, fr_state state, fr_reason reason)
+{
+    if (r->store != NULL) {
+        fr_run_info info = r->spec.info;
+        info.state = state;
+        info.reason = reason;
+        fr_store_run_update(r->store, &info);
+    }
+}
+
+// Limits in memory: the runs of this engine.
+static void stop_older(const fr_run *r)
+{
+    const fr_limit_need *need = &r->turn.need;
+    uint32_t newer = 1, most = 1;
+    fr_limit *l = fr_alloc(sizeof *l);
+    for (uint32_t i = 0; fr_limits_at(r->engine->limits, i, l); i++) {
+        most = strcmp(l->name, need->name) == 0 ? (uint32_t)FR_MAX(l->capacity, 1) : most;
+    }
+    fr_free(l);
+    for (fr_run *o = r->next; o != NULL; o = o->next) {    // newest first
+        bool same = !o->ended && o->turn.full != FR_FULL_NONE && strcmp(o->flow, r->flow) == 0;
+        if (same && ++newer > most) {
+            fr_run_cancel(o, FR_ECANCELLED, "a newer run of its flow takes its place");
+        }
+    }
+}
+
+// The run has not begun: it needs a slot of its flow's limit.
+static void wait_turn(fr_run *r)
+{
+    fr_turn *t = &r->turn;
+    (void)uv_idle_stop(&r->idle);
+    if (t->state == FR_TURN_WAITS) {
+        (void)fr_run_limit_look(r->limit);
+    }
+    if (t->state == FR_TURN_WAITS && fr_turn_full(t, r->engine->store, r->store)) {
+        show_turn(r, FR_QUEUED, FR_BECAUSE_LIMIT);
+        if (r->store == NULL && t->full == FR_FULL_CANCEL_OLD) {
+            stop_older(r);
+        }
+    }
+    if (t->state == FR_TURN_HAS) {
+        if (t->told) {
+            show_turn(r, FR_RUNNING, r->spec.info.reason);
+        }
+        t->state = FR_TURN_FREE;
+        begin(r);
+    } else if (t->state == FR_TURN_NEVER) {
+        end_run(r);
+    }
+    if (r->store != NULL) {
+        fr_store_flush(r->engine->store);
+    }
+}
+
 static void pump(fr_run *r)
 {
     if (!r->started || r->ended || r->pumping) {
         return;
     }
     r->pumping = true;
+    if (r->turn.state != FR_TURN_FREE) {
+        wait_turn(r);
+        r->pumping = false;
+        return;
+    }
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
     tell_durable(r);
     if (r->limit != NULL) {
@@ -607,7 +688,8 @@ static void make_sched(fr_run *r)
                         .cache = r->spec.cache, .cache_session = r->spec.cache_session,
                         .flow = r->spec.plan ? NULL : r->spec.hooks_of,
                         .flow_asks = r->spec.hooks, .params = r->params,
-                        .rollback = r->spec.rollback, .fail_fast = r->spec.fail_fast};
+                        .rollback = r->spec.rollback, .fail_fast = r->spec.fail_fast,
+                        .max_running = r->spec.max_running};
     r->lookups = fr_lookups_new();
     r->sched = fr_sched_new(&env);
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
@@ -627,9 +709,6 @@ static void open_handles(fr_run *r)
         r->handles++;
         (void)uv_poll_start(&r->poll, UV_READABLE, on_readable);
         uv_unref((uv_handle_t *)&r->poll);
-    }
-    if (r->spec.timeout_ns > 0) {
-        (void)uv_timer_start(&r->deadline, on_deadline, (uint64_t)r->spec.timeout_ns / 1000000, 0);
     }
 }
 
@@ -736,11 +815,18 @@ void fr_run_start(fr_run *r)
         fr_exec_thread.watch(r->engine->exec[FR_EXEC_THREAD], true);
     }
     fr_mailbox_keep(r->engine->wake, 1);         // keeps the loop alive until the end
+    if (r->spec.full != FR_FULL_NONE && !r->spec.plan) {
+        fr_slot_ask a = fr_turn_ask(&r->turn, r->spec.full, r->flow, fr_clock_wall_ns());
+        io_slot_ask(r, &a);
+    }
     if (r->spec.resume != 0 && !r->spec.plan) {
         take_requests(r);
     }
-    fr_sched_begin(r->sched);
-    (void)uv_idle_start(&r->idle, on_idle);
+    if (r->turn.state == FR_TURN_FREE) {
+        begin(r);
+    } else {
+        (void)uv_idle_start(&r->idle, on_idle);
+    }
 }
 
 void fr_run_free(fr_run *r)
@@ -810,9 +896,21 @@ void fr_run_cancel(fr_run *r, int code, const char *why)
     if (r->ended) {
         return;
     }
+    if (r->turn.state != FR_TURN_FREE) {
+        bool late = code == FR_ETIMEOUT;
+        fr_turn_over(&r->turn, late ? FR_FAILED : FR_STOPPED,
+                     late ? FR_BECAUSE_TIMEOUT : FR_BECAUSE_CANCELLED, code, why);
+        fr_run_kick(r);
+        return;
+    }
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
     fr_sched_cancel(r->sched, code, why);
     fr_run_kick(r);
+}
+
+bool fr_run_waits(const fr_run *r)
+{
+    return r->turn.state == FR_TURN_WAITS && r->turn.told;
 }
 
 void fr_run_kick(fr_run *r)

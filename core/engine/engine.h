@@ -5,6 +5,7 @@
 // to the thread of the loop. Flow bodies are run by a host (lua/bind/l_flow.c) through
 // fr_flow_host; the engine decides when.
 
+#include "core/engine/run_turn.h"
 #include "core/engine/sched.h"
 #include "core/engine/store.h"
 
@@ -78,6 +79,8 @@ typedef struct fr_run_spec {
     fr_flow_host host;
     const fr_limit *limits;           // what the script says of named limits
     size_t n_limits;
+    fr_full full;                     // of the limit "flow:NAME"; it then waits to begin
+    uint32_t max_running;             // bodies at once, wherever they run; 0 = any number
 } fr_run_spec;
 
 // Makes the run (a new row, or the lock and log of an old one). Nothing runs before
@@ -93,5 +96,6 @@ uint64_t fr_run_id(const fr_run *r);
 fr_code *fr_run_code(fr_run *r);
 void fr_run_cancel(fr_run *r, int code, const char *why);
 bool fr_run_ended(const fr_run *r);
+bool fr_run_waits(const fr_run *r);               // its flow runs often enough already
 // Host: flow code changed something outside resume (REPL); look again soon.
 void fr_run_kick(fr_run *r);

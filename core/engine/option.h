@@ -27,6 +27,7 @@ typedef enum fr_option_type {
     FR_OPTION_LIMITS,            // names of limits, {name = slots}, {rate = "100/min"}
     FR_OPTION_FALLBACK,          // value, function, task, "last_good", or a list of these
     FR_OPTION_CACHE,             // true, a duration, or named sub-options
+    FR_OPTION_CONCURRENCY,       // a number, or {max=, full=}
     FR_OPTION_SIZE,              // bytes, or "512MB", "4GiB"
     FR_OPTION_CONDITION,         // a handle or a function
     FR_OPTION_TABLE,             // named sub-options, see `within`

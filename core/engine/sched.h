@@ -166,6 +166,7 @@ typedef struct fr_sched_env {
     uint32_t flow_asks;
     const fr_value *params;           // their last argument
     bool rollback;                    // the flow asks for undo when the run does not succeed
+    uint32_t max_running;             // attempts with the executor at once; 0 = any number
 } fr_sched_env;
 
 fr_sched *fr_sched_new(const fr_sched_env *env);

@@ -106,7 +106,12 @@ fr_value *sched_quarantine(const fr_sched *s, fr_hash call, uint32_t item)
                        p->deaths, signal_name(p->signal));
 }
 
-// --- the gate: once there is a suspect, every attempt passes here ---
+// --- the gate: once there is a suspect, or a most for the run, every attempt passes here ---
+
+static bool gated(const fr_sched *s)
+{
+    return s->n_suspects > 0 || s->env.max_running > 0;
+}
 
 static void go(fr_sched *s, run_attempt *ra)
 {
@@ -119,12 +124,14 @@ static void go(fr_sched *s, run_attempt *ra)
 static bool may_go(const fr_sched *s, const run_attempt *ra)
 {
     // A death must be on disk before what caused it can cause another.
-    return s->durable >= s->deaths_seq && !s->alone && (s->n_out == 0 || !ra->alone);
+    return s->durable >= s->deaths_seq && !s->alone && (s->n_out == 0 || !ra->alone) &&
+           (s->env.max_running == 0 || s->n_out < s->env.max_running ||
+            (SEEDED(BUG_MOST_EXCEEDED) && ra->a.attempt > 1));
 }
 
 void sched_gate(fr_sched *s, run_attempt *ra)
 {
-    if (s->n_suspects == 0) {
+    if (FR_LIKELY(!gated(s))) {
         s->io.start(s->io.ctx, &ra->a);
         return;
     }
@@ -151,7 +158,7 @@ void sched_release(fr_sched *s)
 
 void sched_returned(fr_sched *s, const run_attempt *ra)
 {
-    if (s->n_suspects > 0 && !ra->held) {
+    if (gated(s) && !ra->held) {
         s->n_out--;
         s->alone = s->alone && s->n_out > 0;
         sched_release(s);

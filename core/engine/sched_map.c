@@ -464,7 +464,7 @@ static void go_on(fr_sched *s, uint32_t id)
         }
     }
     m->windowed = n->opts->timeout_ns > 0 || n->opts->queue_timeout_ns > 0 ||
-                  n->opts->n_limits > 0 || m->attempts.count > 0 ||
+                  n->opts->n_limits > 0 || m->attempts.count > 0 || s->env.max_running > 0 ||
                   sched_is_suspect(s, n->key, FR_ANY_ITEM) || any_checkpoint(s, n, m);
     if (m->windowed) {
         fill_window(s, id);

@@ -461,9 +461,15 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     spec->host.moment = bool_field(L, 2, "moments") ? spec->host.moment : NULL;
 }
 
-// limits = {{name=, slots=, rate=, period= (s)} ...}: the array stays on the stack.
+// full=, max_running=, limits = {{name=, slots=, rate=, period= (s)} ...}: the array stays on the
+// stack.
 static void fill_limits(lua_State *L, fr_run_spec *spec)
 {
+    static const char *const full[] = {"no", "queue", "skip", "cancel_new", "cancel_old", NULL};
+    lua_getfield(L, 2, "full");
+    spec->full = (fr_full)luaL_checkoption(L, -1, "no", full);
+    lua_getfield(L, 2, "max_running");
+    spec->max_running = (uint32_t)luaL_optinteger(L, -1, 0);
     if (lua_getfield(L, 2, "limits") != LUA_TTABLE || lua_rawlen(L, -1) == 0) {
         return;
     }
@@ -573,6 +579,13 @@ static int run_seed(lua_State *L)
 static int run_ended(lua_State *L)
 {
     lua_pushboolean(L, check_run(L)->host->ended);
+    return 1;
+}
+
+// run:waits(): its flow runs as often as it may; this run has not begun.
+static int run_waits(lua_State *L)
+{
+    lua_pushboolean(L, fr_run_waits(check_run(L)->host->run));
     return 1;
 }
 
@@ -864,7 +877,7 @@ static const luaL_Reg run_methods[] = {
     {"cancel", run_cancel},   {"outcome", run_outcome}, {"stats", run_stats},
     {"info", run_info},       {"count", run_count},   {"running", run_running},
     {"moments", run_moments}, {"tasks", run_tasks},   {"arguments", run_arguments},
-    {"close", run_close},
+    {"close", run_close},     {"waits", run_waits},
     {NULL, NULL},
 };
 

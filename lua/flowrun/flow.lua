@@ -100,7 +100,7 @@ end
 
 -- Options of `flowrun` that a parameter must not be called (engine.md G).
 local reserved = {"home", "workers", "run-seed", "flow", "params", "plain", "quiet", "json",
-  "relaxed", "help", "refresh", "no-cache"}
+  "relaxed", "help", "refresh", "no-cache", "max-running"}
 
 --- Defines a flow: `fr.flow(name, [options,] fn)`.
 ---@param name string
@@ -119,6 +119,10 @@ function flow.define(name, opts, fn)
       :format(where, name, type(fn)))
   end
   local o = options.check("flow", name, opts)
+  if o.concurrency and #name > 95 then
+    error_class.raise("invalid", ("%s: flow '%s': with the option 'concurrency' its name has at "
+      .. "most 95 letters (it names the limit flow:NAME)"):format(where, name))
+  end
   local self = setmetatable({kind = "flow", name = name, options = o, where = where, fn = fn},
     Flow)
   self.params = params.declare(name, o.params or {}, reserved)

@@ -229,6 +229,14 @@ function read.condition(v)
   return nil, "a handle or a function"
 end
 
+-- How many, or a table of sub-options.
+function read.concurrency(v)
+  if type(v) == "table" then return v end
+  local n = type(v) == "number" and whole(v)
+  if n and n >= 1 and n <= 1000000000 then return {max = n} end
+  return nil, 'a number of runs, from 1, or {max = 1, full = "queue"}'
+end
+
 function read.table(v)
   if type(v) == "table" then return v end
   return nil, "a table"

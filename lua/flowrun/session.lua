@@ -54,15 +54,24 @@ function session.close()
   return guard
 end
 
+-- What the script says of limits, and the flow's own.
+local function limits_of(script, f)
+  local list, own = limits.list(script.registry), f.options.concurrency
+  if own then list[#list + 1] = {name = "flow:" .. f.name, slots = own.max or 1} end
+  return list, own and (own.full or "queue") or nil
+end
+
 --- Starts a run of a flow of a script. Parameters must have been checked.
 ---@param script flowrun.Script its environment belongs to this run alone
 ---@param f flowrun.Flow a flow of it
 ---@param p table checked parameters
 ---@param o? {seed: integer?, resume: integer?, rerun: boolean?, attempt: integer?,
----  moments: boolean?, cache: "use"|"refresh"|"off"|nil, cache_session: string?}
+---  moments: boolean?, max_running: integer?, cache: "use"|"refresh"|"off"|nil,
+---  cache_session: string?}
 ---@return userdata run
 function session.start(script, f, p, o)
   o = o or {}
+  local list, full = limits_of(script, f)
   local run = session.engine():run({
     flow = f.name, file = script.path, bundle = script.hash, sources = script.sources,
     params = p, seed = o.seed or session.new_seed(),
@@ -70,7 +79,8 @@ function session.start(script, f, p, o)
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
     hooks_of = f[1], rollback = f.options.rollback,
     fail_fast = f.options.fail_fast, defaults = flow.defaults(f),
-    started = o.started, plan = o.plan, limits = limits.list(script.registry),
+    started = o.started, plan = o.plan, limits = list, full = full,
+    max_running = o.max_running or f.options.max_running,
     cache = o.cache, cache_session = o.cache_session,
     again = o.again, only = o.only, new_params = o.new_params, fork = o.fork, fork_at = o.fork_at,
     options = o.options,
@@ -85,7 +95,8 @@ end
 function session.retry(script, f, p, run, o)
   local fresh = bundle.open(script.sources)
   local mine = fresh:find(f.name)
-  local again = {seed = o and o.seed, resume = run:id(), rerun = true, moments = o and o.moments}
+  local again = {seed = o and o.seed, resume = run:id(), rerun = true, moments = o and o.moments,
+    max_running = o and o.max_running}
   run:close()
   return session.start(fresh, mine, p, again), fresh, mine
 end
@@ -120,11 +131,12 @@ function RunHandle:__tostring()
   return ("run %d of %s: %s"):format(self.id, self.flow, self:state())
 end
 
---- The state now: RUNNING until everything ended and is durable.
+--- The state now: RUNNING until everything ended and is durable; QUEUED while its flow runs as
+--- often as its option concurrency lets it.
 ---@return string
 function RunHandle:state()
   local o = self.run:outcome()
-  return o and o.state or "RUNNING"
+  return o and o.state or self.run:waits() and "QUEUED" or "RUNNING"
 end
 
 --- Waits for the end; true and the flow's result, or nil and its error.

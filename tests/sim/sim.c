@@ -77,6 +77,7 @@ static void boot(bool rerun)
     fr_sched_env env = {
         .io = &world_io, .code = &W.code, .seed = W.seed, .strict = W.strict,
         .flow = "sim:whole", .rollback = W.seed % 3 == 0,
+        .max_running = world_most(),
         .flow_asks = FR_ASKS(FR_ASK_ON_START) | FR_ASKS(FR_ASK_ON_SUCCESS) |
                      FR_ASKS(FR_ASK_ON_FAILURE)};
     W.boots++;

@@ -157,6 +157,7 @@ void limits_forget(void);              // before a seed
 
 // world.c
 extern const fr_io world_io;
+uint32_t world_most(void);             // executions at once; 0 = any number
 void world_commit(void);
 void world_step(void); // one execution goes on
 void world_crash(void);               // unless a body has done it

@@ -71,6 +71,7 @@ return function()
   run:stats()
   run:tasks()
   run:running()
+  assert(not run:waits())
   run:cancel("cancelled", "too late")
   assert(run:id() == 0 and session.new_seed() >= 0 and flow_core.inside() == false)
   started = false

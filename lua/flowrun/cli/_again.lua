@@ -9,7 +9,8 @@ local session = require "flowrun.session"
 
 local again = {}
 
-local known = {["--workers"] = "N", ["--plain"] = false, ["--quiet"] = false,
+local known = {["--workers"] = "N", ["--max-running"] = "N", ["--plain"] = false,
+  ["--quiet"] = false,
                ["--relaxed"] = false}
 again.known = known
 
@@ -84,7 +85,7 @@ function again.continue(run, o, home, sources, rerun, more)
     p, more.new_params = again.with_params(f, o.param, p), true
   end
   session.engine{home = home, workers = o.workers, relaxed = o.relaxed}
-  local start = {seed = run.seed, moments = true}
+  local start = {seed = run.seed, moments = true, max_running = o.max_running}
   if not more.fork then
     start.resume, start.rerun, start.started = run.id, rerun, run.started
     start.attempt = run.attempt + 1

@@ -17,6 +17,7 @@ drive.options = {
   ["--home"] = "DIR", ["--workers"] = "N", ["--run-seed"] = "N", ["--flow"] = "NAME",
   ["--params"] = "FILE", ["--plain"] = false, ["--quiet"] = false, ["--json"] = false,
   ["--relaxed"] = false, ["--refresh"] = false, ["--no-cache"] = false,
+  ["--max-running"] = "N",
 }
 
 --- Splits `args` into options (by drive.options or `known`), and the words from the first one
@@ -48,7 +49,7 @@ function drive.parse(args, known)
     o[name:sub(3):gsub("-", "_")] = value or true
     i = i + 1
   end
-  for _, name in ipairs{"workers", "run_seed"} do
+  for _, name in ipairs{"workers", "run_seed", "max_running"} do
     if o[name] then
       local n = math.tointeger(tonumber(o[name]))
       if not n or n < 0 then
@@ -138,6 +139,13 @@ local function tick_while_busy(engine, run, ticking)
   return busy
 end
 
+local function tell_wait(show, run, name)
+  if not run:waits() then return false end
+  show:print(("flowrun: waits: flow %s runs as often as its option concurrency lets it; "
+    .. "flowrun show %d says who runs"):format(name, run:id()))
+  return true
+end
+
 --- Runs `run` to its end. Returns the exit code.
 ---@param run userdata flowrun.Run, started
 ---@param what {script: flowrun.Script, flow: flowrun.Flow, params: table}
@@ -150,7 +158,7 @@ function drive.run(run, what, o)
   local kind = kind_of(o)
   local show = progress.new(run, kind, colours)
   local paint = text.painter(colours)
-  local started, next_draw, trouble, asked = body.now(), 0, nil, 0
+  local started, next_draw, trouble, asked, told = body.now(), 0, nil, 0, false
   local home = o.home and session.home()
   if kind ~= "quiet" then
     io.stderr:write(("%s  run %d%s\n"):format(paint("bold", name), run:id(),
@@ -176,6 +184,7 @@ function drive.run(run, what, o)
       next_draw = now + TICK_MS / 1000
       if kind ~= "quiet" then print_lines() end
     end
+    told = told or tell_wait(show, run, name)
     show:update(due)
     trouble = watch_trouble(engine, show, trouble)
     local n = engine:interrupts()
@@ -199,7 +208,7 @@ function drive.run(run, what, o)
     if engine:interrupts() == 0 then
       engine:signals(false)
       local next_run, script, f = session.retry(what.script, what.flow, what.params, run,
-        {seed = run:seed(), moments = true})
+        {seed = run:seed(), moments = true, max_running = o.max_running})
       return drive.run(next_run, {script = script, flow = f, params = what.params}, o)
     end
   end

@@ -106,8 +106,8 @@ local function print_failure(out, outcome, run, run_id, home, paint)
   end
 end
 
-local words = {SUCCESS = "green", FAILED = "red", STOPPED = "yellow"}
-local marks = {SUCCESS = "✔", FAILED = "✘", STOPPED = "■"}
+local words = {SUCCESS = "green", FAILED = "red", STOPPED = "yellow", SKIPPED = "dim"}
+local marks = {SUCCESS = "✔", FAILED = "✘", STOPPED = "■", SKIPPED = "–"}
 
 --- Prints the end of a run to stderr.
 ---@param flow string
@@ -120,7 +120,7 @@ function summary.print(flow, run, outcome, spent, o)
   local function out(line) io.stderr:write(line, "\n") end
   local state = outcome.state
   if outcome.reason == "degraded" then state = state .. " (degraded)" end
-  if outcome.reason == "timeout" or outcome.reason == "quality" then
+  if outcome.reason == "timeout" or outcome.reason == "quality" or outcome.reason == "limit" then
     state = ("%s (%s)"):format(state, outcome.reason)
   end
   local mark = paint(words[outcome.state] or "dim", marks[outcome.state] or "?")
@@ -131,6 +131,10 @@ function summary.print(flow, run, outcome, spent, o)
   local went = time_went(run:tasks(), 5)
   if went ~= "" then out(paint("dim", "  time  " .. went)) end
   if outcome.state == "FAILED" then print_failure(out, outcome, run, id, o.home, paint) end
+  if outcome.reason == "limit" and outcome.error then
+    out("  " .. outcome.error.message)
+    return
+  end
   if outcome.state == "STOPPED" and id > 0 then
     local where = o.home and ("--home %s "):format(o.home) or ""
     out(("next: flowrun %srerun %d --failed"):format(where, id))

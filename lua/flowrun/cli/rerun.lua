@@ -21,7 +21,7 @@ local function rerun(run, _, o, home, keys)
     return cli.usage(("rerun: say what to run again: flowrun rerun %d --failed | --from TASK | "
       .. "--only TASK | --param name=value"):format(run.id))
   end
-  if run.state == "RUNNING" then
+  if run.state == "RUNNING" or run.state == "QUEUED" then
     return cli.usage(("run %d has not ended; %s"):format(run.id, run.alive
       and "wait for it or cancel it" or ("its process died: flowrun resume %d"):format(run.id)))
   end

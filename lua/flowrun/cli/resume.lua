@@ -12,7 +12,7 @@ return {
       if run.state == "SCHEDULED" then       -- it died between two attempts of the flow
         return again.continue(run, o, home, sources, true)
       end
-      if run.state ~= "RUNNING" then
+      if run.state ~= "RUNNING" and run.state ~= "QUEUED" then
         local text = "run %d has ended (%s); only a run whose process died is resumed%s"
         local hint = " -- continue it with `flowrun rerun %d --failed`"
         return cli.usage(text:format(run.id, run.state,

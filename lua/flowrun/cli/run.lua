@@ -17,6 +17,7 @@ options (before FILE)
   --params FILE    read parameters from a JSON file; --name VALUE after FILE wins
   --flow NAME      which flow, when FILE defines several
   --workers N      worker threads (default: one per core)
+  --max-running N  bodies at once, in threads and processes together
   --run-seed N     seed of fr.random and of models without one (default: drawn, and recorded)
   --plain          plain lines instead of a live display; --quiet shows only failures
   --json           print the result as one line of JSON
@@ -94,6 +95,7 @@ local function start(o, file, given)
   if not script then return f end
   session.engine{home = o.home, workers = o.workers, relaxed = o.relaxed}
   local run = session.start(script, f, p, {seed = o.run_seed, moments = true,
+    max_running = o.max_running,
     cache = o.no_cache and "off" or o.refresh and "refresh" or nil})
   return drive.run(run, {script = script, flow = f, params = p}, o)
 end

@@ -5,7 +5,8 @@ local waits = require "flowrun.cli._waits"
 
 -- A run whose process died shows as such: its row says RUNNING, its lock is free.
 local function state_of(run)
-  if run.state == "RUNNING" and not run.alive then return "RUNNING", "crashed" end
+  local begun = run.state == "RUNNING" or run.state == "QUEUED"
+  if begun and not run.alive then return run.state, "crashed" end
   return run.state, run.reason
 end
 

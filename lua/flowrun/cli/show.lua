@@ -121,7 +121,8 @@ local function show(store, run)
   for i, w in ipairs(queued) do
     if i > MOST then break end
     if i == 1 then print("") end
-    print(("%s (row %d)  %s"):format(text.short(w.name), w.row, w.text))
+    print(("%s (%s)  %s"):format(text.short(w.name), w.row == 0 and "the run itself"
+      or ("row %d"):format(w.row), w.text))
   end
   if #tasks > MOST then
     print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST),
@@ -130,7 +131,7 @@ local function show(store, run)
   local err = look.plain(run.error)
   if err then print(("\nerror[%s]: %s"):format(err.code, err.message)) end
   if run.result then print("\nresult   " .. text.cut(run.result:json(), 2000)) end
-  if run.state == "RUNNING" and not run.alive then
+  if (run.state == "RUNNING" or run.state == "QUEUED") and not run.alive then
     print(("\nits process died; go on: flowrun resume %d"):format(run.id))
   end
 end
