@@ -64,6 +64,7 @@ typedef struct fr_attempt {
     const fr_value *checkpoint;  // what an earlier attempt kept with fr.checkpoint; or NULL
     uint64_t need;               // effects wait until code->durable >= need (engine.md D5)
     uint32_t cpu;                // resources.cpu, >= 1
+    int32_t priority;            // who is first, see fr_limit_rank; with `queued`
     uint64_t memory;             // resources.memory in bytes, 0 = not given
     fr_exec_kind where;          // which executor it is for
     bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)

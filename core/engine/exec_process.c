@@ -5,6 +5,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/engine/limit.h"
 
 #include <unistd.h>
 
@@ -12,13 +13,20 @@ static process_exec *of(fr_exec *x) { return (process_exec *)(void *)x; }
 
 // --- units ---
 
+static int64_t rank_of(const proc_unit *u) { return fr_limit_rank(u->a->queued, u->a->priority); }
+
+// To the end, but past those of less priority that have not waited long enough to be first.
 static void push(process_exec *x, proc_unit *u)
 {
+    proc_unit *after = x->tail;
+    while (after != NULL && after->a->priority < u->a->priority && rank_of(after) >= rank_of(u)) {
+        after = after->prev;
+    }
     u->queued = true;
-    u->next = NULL;
-    u->prev = x->tail;
-    *(u->prev != NULL ? &u->prev->next : &x->head) = u;
-    x->tail = u;
+    u->prev = after;
+    u->next = after != NULL ? after->next : x->head;
+    *(after != NULL ? &after->next : &x->head) = u;
+    *(u->next != NULL ? &u->next->prev : &x->tail) = u;
 }
 
 static void drop(process_exec *x, proc_unit *u)

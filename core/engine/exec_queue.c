@@ -1,6 +1,7 @@
 // The shared queue of exec_thread: who runs what next, and in batches of which size.
 #include "core/base/mem.h"
 #include "core/engine/exec_thread.h"
+#include "core/engine/limit.h"
 
 enum { LOOK_AHEAD = 16 }; // spans that may be passed over for D2
 
@@ -27,7 +28,64 @@ void fr_exec_list_remove(exec_list *l, exec_span *s)
     s->prev = s->next = NULL;
 }
 
+static void free_list(exec_list *l)
+{
+    for (exec_span *s = l->head, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->extra) {
+            fr_free(s);
+        }
+    }
+}
+
+void fr_exec_queue_fini(thread_exec *x)
+{
+    free_list(&x->queue);
+    for (uint32_t i = 0; i < x->n_lanes; i++) {
+        free_list(&x->lanes[i].list);
+    }
+    fr_free(x->lanes);
+}
+
 // --- under x->lock ---
+
+static exec_list *lane_of(thread_exec *x, int32_t priority)
+{
+    if (FR_LIKELY(priority == 0)) {
+        return &x->queue;
+    }
+    uint32_t i = 0;
+    while (i < x->n_lanes && x->lanes[i].priority != priority) {
+        i++;
+    }
+    if (i == x->n_lanes) {
+        x->n_lanes++;
+        x->lanes = fr_realloc(x->lanes, x->n_lanes * sizeof *x->lanes);
+        x->lanes[i] = (exec_lane){.priority = priority};
+    }
+    return &x->lanes[i].list;
+}
+
+static int64_t rank_of(const exec_span *s)
+{
+    return fr_limit_rank(s->u->a->queued, s->u->a->priority);
+}
+
+// The first span: of all lanes that whose attempt has waited longest, its priority counted.
+static exec_span *first_span(const thread_exec *x)
+{
+    exec_span *best = x->queue.head;
+    for (uint32_t i = 0; i < x->n_lanes; i++) {
+        exec_span *s = x->lanes[i].list.head;
+        int64_t ahead = s == NULL || best == NULL ? 0 : rank_of(best) - rank_of(s);
+        bool tie = ahead == 0 && best != NULL && s != NULL &&
+                   s->u->a->priority > best->u->a->priority;
+        if (s != NULL && (best == NULL || ahead > 0 || tie)) {
+            best = s;
+        }
+    }
+    return best;
+}
 
 static bool has_room(const exec_worker *w)
 {
@@ -64,8 +122,7 @@ static void remove_idle(thread_exec *x, exec_worker *w)
 // spin.
 static exec_worker *choose(thread_exec *x)
 {
-    const exec_span *s = x->queue.head;
-    if (s == NULL || x->idle == NULL) {
+    if (x->spans == 0 || x->idle == NULL) {
         return NULL;
     }
     exec_worker *best = NULL;
@@ -92,16 +149,17 @@ static void enqueue(thread_exec *x, exec_span *s, bool front)
     if (s->extra) {
         s->u->extra++;
     }
+    exec_list *lane = lane_of(x, s->u->a->priority);
     if (front) {
-        push_front(&x->queue, s);
+        push_front(lane, s);
     } else {
-        fr_exec_list_push(&x->queue, s);
+        fr_exec_list_push(lane, s);
     }
 }
 
 static void dequeue(thread_exec *x, exec_span *s)
 {
-    fr_exec_list_remove(&x->queue, s);
+    fr_exec_list_remove(lane_of(x, s->u->a->priority), s);
     s->queued = false;
     x->queued -= s->end - s->at;
     x->spans--;
@@ -126,7 +184,7 @@ static uint32_t batch_size(const thread_exec *x, const exec_stat *stat)
 // first span that waits for them, or wide attempts would starve.
 static exec_span *pick(thread_exec *x, const exec_worker *w, bool *wake_other)
 {
-    exec_span *s = x->queue.head;
+    exec_span *s = first_span(x);
     for (int i = 0; s != NULL && i < LOOK_AHEAD; i++, s = s->next) {
         if (x->load > 0 && x->load + s->u->tokens > x->cores) {
             return NULL;
@@ -148,7 +206,8 @@ static void take_singles(thread_exec *x, exec_worker *w, exec_span *s, uint32_t 
         exec_span *next = s->next;
         uint32_t mean = atomic_load_explicit(&s->u->stat->mean_ns, memory_order_relaxed);
         if (n > 0 && (s->u->a->list != NULL || s->u->tokens != w->load || mean == 0 ||
-                      mean > EXEC_LONG_NS || (ns += mean) > EXEC_BATCH_NS)) {
+                      mean > EXEC_LONG_NS || (ns += mean) > EXEC_BATCH_NS ||
+                      (x->n_lanes > 0 && first_span(x) != s))) {
             break;
         }
         w->several = n > 0;
@@ -232,7 +291,8 @@ uint32_t fr_exec_queue_push(thread_exec *x, exec_span *s, bool front)
 
 static void remove_extra(thread_exec *x, exec_unit *u, exec_list *out)
 {
-    for (exec_span *s = x->queue.head, *next; s != NULL && u->extra > 0; s = next) {
+    exec_span *s = lane_of(x, u->a->priority)->head;
+    for (exec_span *next; s != NULL && u->extra > 0; s = next) {
         next = s->next;
         if (s->u == u && s->extra) {
             dequeue(x, s);

@@ -609,16 +609,6 @@ static void drop_results(exec_worker *w)
     }
 }
 
-static void free_queue(thread_exec *x)
-{
-    for (exec_span *s = x->queue.head, *next; s != NULL; s = next) {
-        next = s->next;
-        if (s->extra) {
-            fr_free(s);
-        }
-    }
-}
-
 static void free_units(exec_unit *u)
 {
     while (u != NULL) {
@@ -674,7 +664,7 @@ static void thread_close(fr_exec *exec)
         drop_results(x->worker[i]);
         fr_exec_worker_free(x->worker[i]);
     }
-    free_queue(x);
+    fr_exec_queue_fini(x);
     free_units(x->units);
     free_units(x->spare);
     for (size_t i = 0; i < x->stats.capacity; i++) {

@@ -69,6 +69,11 @@ typedef struct exec_list {
     exec_span *head, *tail;
 } exec_list;
 
+typedef struct exec_lane {               // spans of one priority that is not 0, oldest first
+    int32_t priority;
+    exec_list list;
+} exec_lane;
+
 struct exec_worker {
     struct thread_exec *x;
     uint32_t number;
@@ -123,7 +128,9 @@ typedef struct thread_exec {
     fr_exec_env env;
     fr_mailbox *box;                     // on the engine's loop
     pthread_mutex_t lock;
-    exec_list queue;                     // x->lock
+    exec_list queue;                     // x->lock: of priority 0
+    exec_lane *lanes;                    // x->lock: of the others
+    uint32_t n_lanes;
     uint64_t queued;                     // x->lock: items in it
     uint32_t spans;                      // x->lock: spans in it
     exec_worker *idle;                   // x->lock: latest first
@@ -165,6 +172,8 @@ void fr_exec_queue_forget(exec_worker *w);              // as put_back; it will 
 // Takes unstarted parts of slow batches back while a worker is idle. True while any worker
 // has a batch of several. *more: another thread would be of use.
 bool fr_exec_queue_rescue(thread_exec *x, int64_t now, bool *more);
+
+void fr_exec_queue_fini(thread_exec *x);                // no worker is left
 
 // exec_worker.c
 FR_NODISCARD int fr_exec_worker_start(thread_exec *x, uint32_t number, fr_err *err);

@@ -71,7 +71,7 @@ static const fr_option options[] = {
     {"trigger_rule", NULL, CALL, FR_OPTION_ENUM, 0, 0, rules + 1, "all_success", true,
      "Which ends of what it depends on let it run."},
     {"priority", NULL, CALL, FR_OPTION_COUNT, -1000, 1000, NULL, "0", true,
-     "Larger starts first when limits are short; a point is worth a minute of waiting."},
+     "Larger starts first when limits or workers are short; a point is worth a minute of waiting."},
     {"limit", NULL, CALL, FR_OPTION_LIMITS, 0, 0, NULL, NULL, true,
      "Slots that it holds while it runs: \"oms\", {\"oms\", db = 2}, {rate = \"100/min\"}."},
     {"concurrency", NULL, FLOW, FR_OPTION_CONCURRENCY, 0, 0, NULL, NULL, true,

@@ -140,18 +140,44 @@ void sched_gate(fr_sched *s, run_attempt *ra)
         go(s, ra);
     } else {
         ra->held = true;
+        s->held_mixed = s->held_mixed || ra->a.priority != 0;
         queue32_push(&s->held, ra->slot);
     }
+}
+
+static run_attempt *held_at(const fr_sched *s, size_t i)
+{
+    return s->slots[s->held.data[i & (s->held.capacity - 1)]];
+}
+
+// As the executors do: who has waited longest, priority counted.
+static run_attempt *first_held(const fr_sched *s)
+{
+    run_attempt *best = held_at(s, s->held.head);
+    for (size_t i = s->held.head + 1; i != s->held.tail && s->held_mixed; i++) {
+        run_attempt *ra = held_at(s, i);
+        int64_t ahead = fr_limit_rank(best->a.queued, best->a.priority) -
+                        fr_limit_rank(ra->a.queued, ra->a.priority);
+        if (ahead > 0 || (ahead == 0 && ra->a.priority > best->a.priority)) {
+            best = ra;
+        }
+    }
+    return best;
 }
 
 void sched_release(fr_sched *s)
 {
     while (!queue32_empty(&s->held)) {
-        run_attempt *ra = s->slots[s->held.data[s->held.head & (s->held.capacity - 1)]];
+        run_attempt *ra = first_held(s);
         if (!may_go(s, ra)) {
             return;
         }
-        s->held.head++;
+        if (s->held_mixed) {
+            sched_take_back(s, ra);
+            s->held_mixed = !queue32_empty(&s->held);
+        } else {
+            s->held.head++;
+        }
         go(s, ra);
     }
 }

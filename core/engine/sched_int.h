@@ -272,6 +272,7 @@ struct fr_sched {
     uint64_t deaths_seq;              // of the latest record of a death
     bool alone;                       // a suspect runs
     queue32 held;                     // slots of attempts that wait for their turn
+    bool held_mixed;                  // some have another priority than 0
     fr_map asks;                      // ask -> slot of its attempt (sched_limit.c)
     uint32_t releasing;               // ask that the next record gives back; 0 = none
     // results used again (sched_cache.c)

@@ -201,3 +201,51 @@ describe("max_running", function()
     end
   end)
 end)
+
+-- A body holds the only place until all the others have come.
+local first = [[
+local fr = require "flowrun"
+local function say(what)
+  local f = io.open("ledger", "a")
+  f:write(what, "\n")
+  f:close()
+end
+local hold = fr.task("hold", function()
+  repeat local f = io.open("go") until f
+end)
+local low = fr.task("low", OPTIONS say)
+local high = fr.task("high", {priority = 3, EXECUTOR}, say)
+local late = fr.task("late", {priority = -1, EXECUTOR}, say)
+return fr.flow("h", function()
+  local list = {hold(), late("late"), low("a"), low("b"), high("c"), low:with{priority = 1}("d"),
+                high("e")}
+  fr.sleep(0.001)                                -- when it ends all of them are in the queue
+  for _, h in ipairs(list) do h:get() end
+end)]]
+
+describe("priority", function()
+  local function order(dir, text, how)
+    write(dir .. "/f.lua", text)
+    write(dir .. "/play.sh", ((words .. [[
+      flowrun --quiet HOW f.lua & until_says "sleep  *SUCCESS" "show 1"
+      touch go; wait]]):gsub("flowrun ", '"$PROGRAM" '):gsub("HOW", how)))
+    local _, _, code = os.execute(("cd '%s' && PROGRAM='%s' bash play.sh >out 2>&1"):format(dir,
+      absolute))
+    return code == 0 and read(dir .. "/ledger"):gsub("\n", " ") or read(dir .. "/out")
+  end
+
+  it("says who is next when workers are short", function()
+    local text = first:gsub("OPTIONS", ""):gsub(", EXECUTOR", "")
+    for _, how in ipairs{"--workers 1", "--workers 3 --max-running 1"} do
+      local dir <close> = temp()
+      expect(order(dir.path, text, how)):to_equal("c e d a b late ")
+    end
+  end)
+
+  it("counts among isolated tasks, too", function()
+    local dir <close> = temp()
+    local text = first:gsub("OPTIONS", "{isolate = true},"):gsub("EXECUTOR", "isolate = true")
+    text = text:gsub('"hold", ', '"hold", {isolate = true}, ')
+    expect(order(dir.path, text, "--workers 1")):to_equal("c e d a b late ")
+  end)
+end)

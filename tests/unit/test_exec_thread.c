@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/engine/exec.h"
+#include "core/engine/limit.h"
 
 #include <uv.h>
 
@@ -599,6 +600,49 @@ static void maps_take_turns(void)
     fr_value_unref(list);
 }
 
+static uint32_t order[16], n_order;
+static void note_order(fr_attempt *a, const fr_done *d)
+{
+    if (d->last && n_order < FR_COUNT(order)) {
+        order[n_order++] = a->row;
+    }
+}
+
+// While a body holds the only worker others come. A point of priority is worth a minute in the
+// queue; what is equal keeps its order.
+static void priority_goes_first_and_waiting_counts(void)
+{
+    const int64_t minute = FR_LIMIT_AGE_NS;
+    fr_attempt a[] = {{.row = 1, .queued = 100 * minute}, {.row = 2, .queued = 100 * minute},
+                      {.row = 3, .queued = 101 * minute, .priority = -2},
+                      {.row = 4, .queued = 101 * minute, .priority = 5},
+                      {.row = 5, .queued = 101 * minute, .priority = 5},
+                      {.row = 6, .queued = 102 * minute, .priority = 900},
+                      {.row = 7, .queued = 103 * minute, .priority = 1},
+                      {.row = 8, .queued = 103 * minute, .priority = 3},
+                      {.row = 9, .queued = 104 * minute}};
+    const uint32_t expected[] = {6, 4, 5, 8, 1, 2, 7, 3, 9};
+    begin(1);
+    on_event = note_order;
+    n_order = 0;
+    fr_attempt first = {.row = 10};
+    atomic_store(&shared.gate, 1);
+    submit(&first, "gate");
+    while (atomic_load(&shared.inside) == 0) {
+        sched_yield();
+    }
+    for (size_t i = 0; i < FR_COUNT(a); i++) {
+        submit(&a[i], "noop");
+    }
+    atomic_store(&shared.gate, 0);
+    run_until_idle();
+    CHECK_INT(n_order, FR_COUNT(expected) + 1);
+    for (size_t i = 0; i < FR_COUNT(expected); i++) {
+        CHECK_INT(order[i + 1], expected[i]);
+    }
+    finish();
+}
+
 // --- markers of a process that dies ---
 
 static int be_crasher(const char *path, int signal)
@@ -823,6 +867,7 @@ int main(int argc, char **argv)
     CASE(a_stuck_worker_is_replaced);
     CASE(a_blocked_worker_does_not_use_up_timeouts);
     CASE(maps_take_turns);
+    CASE(priority_goes_first_and_waiting_counts);
     CASE(a_marker_tells_what_ran_when_the_process_died);
     CASE(a_clean_end_leaves_no_marker);
     return check_end();
