@@ -94,7 +94,8 @@ static const fr_option options[] = {
     {"cpu", "resources", CALL, FR_OPTION_COUNT, 1, 1024, NULL, "1", true,
      "Cores that it may use while it runs."},
     {"memory", "resources", CALL, FR_OPTION_SIZE, 0, 0, NULL, NULL, true,
-     "Memory that it needs: \"4GB\". An isolated attempt gets no more."},
+     "Memory that it needs: \"4GB\"; it waits until that is free. An isolated attempt gets no "
+     "more."},
     {"gpu", "resources", CALL, FR_OPTION_COUNT, 0, 1024, NULL, "0", false,
      "Graphics processors that it needs."},
     {"executor", NULL, CALL, FR_OPTION_ENUM, 0, 0, "thread|process", "thread", true,

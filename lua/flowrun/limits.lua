@@ -11,7 +11,7 @@ local registry = require "flowrun.registry"
 
 local limits = {}
 
-local MOST_SLOTS, MOST_RATE, MOST_NAMES = 1000000000, 1000, 16
+local MOST_SLOTS, MOST_RATE, MOST_NAMES = 1000000000, 1000, 15   -- and one for memory
 
 local units = {s = 1, sec = 1, second = 1, m = 60, min = 60, minute = 60, h = 3600, hour = 3600,
                d = 86400, day = 86400}
@@ -37,6 +37,9 @@ local function is_name(v)
   return type(v) == "string" and #v <= 100 and v ~= "rate"
     and v:find("^[%a_][%w_%.:%-]*$") ~= nil
 end
+
+local MACHINE = "another name than 'memory', which is the machine's "
+  .. "(resources = {memory = \"4GiB\"})"
 
 local NAME = "a name of a limit (letters, digits and _ . : -, at most 100; not 'rate')"
 
@@ -80,6 +83,7 @@ function limits.read(v)
     seen[need.name] = true
     list[#list + 1] = need
   end
+  if seen.memory then return nil, MACHINE end
   if #list > MOST_NAMES then return nil, ("at most %d limits"):format(MOST_NAMES) end
   table.sort(list, function(a, b) return (a.name or "") < (b.name or "") end)
   return list
@@ -102,6 +106,7 @@ end
 ---@param what integer|{slots: integer?, rate: string?}
 function limits.define(name, what)
   limits.check_name("fr.limit", name)
+  if name == "memory" then error_class.raise("invalid", "fr.limit: expected " .. MACHINE) end
   local o = type(what) == "table" and what or {slots = what}
   for k in pairs(o) do
     if k ~= "slots" and k ~= "rate" then

@@ -406,6 +406,10 @@ function options.merge(base, over)
   return out
 end
 
+---@package
+--- Bytes of a size such as "4GiB", or nil and what is expected.
+options.size = read.size
+
 ---@class flowrun.RetryPlan
 ---@field retries integer
 ---@field backoff "fixed"|"linear"|"exponential"|"decorrelated"|"list"|"function"

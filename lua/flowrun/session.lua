@@ -5,6 +5,7 @@ local engine_core = require "flowrun.core.engine"
 local error_class = require "flowrun.core.error"
 local flow = require "flowrun.flow"
 local limits = require "flowrun.limits"
+local machine = require "flowrun.machine"
 local params = require "flowrun.params"
 
 local session = {}
@@ -58,6 +59,7 @@ end
 local function limits_of(script, f)
   local list, own = limits.list(script.registry), f.options.concurrency
   if own then list[#list + 1] = {name = "flow:" .. f.name, slots = own.max or 1} end
+  for _, l in ipairs(machine.limits(script)) do list[#list + 1] = l end
   return list, own and (own.full or "queue") or nil
 end
 

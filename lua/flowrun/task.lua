@@ -6,6 +6,7 @@ local error_class = require "flowrun.core.error"
 local fallback = require "flowrun.fallback"
 local flow_core = require "flowrun.core.flow"
 local limits = require "flowrun.limits"
+local machine = require "flowrun.machine"
 local lists = require "flowrun.lists"
 local options = require "flowrun.options"
 local registry = require "flowrun.registry"
@@ -48,6 +49,13 @@ local function functions_of(o)
   return names
 end
 
+-- Slots of named limits, and of the machine's memory.
+local function slots_of(o, full)
+  local list, memory = o.limit and limits.of_task(o.limit, full) or {}, machine.need(o)
+  if memory then list[#list + 1] = memory end
+  return #list > 0 and list or nil
+end
+
 ---@package
 --- Normalised options as the scheduler's option object.
 ---@param o table
@@ -61,7 +69,7 @@ function task.scheduler_options(o, full)
     factor = plan.factor, jitter = plan.jitter, delays = plan.list,
     retry_codes = type(o.retry_if) == "table" and o.retry_if or nil,
     infra_retries = o.infra_retries,
-    limits = o.limit and limits.of_task(o.limit, full), priority = o.priority,
+    limits = slots_of(o, full), priority = o.priority,
     queue_timeout = o.queue_timeout,
     timeout = o.timeout, deadline = o.deadline, fail_fast = o.fail_fast,
     cpu = o.resources and o.resources.cpu,

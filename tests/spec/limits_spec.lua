@@ -200,3 +200,48 @@ describe("limits", function()
     expect(out):to_equal("b2b100\n")
   end)
 end)
+
+describe("resources.memory", function()
+  local text = head .. [[
+local big = fr.task("big", {resources = {memory = "MUCH"}}, function(i)
+  say("+")
+  fr.sleep(0.003)
+  say("-")
+  return i
+end)
+return fr.flow("f", function() return #big:map{1, 2, 3, 4, 5, 6}:get() end)]]
+
+  local function with_memory(dir, much, there)
+    write(dir .. "/f.lua", (text:gsub("MUCH", much)))
+    local _, _, code = os.execute(("cd '%s' && FLOWRUN_MEMORY=%s FLOWRUN_HOME=home '%s' --quiet "
+      .. "--workers 4 f.lua >out 2>err"):format(dir, there, program:sub(1, 1) == "/" and program
+      or os.getenv("PWD") .. "/" .. program))
+    return code
+  end
+
+  it("starts what fits together, and no more", function()
+    local dir <close> = temp()
+    expect(with_memory(dir.path, "400MiB", "1GiB") == 0 or read(dir.path .. "/err")):to_equal(true)
+    expect(read(dir.path .. "/out")):to_equal("6\n")
+    expect(most_at_a_time(read(dir.path .. "/ledger"))):to_equal(2)
+    os.remove(dir.path .. "/ledger")
+    expect(with_memory(dir.path, "600MiB", "1GiB")):to_equal(0)
+    expect(most_at_a_time(read(dir.path .. "/ledger"))):to_equal(1)
+  end)
+
+  it("refuses more than there is before anything runs", function()
+    local dir <close> = temp()
+    expect(with_memory(dir.path, "1500MiB", "1GiB")):to_equal(2)
+    expect(read(dir.path .. "/err")):to_contain("task 'big': resources.memory = 1.465 GiB, but tasks "
+      .. "have 1 GiB here; ask for less, or say how much there is: FLOWRUN_MEMORY=1500MiB")
+    expect(read(dir.path .. "/ledger")):to_equal("")
+    expect(with_memory(dir.path, "1MiB", "much")):to_equal(2)
+    expect(read(dir.path .. "/err")):to_contain("FLOWRUN_MEMORY: expected a size from 1MiB on")
+  end)
+
+  it("keeps the limit's name to itself", function()
+    expect(select(2, pcall(options.check, "task", "t", {limit = "memory"})).message)
+      :to_contain("which is the machine's")
+    expect(select(2, pcall(limits.define, "memory", 2)).message):to_contain("which is the machine's")
+  end)
+end)
