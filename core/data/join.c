@@ -258,10 +258,38 @@ static int keep_left(const fr_matches *m, const fr_frame *left, bool matched,
     return rc;
 }
 
+static int join_all(const fr_frame *left, const fr_frame *right, const char *suffix,
+                    fr_frame **out, fr_err *err)
+{
+    int64_t n;
+    fr_block *pairs;
+    if (__builtin_mul_overflow(left->rows, right->rows, &n)) {
+        n = INT64_MAX;
+    }
+    int rc = fr_compute_check_rows(n, err);
+    rc = rc == FR_OK ? fr_block_new((size_t)n * 2 * sizeof(uint32_t), &pairs, err) : rc;
+    if (rc != FR_OK) {
+        return fr_wrap(err, rc, "join: cross");
+    }
+    uint32_t *l = (uint32_t *)(void *)pairs->data, *r = l + n;
+    for (int64_t i = 0, k = 0; i < left->rows; i++) {
+        for (int64_t j = 0; j < right->rows; j++, k++) {
+            l[k] = (uint32_t)i;
+            r[k] = (uint32_t)j;
+        }
+    }
+    rc = fr_join_assemble(left, right, (fr_join_on){0}, suffix, l, r, n, 0, out, err);
+    fr_block_unref(pairs);
+    return rc;
+}
+
 int fr_join(const fr_frame *left, const fr_frame *right, fr_join_on on, fr_join_how how,
             const char *suffix, fr_frame **out, fr_err *err)
 {
     *out = NULL;
+    if (how == FR_JOIN_CROSS) {
+        return join_all(left, right, suffix, out, err);
+    }
     if (on.n == 0) {
         return fr_fail(err, FR_EINVAL, "join: no key columns");
     }

@@ -15,6 +15,7 @@ typedef enum fr_join_how {
     FR_JOIN_FULL,
     FR_JOIN_SEMI, // left rows that have a match, left columns only
     FR_JOIN_ANTI, // left rows that have none
+    FR_JOIN_CROSS, // every left row with every right row; no keys
 } fr_join_how;
 
 typedef struct fr_join_on {

@@ -9,24 +9,19 @@
 
 static const int64_t NANOS = 1000000000;
 
-// A step: nanoseconds, or calendar days, or calendar months. One of them is not 0.
-typedef struct step {
-    int64_t nanos, days, months;
-} step;
-
 typedef struct making {
     fr_type type;
     fr_zone *zone;
-    step by;
+    fr_step by;
     int64_t per;      // units per second
     int64_t first;    // elapsed steps: the value; calendar steps: local seconds
     int64_t fraction; // units below the second
 } making;
 
-static int parse_step(const char *text, step *out, fr_err *err)
+int fr_step_parse(const char *what, const char *text, fr_step *out, fr_err *err)
 {
     char *unit;
-    *out = (step){0};
+    *out = (fr_step){0};
     long long n = strtoll(text, &unit, 10);
     bool number = unit != text;
     n = number ? n : 1; // "h" is "1h"
@@ -61,9 +56,9 @@ static int parse_step(const char *text, step *out, fr_err *err)
     }
     return fr_fail(
         err, FR_EINVAL,
-        "date_range: freq '%s' is not a step such as \"15min\", \"1h\", \"1d\", \"1w\", "
+        "%sfreq '%s' is not a step such as \"15min\", \"1h\", \"1d\", \"1w\", "
         "\"1mo\", \"1y\"",
-        text);
+        what, text);
 }
 
 static int parse_time(const making *m, const char *what, const char *text, int64_t *value,
@@ -168,7 +163,7 @@ int fr_range_times(const fr_range *spec, fr_array **out, fr_err *err)
         return fr_fail(err, FR_ENOTFOUND, "date_range: no time zone '%s'", spec->zone);
     }
     memcpy(m.type.zone, spec->zone, strlen(spec->zone) + 1);
-    int rc = parse_step(spec->freq, &m.by, err);
+    int rc = fr_step_parse("date_range: ", spec->freq, &m.by, err);
     if (rc == FR_OK && m.by.nanos % (NANOS / m.per) != 0) {
         rc = fr_fail(err, FR_EINVAL, "date_range: freq '%s' is finer than the unit",
                      spec->freq);

@@ -3,6 +3,14 @@
 
 #include "core/data/array.h"
 
+// A step: nanoseconds, or days or months of the calendar. One of them is not 0.
+typedef struct fr_step {
+    int64_t nanos, days, months;
+} fr_step;
+
+// "15min", "1h", "1d", "1w", "1mo", "1q", "1y". `what` starts the message.
+FR_NODISCARD int fr_step_parse(const char *what, const char *text, fr_step *out, fr_err *err);
+
 typedef struct fr_range {
     const char *start; // "2023-01-01", "2023-01-01 06:00"; with an offset if zoned
     const char *end;   // NULL, or the last time that may be in

@@ -46,7 +46,7 @@ static const fr_array **columns_at(lua_State *L, int arg, const fr_frame *f, siz
 static int relate_join(lua_State *L)
 {
     static const char *const hows[] = {"inner", "left", "right", "full",
-                                       "semi",  "anti", NULL};
+                                       "semi",  "anti", "cross", NULL};
     const fr_frame *left = bind_frame_check(L, 1), *right = bind_frame_check(L, 2);
     size_t n, m;
     fr_join_on on = {.left = bind_names(L, 3, &n, "join")};

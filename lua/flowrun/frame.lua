@@ -9,6 +9,7 @@ local array = require "flowrun.frame_array"
 local args = require "flowrun.frame_args"
 local frame_io = require "flowrun.frame_io"
 local frame_relate = require "flowrun.frame_relate"
+local frame_shape = require "flowrun.frame_shape"
 local frame_window = require "flowrun.frame_window"
 
 local frame = {}
@@ -200,6 +201,7 @@ end
 for name, verb in pairs(frame_relate.methods) do methods[name] = verb end
 frame.date_range, frame.threads = frame_relate.date_range, frame_relate.threads
 
+for name, verb in pairs(frame_shape.methods) do methods[name] = verb end
 for name, verb in pairs(frame_window.methods) do methods[name] = verb end
 
 -- --- files: documented in flowrun.frame_io ---

@@ -156,7 +156,7 @@ local function check_frame(what, v)
 end
 
 local hows = {inner = "inner", left = "left", right = "right", full = "full", outer = "full",
-  semi = "semi", anti = "anti"}
+  semi = "semi", anti = "anti", cross = "cross"}
 
 -- One of the keys of `choices`, or its default.
 local function choice(what, name, v, choices, default)
@@ -169,7 +169,8 @@ local function choice(what, name, v, choices, default)
 end
 
 --- Rows of two frames with equal keys, in left order. `how`: "inner" (default), "left",
---- "right", "full", "semi" (left rows with a match), "anti" (without). Null keys match nothing.
+--- "right", "full", "semi" (left rows with a match), "anti" (without), "cross" (every pair, without
+--- `on`). Null keys match nothing.
 --- A right column whose name is taken gets `suffix` ("_right").
 ---@param other flowrun.Frame
 ---@param options {on: string|table, how: string, suffix: string}
@@ -178,9 +179,11 @@ function methods:join(other, options)
   check_frame("join", other)
   if type(options) == "string" then options = {on = options} end
   options = check_options("join", options, {on = 1, how = 1, suffix = 1})
-  if options.on == nil then invalid("join: on is missing: {on = \"feeder\"}") end
-  local left, right = keys_of("join", options.on)
-  if #left == 0 then invalid("join: on is empty") end
+  local cross = options.how == "cross"
+  if cross and options.on ~= nil then invalid("join: a cross join pairs all rows: it has no on") end
+  if options.on == nil and not cross then invalid("join: on is missing: {on = \"feeder\"}") end
+  local left, right = keys_of("join", options.on or {})
+  if #left == 0 and not cross then invalid("join: on is empty") end
   return relate.join(self, other, left, right,
     choice("join", "how", options.how, hows, "inner"), options.suffix or "_right")
 end
@@ -339,36 +342,45 @@ end
 -- --- summaries ---
 
 --- One row per column: type, values, nulls, distinct values, and for numbers mean, std, min,
---- quartiles, max.
+--- quantiles (quarters unless told), max.
+---
+---     df:describe({"kw"}, {quantiles = {0.05, 0.5, 0.95}})
+---@param names? string|string[] all columns unless told
+---@param options? {quantiles: number[]}
 ---@return flowrun.Frame
-function methods:describe()
+function methods:describe(names, options)
+  names = names and names_of("describe", names) or self.columns
+  options = check_options("describe", options, {quantiles = 1})
+  local fields = {{"mean", "mean"}, {"std", "std"}, {"min", "min"}}
+  for i, q in ipairs(options.quantiles or {0.25, 0.5, 0.75}) do
+    if type(q) ~= "number" or not (q >= 0 and q <= 1) then
+      invalid("describe: quantile %d is %s, expected a number from 0 to 1", i, tostring(q))
+    end
+    fields[#fields + 1] = {("p%.10g"):format(q * 100), "quantile", q}
+  end
+  fields[#fields + 1] = {"max", "max"}
   local rows = {column = {}, type = {}, count = {}, nulls = {}, unique = {}}
-  local numbers = {"mean", "std", "min", "p25", "p50", "p75", "max"}
-  for _, name in ipairs(numbers) do rows[name] = {} end
-  for i, name in ipairs(self.columns) do
+  for _, field in ipairs(fields) do rows[field[1]] = {} end
+  for i, name in ipairs(names) do
     local column = self:col(name)
     local kind = column:type()
     rows.column[i], rows.type[i] = name, kind
     rows.count[i], rows.nulls[i] = column:count(), column:null_count()
     rows.unique[i] = column:nunique()
     local numeric = kind:find("^u?int") or kind:find("^float")
-    local function put(field, value)
-      rows[field][i] = numeric and value ~= nil and value + 0.0 or core.null
-    end
-    put("mean", numeric and column:mean())
-    put("std", numeric and column:std())
-    put("min", numeric and column:min())
-    put("max", numeric and column:max())
-    for field, q in pairs{p25 = 0.25, p50 = 0.5, p75 = 0.75} do
-      put(field, numeric and column:quantile(q))
+    for _, field in ipairs(fields) do
+      local value = numeric and column[field[2]](column, field[3])
+      rows[field[1]][i] = value and value + 0.0 or core.null
     end
   end
-  local names, arrays = {}, {}
-  for i, name in ipairs{"column", "type", "count", "nulls", "unique", table.unpack(numbers)} do
+  local order = {"column", "type", "count", "nulls", "unique"}
+  for _, field in ipairs(fields) do order[#order + 1] = field[1] end
+  local arrays = {}
+  for i, name in ipairs(order) do
     local kind = i <= 2 and "utf8" or i <= 5 and "int64" or "float64"
-    names[i], arrays[i] = name, array.new(rows[name], kind, "describe")
+    arrays[i] = array.new(rows[name], kind, "describe")
   end
-  return core.from(names, arrays)
+  return core.from(order, arrays)
 end
 
 -- --- making ---
