@@ -6,6 +6,7 @@
 #include "core/engine/late.h"
 #include "core/engine/mailbox.h"
 #include "core/engine/reaper.h"
+#include "core/engine/gpu.h"
 #include "core/engine/run_limit.h"
 
 #include <uv.h>
@@ -33,6 +34,7 @@ struct fr_engine {
     fr_mailbox *wake;                  // from the store thread
     fr_run *runs;
     fr_limits *limits;                 // without a store
+    fr_gpus *gpus;                     // NULL: not used yet
     uint32_t running;                  // runs that were started and have not ended
     _Atomic(int) trouble;              // a code the store thread left, with trouble_text
     fr_err trouble_text;
@@ -176,6 +178,10 @@ static void io_start(void *ctx, fr_attempt *a)
     if (!r->spec.plan) {
         fr_engine *e = r->engine;
         fr_exec_kind kind = executor(e, a);
+        if (a->gpu > 0 && a->option == NULL) {
+            e->gpus = e->gpus != NULL ? e->gpus : fr_gpus_new(e->env.home);
+            a->gpus = fr_gpus_take(e->gpus, a->gpu);
+        }
         fr_exec_at(kind)->start(e->exec[kind], a);
     }
 }
@@ -289,6 +295,9 @@ static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
 {
     (void)ctx;
     fr_run *r = FR_CONTAINER(a->code, fr_run, code);
+    if (a->gpus != 0 && d->last) {
+        fr_gpus_give(r->engine->gpus, a->gpus);
+    }
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
     fr_late_record(r->code.late, r->sched, r->store != NULL ? r->engine->store : NULL,
                    r->code.bundle);
@@ -986,6 +995,7 @@ void fr_engine_close(fr_engine *e)
     fr_mailbox_close(e->wake);
     (void)uv_run(e->env.loop, UV_RUN_NOWAIT);
     uv_mutex_destroy(&e->lock);
+    fr_gpus_free(e->gpus);
     fr_limits_free(e->limits);
     fr_free(e->marker);
     fr_free(e);

@@ -66,6 +66,8 @@ typedef struct fr_attempt {
     uint32_t cpu;                // resources.cpu, >= 1
     int32_t priority;            // who is first, see fr_limit_rank; with `queued`
     uint64_t memory;             // resources.memory in bytes, 0 = not given
+    uint32_t gpu;                // resources.gpu
+    uint64_t gpus;               // which ones it has (gpu.h); set before start
     fr_exec_kind where;          // which executor it is for
     bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)
     // a mapped task: items of one list; args are the constants that follow the item

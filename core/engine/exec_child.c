@@ -1,4 +1,5 @@
 #include "core/engine/exec_child.h"
+#include "core/engine/gpu.h"
 
 #include "core/base/clock.h"
 #include "core/base/map.h"
@@ -296,6 +297,7 @@ static int take_call(child *c, fr_reader *r, fr_err *err)
     k->a.need = fr_read_u64(r);
     k->a.cpu = fr_read_u32(r);
     k->a.memory = fr_read_u64(r);
+    k->a.gpus = fr_read_u64(r);
     k->a.effect = fr_read_u8(r) != 0;
     k->a.queued = (int64_t)fr_read_u64(r);
     k->a.report_start = true;
@@ -334,6 +336,11 @@ static int start(child *c, fr_reader *r, fr_err *err)
     }
     atomic_store(&k->a.cancel.flag, 0);
     limit_memory(k->a.memory);
+    if (k->a.gpus != 0) { // this process runs nothing else after it
+        char text[4 * FR_GPUS];
+        fr_gpus_text(k->a.gpus, text, sizeof text);
+        (void)setenv("CUDA_VISIBLE_DEVICES", text, 1);
+    }
     k->told = false;
     if (!k->a.effect || atomic_load(&c->code.durable) >= k->a.need) {
         on_started(c, &k->a, fr_clock_wall_ns()); // before it can take the process down

@@ -218,6 +218,7 @@ void proc_answered(proc_worker *w)
     process_exec *x = w->x;
     x->load -= tokens(x, w->u);
     w->u->flight--;
+    w->retire = w->retire || w->u->a->gpus != 0; // libraries look at their environment once
     w->u = NULL;
     w->kill_ns = 0;
     w->log_from = w->log_to = 0;

@@ -170,6 +170,7 @@ static void put_call(fr_buf *b, const fr_attempt *a)
     fr_buf_put_u64(b, a->need);
     fr_buf_put_u32(b, a->cpu);
     fr_buf_put_u64(b, a->memory);
+    fr_buf_put_u64(b, a->gpus);
     fr_buf_put_u8(b, a->effect);
     fr_buf_put_u64(b, (uint64_t)a->queued);
     fr_buf_put_u8(b, a->tuples);

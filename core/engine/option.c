@@ -96,8 +96,8 @@ static const fr_option options[] = {
     {"memory", "resources", CALL, FR_OPTION_SIZE, 0, 0, NULL, NULL, true,
      "Memory that it needs: \"4GB\"; it waits until that is free. An isolated attempt gets no "
      "more."},
-    {"gpu", "resources", CALL, FR_OPTION_COUNT, 0, 1024, NULL, "0", false,
-     "Graphics processors that it needs."},
+    {"gpu", "resources", CALL, FR_OPTION_COUNT, 0, 64, NULL, "0", true,
+     "Graphics processors that it has to itself; fr.sh and isolated tasks see only these."},
     {"executor", NULL, CALL, FR_OPTION_ENUM, 0, 0, "thread|process", "thread", true,
      "Where attempts run: threads of the run, or processes of their own."},
     {"isolate", NULL, CALL, FR_OPTION_FLAG, 0, 0, NULL, "false", true,

@@ -572,7 +572,7 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id)
                          .args = n->argv, .n_args = n->n_args,
                          .n_outputs = n->opts->n_outputs, .n_deps = n->n_deps, .need = n->need,
                          .cpu = n->opts->cpu, .priority = n->opts->priority,
-                         .memory = n->opts->memory,
+                         .memory = n->opts->memory, .gpu = n->opts->gpu,
                          .where = n->opts->executor, .effect = n->opts->effect,
                          .report_start = n->opts->timeout_ns > 0 || n->opts->queue_timeout_ns > 0 ||
                                          mean == 0 ||

@@ -74,6 +74,7 @@ typedef struct fr_task_opts {         // lives as long as the scheduler
     int32_t priority;
     uint32_t cpu, n_outputs;          // both at least 1
     uint64_t memory;                  // bytes, 0 = not given
+    uint32_t gpu;
     fr_exec_kind executor;
     int64_t deadline_ns;              // from the call to its end; 0 = none
     bool fail_fast;                   // of a subflow or group: the first failure stops the rest

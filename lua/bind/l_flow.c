@@ -1050,7 +1050,7 @@ static void fill_executor(lua_State *L, fr_task_opts *o)
 }
 
 // options{retries=, backoff= (name), base=, factor=, cap=, jitter=, delays=, timeout= (s),
-// cpu=, memory= (bytes), executor= (name), outputs= (count), effect=, rule=, has_fallback=,
+// cpu=, memory= (bytes), gpu=, executor= (name), outputs= (count), effect=, rule=, has_fallback=,
 // fallback= (value), infra_retries=, limits=, priority=, queue_timeout= (s),
 // retry_codes= (list), functions= (names of the options that are functions), cache=,
 // fallbacks=, no_store=}
@@ -1086,6 +1086,7 @@ static int flow_options(lua_State *L)
     fill_cache(L, o);
     fill_fallbacks(L, o);
     o->o.memory = (uint64_t)field_number(L, "memory", 0);
+    o->o.gpu = (uint32_t)field_number(L, "gpu", 0);
     fill_executor(L, &o->o);
     lua_getfield(L, 1, "effect");
     o->o.effect = lua_toboolean(L, -1);

@@ -1,6 +1,7 @@
 // flowrun.core.sh -- run(spec): a child process. In a task body the worker goes on with
 // other bodies meanwhile; elsewhere it blocks. lua/flowrun/sh.lua checks the options.
 #include "core/base/mem.h"
+#include "core/engine/gpu.h"
 #include "core/engine/child.h"
 #include "lua/bind/body.h"
 #include "lua/bind/self.h"
@@ -397,10 +398,24 @@ static int sh_environment(lua_State *L)
     return 1;
 }
 
+// devices() -> "0,3": the graphics processors of the task that runs; nil when it asked for none.
+static int sh_devices(lua_State *L)
+{
+    const body_run *r = body_current(L);
+    uint64_t bits = r != NULL ? body_attempt(r)->gpus : 0;
+    if (bits == 0) {
+        return 0;
+    }
+    char text[4 * FR_GPUS];
+    fr_gpus_text(bits, text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
 int luaopen_flowrun_core_sh(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"run", sh_run}, {"environment", sh_environment}, {NULL, NULL}};
+        {"run", sh_run}, {"environment", sh_environment}, {"devices", sh_devices}, {NULL, NULL}};
     bind_class(L, CALL, NULL, NULL, call_gc);
     luaL_newlib(L, functions);
     return 1;

@@ -11,7 +11,7 @@ local registry = require "flowrun.registry"
 
 local limits = {}
 
-local MOST_SLOTS, MOST_RATE, MOST_NAMES = 1000000000, 1000, 15   -- and one for memory
+local MOST_SLOTS, MOST_RATE, MOST_NAMES = 1000000000, 1000, 14   -- and memory, gpu
 
 local units = {s = 1, sec = 1, second = 1, m = 60, min = 60, minute = 60, h = 3600, hour = 3600,
                d = 86400, day = 86400}
@@ -38,8 +38,8 @@ local function is_name(v)
     and v:find("^[%a_][%w_%.:%-]*$") ~= nil
 end
 
-local MACHINE = "another name than 'memory', which is the machine's "
-  .. "(resources = {memory = \"4GiB\"})"
+local MACHINE = "another name than 'memory' and 'gpu', which are the machine's "
+  .. "(resources = {memory = \"4GiB\", gpu = 1})"
 
 local NAME = "a name of a limit (letters, digits and _ . : -, at most 100; not 'rate')"
 
@@ -83,7 +83,7 @@ function limits.read(v)
     seen[need.name] = true
     list[#list + 1] = need
   end
-  if seen.memory then return nil, MACHINE end
+  if seen.memory or seen.gpu then return nil, MACHINE end
   if #list > MOST_NAMES then return nil, ("at most %d limits"):format(MOST_NAMES) end
   table.sort(list, function(a, b) return (a.name or "") < (b.name or "") end)
   return list
@@ -106,7 +106,9 @@ end
 ---@param what integer|{slots: integer?, rate: string?}
 function limits.define(name, what)
   limits.check_name("fr.limit", name)
-  if name == "memory" then error_class.raise("invalid", "fr.limit: expected " .. MACHINE) end
+  if name == "memory" or name == "gpu" then
+    error_class.raise("invalid", "fr.limit: expected " .. MACHINE)
+  end
   local o = type(what) == "table" and what or {slots = what}
   for k in pairs(o) do
     if k ~= "slots" and k ~= "rate" then

@@ -66,9 +66,15 @@ end
 
 -- The run's environment with changes; false removes a name.
 local function environment_of(o)
-  if not check_type(o, "env", "table") then return nil end
+  local env, devices = check_type(o, "env", "table"), core.devices()
+  if devices and not (env and env.CUDA_VISIBLE_DEVICES ~= nil) then
+    local with = {CUDA_VISIBLE_DEVICES = devices}
+    for name, v in pairs(env or {}) do with[name] = v end
+    env = with
+  end
+  if not env then return nil end
   local list = {}
-  for name, v in pairs(o.env) do
+  for name, v in pairs(env) do
     if type(name) ~= "string" or name == "" or name:find("[=%z]") then
       invalid("env: '%s' is no name of a variable", tostring(name))
     end
@@ -76,7 +82,7 @@ local function environment_of(o)
   end
   for _, pair in ipairs(core.environment()) do
     local name = pair:match("^([^=]*)=")
-    if name and o.env[name] == nil then list[#list + 1] = pair end
+    if name and env[name] == nil then list[#list + 1] = pair end
   end
   if #list == 0 then list[1] = "_=" end          -- an empty list would mean the run's own
   table.sort(list)

@@ -51,8 +51,8 @@ end
 
 -- Slots of named limits, and of the machine's memory.
 local function slots_of(o, full)
-  local list, memory = o.limit and limits.of_task(o.limit, full) or {}, machine.need(o)
-  if memory then list[#list + 1] = memory end
+  local list = o.limit and limits.of_task(o.limit, full) or {}
+  for _, need in ipairs(machine.needs(o)) do list[#list + 1] = need end
   return #list > 0 and list or nil
 end
 
@@ -73,7 +73,7 @@ function task.scheduler_options(o, full)
     queue_timeout = o.queue_timeout,
     timeout = o.timeout, deadline = o.deadline, fail_fast = o.fail_fast,
     cpu = o.resources and o.resources.cpu,
-    memory = o.resources and o.resources.memory,
+    memory = o.resources and o.resources.memory, gpu = o.resources and o.resources.gpu,
     executor = o.isolate and "process" or o.executor,
     outputs = o.outputs and #o.outputs, effect = o.effect, rule = o.trigger_rule,
     has_fallback = o.fallback ~= nil and type(o.fallback) ~= "function"

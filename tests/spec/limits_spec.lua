@@ -241,7 +241,58 @@ return fr.flow("f", function() return #big:map{1, 2, 3, 4, 5, 6}:get() end)]]
 
   it("keeps the limit's name to itself", function()
     expect(select(2, pcall(options.check, "task", "t", {limit = "memory"})).message)
-      :to_contain("which is the machine's")
-    expect(select(2, pcall(limits.define, "memory", 2)).message):to_contain("which is the machine's")
+      :to_contain("which are the machine's")
+    expect(select(2, pcall(limits.define, "gpu", 2)).message):to_contain("which are the machine's")
+  end)
+end)
+
+describe("resources.gpu", function()
+  local text = head .. [[
+local function look(i)
+  local seen = os.getenv("CUDA_VISIBLE_DEVICES") or "none"
+  say("+ " .. fr.sh("printf %s $CUDA_VISIBLE_DEVICES").out .. " " .. seen)
+  fr.sleep(0.003)
+  say("-")
+  return i
+end
+local inside = fr.task("inside", {resources = {gpu = 1}}, look)
+local apart = fr.task("apart", {resources = {gpu = 1}, isolate = true}, look)
+local both = fr.task("both", {resources = {gpu = 2}}, look)
+return fr.flow("f", function()
+  local a, b = inside:map{1, 2, 3, 4}, apart:map{1, 2, 3}
+  return #a:get() + #b:get() + both(1):get()
+end)]]
+
+  local function with_gpus(dir, n)
+    write(dir .. "/f.lua", text)
+    local _, _, code = os.execute(("cd '%s' && unset CUDA_VISIBLE_DEVICES; FLOWRUN_GPUS=%s "
+      .. "FLOWRUN_HOME=home '%s' --quiet --workers 4 f.lua >out 2>err"):format(dir, n,
+      program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program))
+    return code
+  end
+
+  it("gives each attempt its own, which its children see", function()
+    local dir <close> = temp()
+    expect(with_gpus(dir.path, 2) == 0 or read(dir.path .. "/err")):to_equal(true)
+    expect(read(dir.path .. "/out")):to_equal("8\n")
+    local ledger, seen = read(dir.path .. "/ledger"), {}
+    expect(most_at_a_time(ledger)):to_equal(2)
+    for devices, own in ledger:gmatch("%+ (%S*) (%S+)\n") do
+      seen[devices] = (seen[devices] or 0) + 1
+      expect(own == "none" or own == devices):to_equal(true)
+    end
+    expect(seen["0,1"]):to_equal(1)
+    expect(seen["0"] + seen["1"]):to_equal(7)
+    local _, isolated = ledger:gsub("%+ %d %d\n", "")
+    expect(isolated):to_equal(3)
+  end)
+
+  it("refuses more than there are, with what to do", function()
+    local dir <close> = temp()
+    expect(with_gpus(dir.path, 1)):to_equal(2)
+    expect(read(dir.path .. "/err")):to_contain("task 'both': resources.gpu = 2, but tasks have 1 "
+      .. "here; ask for less, or say how much there is: FLOWRUN_GPUS=2")
+    expect(with_gpus(dir.path, "many")):to_equal(2)
+    expect(read(dir.path .. "/err")):to_contain("FLOWRUN_GPUS: expected a number from 0 to 64")
   end)
 end)

@@ -81,7 +81,7 @@ describe("options", function()
     {"task", {after = {}}, "option 'after' belongs to with{}, not to task{}"},
     {"flow", {outputs = {"a"}}, "option 'outputs' belongs to task{}, not to flow{}"},
     {"task", {resources = {cpus = 1}}, "unknown option 'resources.cpus'; did you mean 'cpu'?"},
-    {"task", {resources = {gpu = 1}}, "option 'resources.gpu' is not built yet"},
+    {"task", {resources = {gpu = 65}}, "'resources.gpu': expected a whole number from 0 to 64"},
     {"task", {cache = "soon"}, "option 'cache': expected true, false, a duration"},
     {"task", {cache = {expire = "1h"}}, "unknown option 'cache.expire'; did you mean 'expires'?"},
     {"task", {cache = {scope = "runs"}}, "did you mean 'run'?"},
