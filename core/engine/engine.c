@@ -8,6 +8,7 @@
 #include "core/engine/reaper.h"
 #include "core/engine/gpu.h"
 #include "core/engine/run_limit.h"
+#include "core/engine/run_memory.h"
 
 #include <uv.h>
 
@@ -35,6 +36,7 @@ struct fr_engine {
     fr_run *runs;
     fr_limits *limits;                 // without a store
     fr_gpus *gpus;                     // NULL: not used yet
+    fr_memory_watch memory;
     uint32_t running;                  // runs that were started and have not ended
     _Atomic(int) trouble;              // a code the store thread left, with trouble_text
     fr_err trouble_text;
@@ -172,6 +174,11 @@ static fr_exec_kind executor(fr_engine *e, fr_attempt *a)
     return a->where;
 }
 
+static bool watched(const fr_attempt *a)
+{
+    return a->memory > 0 && a->where == FR_EXEC_THREAD && a->option == NULL;
+}
+
 static void io_start(void *ctx, fr_attempt *a)
 {
     fr_run *r = ctx;
@@ -181,6 +188,9 @@ static void io_start(void *ctx, fr_attempt *a)
         if (a->gpu > 0 && a->option == NULL) {
             e->gpus = e->gpus != NULL ? e->gpus : fr_gpus_new(e->env.home);
             a->gpus = fr_gpus_take(e->gpus, a->gpu);
+        }
+        if (watched(a)) {
+            fr_memory_begin(&e->memory, a);
         }
         fr_exec_at(kind)->start(e->exec[kind], a);
     }
@@ -291,12 +301,26 @@ static void on_started(void *ctx, fr_attempt *a, int64_t wall_ns)
     fr_sched_started(r->sched, a, wall_ns);
 }
 
+// What an attempt that is over had of the machine.
+static void give_back(fr_run *r, const fr_attempt *a)
+{
+    char text[FR_ERR_MAX];
+    if (a->gpus != 0) {
+        fr_gpus_give(r->engine->gpus, a->gpus);
+    }
+    if (watched(a) && fr_memory_end(&r->engine->memory, a, text, sizeof text) &&
+        r->store != NULL) {
+        (void)fr_store_log(r->store, a->row, a->list != NULL ? a->first : 0, a->attempt, WARN,
+                           text, strlen(text));
+    }
+}
+
 static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
 {
     (void)ctx;
     fr_run *r = FR_CONTAINER(a->code, fr_run, code);
-    if (a->gpus != 0 && d->last) {
-        fr_gpus_give(r->engine->gpus, a->gpus);
+    if (FR_UNLIKELY(d->last && (a->gpus | a->memory) != 0)) {
+        give_back(r, a);
     }
     fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
     fr_late_record(r->code.late, r->sched, r->store != NULL ? r->engine->store : NULL,

@@ -68,6 +68,7 @@ typedef struct fr_attempt {
     uint64_t memory;             // resources.memory in bytes, 0 = not given
     uint32_t gpu;                // resources.gpu
     uint64_t gpus;               // which ones it has (gpu.h); set before start
+    uint64_t resident, peak;     // of the process when it began (run_memory.h)
     fr_exec_kind where;          // which executor it is for
     bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)
     // a mapped task: items of one list; args are the constants that follow the item

@@ -239,6 +239,24 @@ return fr.flow("f", function() return #big:map{1, 2, 3, 4, 5, 6}:get() end)]]
     expect(read(dir.path .. "/err")):to_contain("FLOWRUN_MEMORY: expected a size from 1MiB on")
   end)
 
+  it("says when a task in a thread took more", function()
+    local greedy = [[
+local fr = require "flowrun"
+local greedy = fr.task("greedy", {resources = {memory = "MUCH"}}, function()
+  return #("x"):rep(96 << 20)
+end)
+return fr.flow("f", function() return greedy():get() end)]]
+    for much, warned in pairs{["16MiB"] = true, ["400MiB"] = false} do
+      local dir <close> = temp()
+      local out, code = run(dir.path, (greedy:gsub("MUCH", much)))
+      expect(code):to_equal(0)
+      expect(out):to_equal("100663296\n")
+      local log = run(dir.path, greedy, "logs 1")
+      expect(log:find("the run's process grew by %d+%.%d MiB while this ran; resources.memory = 16.0 MiB")
+        ~= nil):to_equal(warned)
+    end
+  end)
+
   it("keeps the limit's name to itself", function()
     expect(select(2, pcall(options.check, "task", "t", {limit = "memory"})).message)
       :to_contain("which are the machine's")
