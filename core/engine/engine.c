@@ -9,6 +9,7 @@
 #include "core/engine/gpu.h"
 #include "core/engine/run_limit.h"
 #include "core/engine/run_memory.h"
+#include "core/engine/run_outbox.h"
 
 #include <uv.h>
 
@@ -59,6 +60,8 @@ struct fr_run {
     bool polling, started, ending, ended, pumping, closed;
     fr_run_limit *limit;               // made at its first ask for a slot
     fr_turn turn;
+    fr_run_outbox *outbox;             // made when it has messages to deliver
+    uint32_t undelivered;
     fr_lookups *lookups;
     uint64_t barrier;                  // durable place last told to the executor
 };
@@ -149,11 +152,17 @@ static void unmark_run(const fr_run *r)
 
 // --- what the scheduler wants done ---
 
+static fr_run_outbox *outbox_of(fr_run *r);
+static void slot_moved(void *ctx);
+
 static void io_append(void *ctx, const fr_record *record)
 {
     fr_run *r = ctx;
     if (r->store != NULL) {
         fr_store_append(r->store, record);
+        if (record->type == FR_REC_TASK && record->size > 0) {
+            fr_run_outbox_note(outbox_of(r), record->seq);
+        }
     } else if (record->slot != 0) {
         fr_run_limit_release(r->limit, record->slot);
     }
@@ -200,6 +209,17 @@ static void io_cancel(void *ctx, fr_attempt *a, int code)
 {
     fr_run *r = ctx;
     fr_exec_at(a->where)->cancel(r->engine->exec[a->where], a, code);
+}
+
+static fr_run_outbox *outbox_of(fr_run *r)
+{
+    if (r->outbox == NULL) {
+        fr_run_outbox_env env = {.loop = r->engine->env.loop, .store = r->engine->store,
+                                 .run = r->store, .code = &r->code, .start = io_start,
+                                 .cancel = io_cancel, .moved = slot_moved, .ctx = r};
+        r->outbox = fr_run_outbox_open(&env);
+    }
+    return r->outbox;
 }
 
 static void slot_answer(void *ctx, uint32_t ask, const char *refused)
@@ -319,6 +339,10 @@ static void on_done(void *ctx, fr_attempt *a, const fr_done *d)
 {
     (void)ctx;
     fr_run *r = FR_CONTAINER(a->code, fr_run, code);
+    if (a->aside) {
+        fr_run_outbox_done(r->outbox, a, d);
+        return;
+    }
     if (FR_UNLIKELY(d->last && (a->gpus | a->memory) != 0)) {
         give_back(r, a);
     }
@@ -423,6 +447,36 @@ static int64_t flow_retry(const fr_run *r, const fr_outcome *o)
     return again ? fr_retry_delay(&r->spec.retry, made, i->seed, i->bundle) : -1;
 }
 
+static int count_owned(void *ctx, const fr_outbox_row *row, fr_err *err)
+{
+    fr_run *r = ctx;
+    (void)err;
+    r->undelivered += row->owner == r->code.run;
+    return FR_OK;
+}
+
+static void close_outbox(fr_run *r)
+{
+    if (r->outbox != NULL) {
+        (void)!fr_store_outbox(r->engine->store, 0, 0, 1U << FR_OUTBOX_PENDING, SIZE_MAX,
+                               count_owned, r, NULL);
+        fr_run_outbox_close(r->outbox);
+        r->outbox = NULL;
+    }
+}
+
+// Messages are given some time, but not by a run that was stopped or goes on soon.
+static bool outbox_holds(fr_run *r)
+{
+    if (r->outbox == NULL) {
+        return false;
+    }
+    fr_outcome o;
+    fr_sched_outcome(r->sched, &o);
+    bool now = o.state == FR_STOPPED || flow_retry(r, &o) >= 0;
+    return fr_run_outbox_holds(r->outbox, now ? 0 : r->spec.outbox_wait_ns);
+}
+
 static void end_run(fr_run *r)
 {
     fr_outcome o;
@@ -435,6 +489,7 @@ static void end_run(fr_run *r)
     }
     fr_run_limit_close(r->limit);
     r->limit = NULL;
+    close_outbox(r);
     if (r->store != NULL) {
         fr_run_info info = r->spec.info;
         info.state = retry_ns >= 0 ? FR_SCHEDULED : o.state;
@@ -570,6 +625,9 @@ static void pump(fr_run *r)
     if (r->limit != NULL) {
         (void)fr_run_limit_look(r->limit);
     }
+    if (r->outbox != NULL) {
+        fr_run_outbox_look(r->outbox, r->barrier);
+    }
     bool full = r->store != NULL && fr_store_backlog(r->engine->store) > BACKLOG_MAX;
     if (!full) {
         fr_lookups_answer(r->lookups, r->engine->store, r->store, r->sched);
@@ -587,6 +645,8 @@ static void pump(fr_run *r)
         end_run(r);
     } else if (idle && fr_sched_ended(r->sched) && closing(r)) {
         (void)uv_idle_stop(&r->idle);              // the hooks of the run are at work
+    } else if (idle && fr_sched_ended(r->sched) && outbox_holds(r)) {
+        (void)uv_idle_stop(&r->idle);
     } else if (idle && fr_sched_ended(r->sched)) {
         fr_sched_close_log(r->sched);
         end_run(r);
@@ -629,6 +689,10 @@ static void on_readable(uv_poll_t *p, int status, int events)
     fr_run *r = p->data;
     if (status == 0) {
         take_requests(r);
+        if (r->outbox != NULL && !r->ended) {
+            fr_run_outbox_told(r->outbox);
+            fr_run_kick(r);
+        }
         if (r->limit != NULL && !r->ended) {
             fr_run_limit_told(r->limit);
             pump(r);
@@ -855,6 +919,9 @@ void fr_run_start(fr_run *r)
     if (r->spec.resume != 0 && !r->spec.plan) {
         take_requests(r);
     }
+    if (r->store != NULL && fr_store_outbox_left(r->store)) {
+        fr_run_outbox_adopt(outbox_of(r));
+    }
     if (r->turn.state == FR_TURN_FREE) {
         begin(r);
     } else {
@@ -922,6 +989,11 @@ fr_code *fr_run_code(fr_run *r)
 bool fr_run_ended(const fr_run *r)
 {
     return r->ended;
+}
+
+uint32_t fr_run_undelivered(const fr_run *r)
+{
+    return r->undelivered;
 }
 
 void fr_run_cancel(fr_run *r, int code, const char *why)

@@ -71,6 +71,7 @@ typedef struct fr_run_spec {
     const char *hooks_of;
     uint32_t hooks;
     bool rollback;
+    int64_t outbox_wait_ns;           // see fr_run_outbox_holds
     // Looks only: nothing is executed or recorded. The flow runs as far as records of `resume`
     // (0 = none) carry it; then it ends as "planned" (fr_flow_host.ended is called).
     bool plan;
@@ -97,5 +98,6 @@ fr_code *fr_run_code(fr_run *r);
 void fr_run_cancel(fr_run *r, int code, const char *why);
 bool fr_run_ended(const fr_run *r);
 bool fr_run_waits(const fr_run *r);               // its flow runs often enough already
+uint32_t fr_run_undelivered(const fr_run *r);     // messages it left pending when it ended
 // Host: flow code changed something outside resume (REPL); look again soon.
 void fr_run_kick(fr_run *r);

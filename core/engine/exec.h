@@ -71,6 +71,7 @@ typedef struct fr_attempt {
     uint64_t resident, peak;     // of the process when it began (run_memory.h)
     fr_exec_kind where;          // which executor it is for
     bool effect, report_start;   // report_start: env->started is wanted (timeout, progress)
+    bool aside;                  // not the scheduler's: a delivery (core/engine/run_outbox.c)
     // a mapped task: items of one list; args are the constants that follow the item
     const fr_value *list;        // NULL for a single call
     const uint64_t *offsets;     // byte offset of item i in list->bytes (one more at the end)
@@ -91,6 +92,7 @@ typedef struct fr_done {
     int code;                    // FR_OK or the error's code
     const fr_value *result;      // of several outputs: a table of them; NULL on failure
     const fr_value *error;       // {code=, message=, where=, traceback=, retry=}
+    const fr_value *outbox;      // a text: messages (core/engine/outbox.h); NULL = none
     int64_t started, ended;      // wall ns
     int64_t cpu_ns;              // CPU time of the body
     uint64_t log_from, log_to;

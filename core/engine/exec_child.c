@@ -195,6 +195,7 @@ static void put_answer(child *c, const fr_done *d)
     fr_buf_put_u64(b, (uint64_t)use.ru_maxrss * 1024);
     fr_wire_put_value(b, result);
     fr_wire_put_value(b, error);
+    fr_wire_put_value(b, failed == NULL ? d->outbox : NULL);
     fr_buf_put(b, d->items != NULL ? d->items : "", d->items != NULL ? d->size : 0);
     fr_value_unref(failed);
 }

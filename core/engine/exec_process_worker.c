@@ -412,7 +412,7 @@ static bool deliver_item(proc_worker *w, proc_unit *u, const void *bytes, size_t
 
 typedef struct answer {
     fr_done d;
-    fr_value *result, *error;
+    fr_value *result, *error, *outbox;
     uint64_t bytes, peak;        // memory now and at most
 } answer;
 
@@ -428,6 +428,9 @@ static int read_answer(proc_worker *w, fr_reader *r, answer *out, fr_err *err)
     int rc = fr_wire_read_value(r, find_got, w, true, &out->result, err);
     if (rc == FR_OK) {
         rc = fr_wire_read_value(r, find_got, w, true, &out->error, err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_wire_read_value(r, find_got, w, true, &out->outbox, err);
     }
     bool known = strcmp(fr_err_name(d->code), "unknown") != 0;
     if (rc == FR_OK && (r->failed || !known || d->code < 0)) {
@@ -450,6 +453,7 @@ static void deliver_answer(proc_worker *w, proc_unit *u, answer *v)
         w->retire = true;
     }
     d.error = v->error;
+    d.outbox = v->outbox;
     if (d.started == 0) { // cancelled before its body began, but told as started
         d.started = d.ended = w->started_ns;
     }
@@ -483,6 +487,7 @@ static int take_done(proc_worker *w, fr_reader *r, fr_err *err)
     }
     fr_value_unref(v.result);
     fr_value_unref(v.error);
+    fr_value_unref(v.outbox);
     forget_got(w);
     return rc;
 }

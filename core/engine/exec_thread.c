@@ -143,6 +143,7 @@ static void take_record(thread_exec *x, const exec_record *r)
     deliver(x, a, &d);
     fr_value_unref(d.result);
     fr_value_unref(d.error);
+    fr_value_unref(d.outbox);
 }
 
 static void take_cancelled(thread_exec *x, fr_attempt *a, exec_span *s)
@@ -602,6 +603,7 @@ static void drop_results(exec_worker *w)
         if (r->kind == EXEC_DONE) {
             fr_value_unref(r->u.done.result);
             fr_value_unref(r->u.done.error);
+            fr_value_unref(r->u.done.outbox);
         } else if (r->kind == EXEC_CHECKPOINT) {
             fr_value_unref(r->u.kept.value);
         }

@@ -114,7 +114,7 @@ typedef struct exec_record {
     uint32_t kind;
     fr_attempt *a;
     union {
-        fr_done done;                    // owns one reference to result and error
+        fr_done done;                    // owns one reference to each value
         int64_t wall_ns;
         uint8_t item[1];                 // packed
         struct {

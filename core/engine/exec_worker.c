@@ -60,6 +60,9 @@ static void send_done(exec_worker *w, fr_attempt *a, const fr_done *d)
     if (d->error != NULL) {
         r->u.done.error = fr_value_ref(d->error);
     }
+    if (d->outbox != NULL) {
+        r->u.done.outbox = fr_value_ref(d->outbox);
+    }
     fr_stream_commit(&w->out, sizeof *r);
 }
 

@@ -130,6 +130,8 @@ static const fr_option options[] = {
      "function(result, ...) that takes back what it did; see fr.rollback and the flow's rollback."},
     {"rollback", NULL, FLOW, FR_OPTION_FLAG, 0, 0, NULL, "false", true,
      "Runs the undo of every task that succeeded, latest first, when the run does not succeed."},
+    {"outbox_wait", NULL, FLOW, FR_OPTION_DURATION, 0, 0, NULL, "10s", true,
+     "How long its end waits for deliveries of fr.outbox; the next run makes the others."},
     // hooks
     {"on_start", NULL, BOTH, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, true,
      "function(...) that runs when the first attempt starts."},

@@ -52,7 +52,8 @@ typedef struct fr_record {
     const fr_value *error;   // FAILED, STOPPED, RETRY: {code=, message=, where=, traceback=}
     const fr_hash *outputs;  // hash per named output
     uint32_t n_outputs;
-    const void *data;        // MAP_PART: packed items · REQUEST, ADDENDUM: text
+    const void *data;        // MAP_PART: packed items · REQUEST, ADDENDUM: text · TASK, only when
+                             // written: messages (core/engine/outbox.h)
     size_t size;
     uint32_t items;          // MAP_PART: items in data; TASK of a map: number of items
     uint32_t failed_items;   // TASK of a map

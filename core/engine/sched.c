@@ -326,6 +326,18 @@ uint32_t sched_output_hashes(const node *n, fr_hash *out)
     return n->result != NULL ? k : 0;
 }
 
+void sched_take_outbox(fr_sched *s, fr_record *r)
+{
+    fr_item text;
+    fr_reader in = s->outbox != NULL ? fr_reader_of(s->outbox->bytes, s->outbox->size)
+                                     : fr_reader_of("", 0);
+    if (r->state == FR_SUCCESS && fr_value_next(&in, &text) && text.tag == FR_STRING) {
+        r->data = text.text;
+        r->size = text.n;
+    }
+    s->outbox = NULL;
+}
+
 static void append_end(fr_sched *s, node *n)
 {
     fr_record r;
@@ -344,6 +356,7 @@ static void append_end(fr_sched *s, node *n)
         r.failed_items = n->map->failed;
     }
     s->late = 0;
+    sched_take_outbox(s, &r);
     sched_record(s, &r);
     n->seq = s->seq;
 }

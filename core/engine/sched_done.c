@@ -39,7 +39,7 @@ static void learn_cost(fr_sched *s, const node *n, const fr_done *d, uint32_t it
     *mean = *mean == 0 ? FR_MAX(ns, 1) : *mean + (ns - *mean) / 8;
 }
 
-void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
+static void attempt_done(fr_sched *s, fr_attempt *a, const fr_done *d)
 {
     run_attempt *ra = a->owner;
     uint32_t id = ra->node;
@@ -100,6 +100,13 @@ void fr_sched_addendum(fr_sched *s, const char *name, const void *data, size_t s
     fr_record r = {.type = FR_REC_ADDENDUM, .name = name, .data = data, .size = size,
                    .ended = s->wall};
     sched_record(s, &r);
+}
+
+void fr_sched_done(fr_sched *s, fr_attempt *a, const fr_done *d)
+{
+    s->outbox = d->code == FR_OK ? d->outbox : NULL;
+    attempt_done(s, a, d);
+    s->outbox = NULL;
 }
 
 void fr_sched_durable(fr_sched *s, uint64_t seq)

@@ -292,6 +292,7 @@ struct fr_sched {
     uint32_t n_failures, cap_failures;
     char *divergence;
     const fr_found *good;             // the last good result that ends a call just now
+    const fr_value *outbox;           // messages of the attempt that ends now; for its record
     fr_sched_stats stats;
     uint32_t moves[FR_STOPPED + 1][FR_STOPPED + 1];   // made, by state before and after
     uint32_t all_calls, late;         // of planted bugs; late: 1 + node whose end is held back
@@ -527,6 +528,8 @@ fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err);
 // sched_value.c
 fr_value *sched_error(const char *code, const char *format, ...) FR_PRINTF(2, 3);
 fr_value *sched_error_final(const char *code, const char *format, ...) FR_PRINTF(2, 3);  // no retry
+// Its end record takes the messages of the attempt (core/engine/outbox.h) along.
+void sched_take_outbox(fr_sched *s, fr_record *r);
 bool sched_field(const fr_value *v, const char *key, fr_item *out);   // of a packed table
 bool sched_error_retry(const fr_value *error);            // false when it forbids retries
 void sched_error_text(const fr_value *error, char *out, size_t size);   // its message

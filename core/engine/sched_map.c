@@ -334,6 +334,7 @@ static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
     r.ended = r.started + (int64_t)item->duration_us * 1000;
     r.result = result;
     r.error = error;
+    sched_take_outbox(s, &r);
     sched_record(s, &r);
 }
 
@@ -804,7 +805,7 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
         sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
         n->started = d->started != 0 ? d->started : s->wall;
     }
-    if (d->result != NULL && d->result->objects > 0) {
+    if (d->result != NULL && (d->result->objects > 0 || s->outbox != NULL)) {
         take_object(s, ra, d);
     } else if (d->size > 0) {
         take_items(s, ra, d);

@@ -136,6 +136,13 @@ static void publish(fr_store *s)
                 s->env.durable(s->env.ctx, r, r->batch_seq);
             }
         }
+        bool outbox = r->outbox_batch > atomic_load_explicit(&r->outbox_done, memory_order_relaxed);
+        if (outbox) {
+            atomic_store(&r->outbox_done, r->outbox_batch);
+        }
+        if (outbox && s->env.slots != NULL) {
+            s->env.slots(s->env.ctx, r);
+        }
         if (r->slots_news) {
             r->slots_news = false;
             atomic_store(&r->slots_moved, true);

@@ -7,6 +7,7 @@
 
 #include "core/engine/cache.h"
 #include "core/engine/limit.h"
+#include "core/engine/outbox.h"
 #include "core/engine/record.h"
 
 typedef struct fr_store fr_store;
@@ -186,3 +187,33 @@ typedef int (*fr_slot_info_fn)(void *ctx, const fr_slot_info *slot, fr_err *err)
 // By limit; holders before waiters, these in the order in which they will be served.
 FR_NODISCARD int fr_store_slot_list(fr_store *s, size_t limit, fr_slot_info_fn fn, void *ctx,
                                     fr_err *err);
+
+// --- messages to other systems (core/engine/outbox.h), rows made by the record they came with ---
+
+// A row is delivered by its owner: the run it came from or, when that run's process is dead, a
+// run that took it over. It is the owner's only while the owner's lock is held.
+typedef struct fr_outbox_row {
+    uint64_t id, run, seq, owner;               // run, seq: the record it came with
+    uint32_t n, attempts;                       // n: which of that record's, from 1
+    fr_outbox_state state;
+    int64_t due, made, changed;                 // wall ns
+    const char *task, *name, *key, *error;      // error of the latest attempt
+    const void *message;
+    size_t size;
+} fr_outbox_row;
+typedef int (*fr_outbox_fn)(void *ctx, const fr_outbox_row *row, fr_err *err);
+// Of a run (0 = all) or one (id > 0), of the states whose bit 1 << state is set, oldest first.
+FR_NODISCARD int fr_store_outbox(fr_store *s, uint64_t run, uint64_t id, unsigned states,
+                                 size_t limit, fr_outbox_fn fn, void *ctx, fr_err *err);
+// Pending ones that r owns and that are due at `now`; *next: when others will be (INT64_MAX).
+FR_NODISCARD int fr_store_outbox_due(fr_store_run *r, int64_t now, size_t limit, fr_outbox_fn fn,
+                                     void *ctx, int64_t *next, fr_err *err);
+bool fr_store_outbox_left(const fr_store_run *r);   // somebody's were pending when it began
+// Takes over what dead owners have left. Both return the number of the entry;
+// fr_store_outbox_done tells which is on disk (env.slots is called then).
+uint64_t fr_store_outbox_adopt(fr_store_run *r);
+uint64_t fr_store_outbox_set(fr_store_run *r, const fr_outbox_row *row);   // id, state … error
+uint64_t fr_store_outbox_done(fr_store_run *r);
+// A person's word: dead or dropped ones are tried again, from the start; pending or dead ones are
+// dropped; FR_OUTBOX_DELIVERED: all pending ones are due now. FR_ENOTFOUND: no such row.
+FR_NODISCARD int fr_store_outbox_change(fr_store *s, uint64_t id, fr_outbox_state to, fr_err *err);

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 enum {
-    FR_STORE_SCHEMA = 3,                       // PRAGMA user_version
+    FR_STORE_SCHEMA = 4,                       // PRAGMA user_version
     FR_STORE_INLINE = 64 * 1024,               // larger values become files
     FR_STORE_COPY = 2048,                      // larger values are referenced in the queue
     FR_STORE_PATH = 1024,                      // bytes of a path, home included
@@ -37,7 +37,7 @@ typedef struct fr_files_job fr_files_job;
 // --- the queue (store_queue.c) ---
 
 typedef enum fr_entry { FR_ENTRY_RECORD, FR_ENTRY_NAME, FR_ENTRY_RUN, FR_ENTRY_BLOB,
-                       FR_ENTRY_SLOT, FR_ENTRY_CACHE } fr_entry;
+                       FR_ENTRY_SLOT, FR_ENTRY_CACHE, FR_ENTRY_OUTBOX } fr_entry;
 
 // Types of SLOT entries.
 enum { FR_SLOT_ASK = 1, FR_SLOT_RELEASE, FR_SLOT_LOOK };
@@ -153,6 +153,9 @@ struct fr_store_run {
     bool audited;                              // T: it has records that are not sealed
     fr_map running;                            // T: rows with a START
     bool limited, slots_news;                  // T: it has asked for slots; to be told
+    uint64_t outbox_sent, outbox_batch;        // E: entries queued; T: the last one written
+    atomic_ullong outbox_done;                 // the last one on disk
+    bool outbox_waits;                         // C: others had left messages when it began
     atomic_bool slots_moved;                   // the engine shall look at its asks
     bool logging;                              // the log is open
     fr_log log;

@@ -209,6 +209,25 @@ void fr_store_slot_look(fr_store_run *r)
     (void)place(r->store, &head, 0, &at);
 }
 
+uint64_t fr_store_outbox_adopt(fr_store_run *r)
+{
+    return fr_store_outbox_set(r, &(fr_outbox_row){.id = 0});
+}
+
+uint64_t fr_store_outbox_set(fr_store_run *r, const fr_outbox_row *row)
+{
+    fr_queued head = {
+        .entry = FR_ENTRY_OUTBOX, .run = r, .seq = row->id, .state = (uint8_t)row->state,
+        .attempt = row->attempts, .due = row->due, .ended = row->changed,
+        .has_label = row->error != NULL, .log_from = ++r->outbox_sent,
+    };
+    head.label_size = row->error != NULL ? (uint32_t)strlen(row->error) + 1 : 0;
+    uint8_t *at;
+    (void)place(r->store, &head, head.label_size, &at);
+    (void)put(at, row->error, head.label_size);
+    return r->outbox_sent;
+}
+
 int fr_store_blob_put(fr_store *s, fr_hash key, const void *bytes, size_t n, fr_err *err)
 {
     if (s->env.read_only) {

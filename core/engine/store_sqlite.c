@@ -84,6 +84,14 @@ static const char *const migrations[] = {
     "CREATE UNIQUE INDEX cache_record ON cache(record,item,what);"
     "CREATE INDEX cache_key ON cache(key) WHERE key IS NOT NULL;"
     "CREATE INDEX cache_name ON cache(name,record);",
+    // Messages to other systems. record, n: the record they came with, and which of its; owner:
+    // the run whose process delivers it; state: core/engine/outbox.h.
+    "CREATE TABLE outbox(id INTEGER PRIMARY KEY AUTOINCREMENT,record INTEGER NOT NULL,"
+    "n INTEGER NOT NULL,owner INTEGER NOT NULL,task TEXT NOT NULL,name TEXT NOT NULL,"
+    "key TEXT NOT NULL,message BLOB NOT NULL,state INTEGER NOT NULL,attempts INTEGER NOT NULL,"
+    "due INTEGER NOT NULL,made INTEGER NOT NULL,changed INTEGER NOT NULL,error TEXT)STRICT;"
+    "CREATE UNIQUE INDEX outbox_record ON outbox(record,n);"
+    "CREATE INDEX outbox_open ON outbox(owner,due) WHERE state=0;",
 };
 
 _Static_assert(FR_COUNT(migrations) == FR_STORE_SCHEMA, "one migration per version");

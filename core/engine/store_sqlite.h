@@ -110,6 +110,27 @@ struct sqlite3_stmt;
     X(SLOT_JOIN, "INSERT OR IGNORE INTO slot_run(run) VALUES(?1)")                       \
     X(SLOT_LEAVE, "DELETE FROM slot_run WHERE run=?1")                                   \
     X(SLOT_RUNS, "SELECT run FROM slot_run WHERE run<>?1 ORDER BY run")                  \
+    X(OUTBOX_PUT, "INSERT INTO outbox(record,n,owner,task,name,key,message,state,attempts,due,"  \
+                  "made,changed) VALUES(?1,?2,?3,?4,?5,?6,?7,0,0,0,?8,?8)")              \
+    X(OUTBOX_SET, "UPDATE outbox SET state=?2,attempts=?3,due=?4,changed=?5,error=?6 "   \
+                  "WHERE id=?1 AND owner=?7 AND state=0")                                \
+    X(OUTBOX_ANY, "SELECT 1 FROM outbox WHERE state=0 LIMIT 1")                          \
+    X(OUTBOX_OWNER, "SELECT min(owner) FROM outbox WHERE state=0 AND owner>?1")          \
+    X(OUTBOX_ADOPT, "UPDATE outbox SET owner=?1 WHERE owner=?2 AND state=0 AND (task=?3 " \
+                    "OR (SELECT flow FROM run WHERE id=record>>32)="                     \
+                    "(SELECT flow FROM run WHERE id=?1))")                               \
+    X(OUTBOX_DUE, "SELECT id,record,n,owner,task,name,key,message,state,attempts,due,made," \
+                  "changed,error FROM outbox WHERE owner=?1 AND state=0 AND due<=?2 "    \
+                  "ORDER BY due,id LIMIT ?3")                                            \
+    X(OUTBOX_NEXT, "SELECT min(due) FROM outbox WHERE owner=?1 AND state=0 AND due>?2")  \
+    X(OUTBOX_LIST, "SELECT id,record,n,owner,task,name,key,message,state,attempts,due,made," \
+                   "changed,error FROM outbox WHERE (?1=0 OR record BETWEEN ?1<<32 AND " \
+                   "(?1<<32)+0xffffffff) AND (?2=0 OR id=?2) AND (1<<state)&?3 "         \
+                   "ORDER BY id LIMIT ?4")                                               \
+    X(OUTBOX_AGAIN, "UPDATE outbox SET state=0,attempts=0,due=0,changed=?2 "             \
+                    "WHERE id=?1 AND state IN(0,2,3)")                                   \
+    X(OUTBOX_DROP, "UPDATE outbox SET state=3,changed=?2 WHERE id=?1 AND state IN(0,2)") \
+    X(OUTBOX_NOW, "UPDATE outbox SET due=0 WHERE state=0 AND ?1=0 AND ?2>0")             \
     X(COUNTS, "SELECT (SELECT count(*) FROM run),(SELECT count(*) FROM task),"           \
               "(SELECT count(*) FROM journal),(SELECT count(*) FROM map_part),"          \
               "(SELECT count(*) FROM running),(SELECT count(*) FROM request WHERE taken=0)")
@@ -199,6 +220,11 @@ void fr_slot_begin(fr_store *s);                               // of a batch
 FR_NODISCARD int fr_slot_settle(fr_store *s, fr_err *err);     // what the batch changed
 void fr_slot_tell(fr_store *s);                                // committed: wakes other runs
 void fr_slot_fini(fr_store *s);
+
+// --- messages (store_sqlite_outbox.c), on the thread, inside a transaction ---
+FR_NODISCARD int fr_outbox_insert(fr_store *s, const fr_queued *q, fr_err *err);
+FR_NODISCARD int fr_outbox_write(fr_store *s, const fr_queued *q, fr_err *err);
+FR_NODISCARD int fr_outbox_begin(fr_store *s, fr_store_run *r, fr_err *err);   // of a run
 FR_NODISCARD int fr_write_kept(fr_store *s, const fr_queued *q, uint64_t name, fr_err *err);
 
 // --- how rows are packed; used by both sides ---

@@ -331,6 +331,11 @@ static int write_task(fr_store *s, const fr_queued *q, fr_err *err)
     if (rc == FR_OK) {
         rc = fr_db_step(s->db, st, err);
     }
+    if (rc == FR_OK && q->data_size > 0) {     // rows of their own: not in the record's sum
+        b.bytes.data = NULL;
+        b.bytes.data_size = 0;
+        rc = fr_outbox_insert(s, q, err);
+    }
     if (rc != FR_OK) {
         return rc;
     }
@@ -598,6 +603,8 @@ int fr_write_entry(fr_store *s, const fr_queued *q, size_t offset, fr_err *err)
         return fr_slot_write(s, q, err);
     case FR_ENTRY_CACHE:
         return write_kept(s, q, err);
+    case FR_ENTRY_OUTBOX:
+        return fr_outbox_write(s, q, err);
     }
     return FR_OK;
 }
@@ -661,6 +668,7 @@ int fr_write_reload(fr_store *s, fr_err *err)
     }
     int rc = FR_OK;
     for (fr_store_run *r = s->runs; r != NULL && rc == FR_OK; r = r->next) {
+        r->outbox_batch = atomic_load(&r->outbox_done);
         rc = last_seq(s, r, err);
         if (rc == FR_OK) {
             rc = load_chain(s, r, err);
@@ -704,7 +712,7 @@ int fr_write_run_begin(fr_store *s, const fr_run_info *info, fr_store_run *r, fr
             rc = fr_fail(err, FR_ELIMIT, "the store is full: %" PRIu64 " runs", r->id);
         }
     }
-    return rc;
+    return rc == FR_OK ? fr_outbox_begin(s, r, err) : rc;
 }
 
 static int bind_again(fr_store *s, fr_store_run *r, fr_err *err)
@@ -755,6 +763,9 @@ int fr_write_run_resume(fr_store *s, fr_store_run *r, fr_err *err)
     }
     if (rc == FR_OK) {
         rc = fr_slot_settle(s, err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_outbox_begin(s, r, err);
     }
     return rc == FR_OK ? load_chain(s, r, err) : rc;
 }

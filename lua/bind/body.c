@@ -71,9 +71,12 @@ static body_run *new_run(fr_body *b, fr_attempt *a, body_function *f)
         b->spare = r->next;
     } else {
         r = fr_zalloc(sizeof *r);
+        fr_buf_init(&r->outbox, FR_VALUE_MAX / 2);
     }
     uv_timer_t *timer = r->timer;
-    *r = (body_run){.b = b, .a = a, .f = f, .timer = timer};
+    fr_buf outbox = r->outbox;
+    *r = (body_run){.b = b, .a = a, .f = f, .timer = timer, .outbox = outbox};
+    fr_buf_clear(&r->outbox);
     r->co = take_coroutine(b, &r->co_ref);
     return r;
 }
@@ -87,6 +90,7 @@ static void free_run(body_run *r)
     fr_value_unref(r->result);
     fr_value_unref(r->error);
     fr_value_unref(r->kept);
+    fr_value_unref(r->sent);
     r->next = b->spare;
     b->spare = r;
 }
@@ -176,6 +180,7 @@ static fr_done done_of(const body_run *r, int64_t now)
         .code = r->code,
         .result = r->result,
         .error = r->error,
+        .outbox = r->sent,
         .started = r->started,
         .ended = now,
         .cpu_ns = r->cpu_ns,
@@ -218,7 +223,7 @@ static void send_outcome(body_run *r)
 {
     fr_body *b = r->b;
     const fr_value *v = r->code == FR_OK ? r->result : r->error;
-    if (r->mapped && v->objects == 0) {
+    if (r->mapped && v->objects == 0 && r->sent == NULL) {
         send_item(r, r->ended, v->bytes, v->size);
         return;
     }
@@ -343,7 +348,10 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
     r->ended = fr_clock_wall_ns();
     r->open = false;
     r->over = !direct;
-    if (packed && direct && b->m.objects == 0) {
+    if (packed && r->outbox.size > 0) { // only success leaves messages
+        r->sent = fr_value_text((const char *)r->outbox.data, r->outbox.size);
+    }
+    if (packed && direct && b->m.objects == 0 && r->sent == NULL) {
         send_item(r, r->ended, b->m.out.data, b->m.out.size);
         marshal_clear(&b->m);
         bind_running_go_on(&b->running, L);
@@ -356,7 +364,8 @@ static void finish_call(lua_State *L, body_run *r, bool ok, int n)
         send_outcome(r);
         fr_value_unref(r->result);
         fr_value_unref(r->error);
-        r->result = r->error = NULL;
+        fr_value_unref(r->sent);
+        r->result = r->error = r->sent = NULL;
         bind_running_go_on(&b->running, L);
     }
 }
@@ -436,11 +445,12 @@ static int next_item(lua_State *L, body_run *r)
         r->started = now;
         r->open = true;
         r->rand_ready = false;
-        r->effects = 0;
+        r->effects = r->messages = 0;
         fr_value_unref(r->kept);
         r->kept = NULL;
         r->kept_ns = 0;
         r->kept_unsent = false;
+        fr_buf_clear(&r->outbox);
         r->code = FR_OK;
         r->log_from = r->log_to = 0;
         b->items++;
@@ -763,6 +773,7 @@ static void free_runs(fr_body *b)
     while (b->spare != NULL) {
         body_run *r = b->spare;
         b->spare = r->next;
+        fr_buf_fini(&r->outbox);
         if (r->timer != NULL) {
             uv_close((uv_handle_t *)r->timer, on_timer_closed);
         }

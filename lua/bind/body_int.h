@@ -42,6 +42,9 @@ struct body_run {
     fr_value *kept;                            // by this attempt, with fr.checkpoint
     int64_t kept_ns;                           // when it was last sent; wall ns, 0 = never
     bool kept_unsent;
+    uint32_t messages;                         // in `outbox`
+    fr_buf outbox;                             // left for fr.outbox; kept between calls
+    fr_value *sent;                            // the same when the call has succeeded
     // waiting
     bool waits, barrier, stopping;
     body_cancel_fn cancel;

@@ -5,6 +5,7 @@
 #include "core/engine/late.h"
 #include "core/engine/store.h"
 #include "lua/bind/body_int.h"
+#include "lua/bind/flow_host.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -176,7 +177,9 @@ static int body_effect_key(lua_State *L)
 {
     body_run *r = must_be_inside(L, "an effect's key");
     char text[FR_HASH_TEXT];
-    fr_hash_text(fr_hash_mix(key_of(r), r->a->code->run), text);
+    // A delivery may be another run's: its key comes from the message alone.
+    fr_hash key = r->a->aside ? r->a->key : fr_hash_mix(key_of(r), r->a->code->run);
+    fr_hash_text(key, text);
     lua_pushfstring(L, "%s-%d", text, (int)++r->effects);
     return 1;
 }
@@ -209,6 +212,67 @@ static int body_late(lua_State *L)
     return 2;
 }
 
+// outbox_key() -> the same for the next message of this call: messages count by themselves.
+static int body_outbox_key(lua_State *L)
+{
+    const body_run *r = must_be_inside(L, "fr.outbox");
+    char text[FR_HASH_TEXT];
+    fr_hash_text(fr_hash_mix(key_of(r), r->a->code->run), text);
+    lua_pushfstring(L, "%s-o%d", text, (int)r->messages + 1);
+    return 1;
+}
+
+// Whether a success of what runs here has a record that takes messages along.
+static bool leaves_messages(const fr_attempt *a)
+{
+    const char *o = a->option;
+    return !a->aside && (o == NULL || strncmp(o, "on_", 3) == 0 || strcmp(o, "undo") == 0 ||
+                         strcmp(o, "fallback") == 0);
+}
+
+// outbox(opts, task, name, key, args): leaves a message with the result of this call.
+static int body_outbox(lua_State *L)
+{
+    body_run *r = must_be_inside(L, "fr.outbox");
+    const flow_opts *o = luaL_checkudata(L, 1, FLOW_OPTS);
+    fr_outbox_message m = {.task = luaL_checkstring(L, 2), .name = luaL_checkstring(L, 3),
+                           .key = luaL_checkstring(L, 4), .retry = o->o.retry};
+    luaL_checktype(L, 5, LUA_TTABLE);
+    m.n_args = (uint32_t)lua_rawlen(L, 5);
+    if (r->a->code->run == 0) {
+        return bind_fail(L, FR_ESTATE, "fr.outbox needs a store to keep the message in; this "
+                                       "run has none (--home)");
+    }
+    if (!leaves_messages(r->a)) {
+        return bind_fail(L, FR_ESTATE, "fr.outbox works in the body of a task, its fallback, "
+                                       "hooks and undo, not in option '%s' or a sender",
+                         r->a->option != NULL ? r->a->option : "task");
+    }
+    if (r->messages >= FR_OUTBOX_MOST) {
+        return bind_fail(L, FR_ELIMIT, "fr.outbox: a call leaves at most %d messages; map over "
+                                       "them", FR_OUTBOX_MOST);
+    }
+    fr_value **args = marshal_box(L);
+    fr_err err = FR_ERR_INIT;
+    int rc = marshal_value(L, 5, "args", marshal_scratch(L), args, &err);
+    if (rc == FR_OK && (*args)->objects > 0) {
+        rc = fr_fail(&err, FR_ETYPE, "fr.outbox: args hold a frame, model or other object; send "
+                                     "what it says as text or tables");
+    }
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    m.args = (*args)->bytes;
+    m.args_size = (*args)->size;
+    fr_outbox_put(&r->outbox, &m);
+    rc = fr_buf_check(&r->outbox, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    r->messages++;
+    return 0;
+}
+
 static int nothing(lua_State *L, int status, lua_KContext ctx)
 {
     (void)L;
@@ -237,6 +301,8 @@ int luaopen_flowrun_core_body(lua_State *L)
         {"effect_key", body_effect_key},
         {"checkpoint", body_checkpoint},
         {"late", body_late},
+        {"outbox_key", body_outbox_key},
+        {"outbox", body_outbox},
         {"run_info", body_run_info},
         {"barrier", body_barrier_lua},
         {NULL, NULL},

@@ -387,6 +387,14 @@ static bool bool_field(lua_State *L, int t, const char *name)
     return v;
 }
 
+static int64_t ns_field(lua_State *L, int t, const char *name, double preset)
+{
+    lua_getfield(L, t, name);
+    double s = luaL_optnumber(L, -1, preset);
+    lua_pop(L, 1);
+    return (int64_t)(FR_MIN(s, 1e9) * 1e9);
+}
+
 static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *spec)
 {
     fr_err err = FR_ERR_INIT;
@@ -415,8 +423,8 @@ static void fill_spec(lua_State *L, fr_host *h, fr_value **params, fr_run_spec *
     spec->resume = (uint64_t)luaL_optinteger(L, -1, 0);
     lua_getfield(L, 2, "attempt");
     spec->info.attempt = (uint32_t)luaL_optinteger(L, -1, 1);
-    lua_getfield(L, 2, "timeout");
-    spec->timeout_ns = (int64_t)(luaL_optnumber(L, -1, 0) * 1e9);
+    spec->timeout_ns = ns_field(L, 2, "timeout", 0);
+    spec->outbox_wait_ns = ns_field(L, 2, "outbox_wait", 10);
     spec->strict = bool_field(L, 2, "strict");
     spec->rerun = bool_field(L, 2, "rerun");
     spec->plan = bool_field(L, 2, "plan");
@@ -661,6 +669,7 @@ static int run_stats(lua_State *L)
     SET(items_done);
     SET(items_failed);
 #undef SET
+    set_int(L, "undelivered", fr_run_undelivered(r->host->run));
     return 1;
 }
 

@@ -463,6 +463,71 @@ static int store_log(lua_State *L)
     return 3;
 }
 
+// --- messages ---
+
+static int push_message(lua_State *L)
+{
+    const fr_outbox_row *row = lua_touserdata(L, 1);
+    lua_createtable(L, 0, 16);
+    set_int(L, "id", (int64_t)row->id);
+    set_int(L, "run", (int64_t)row->run);
+    set_int(L, "seq", (int64_t)row->seq);
+    set_int(L, "n", row->n);
+    set_int(L, "owner", (int64_t)row->owner);
+    set_text(L, "state", fr_outbox_state_name(row->state));
+    set_int(L, "attempts", row->attempts);
+    set_some(L, "due", row->due);
+    set_int(L, "made", row->made);
+    set_int(L, "changed", row->changed);
+    set_text(L, "task", row->task);
+    set_text(L, "name", row->name);
+    set_text(L, "key", row->key);
+    set_text(L, "error", row->error);
+    fr_reader r = fr_reader_of(row->message, row->size);
+    fr_outbox_message m;
+    fr_value **args = marshal_box(L);
+    if (fr_outbox_next(&r, &m, NULL, NULL) &&
+        fr_value_parse(m.args, m.args_size, NULL, 0, args, NULL) == FR_OK) {
+        lua_setfield(L, -2, "args");
+        set_int(L, "retries", m.retry.retries);
+    } else {
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+static int on_message(void *ctx, const fr_outbox_row *row, fr_err *err)
+{
+    fr_outbox_row copy = *row;
+    return append(ctx, push_message, &copy, err);
+}
+
+// store:outbox(run, id, states [, limit]) -> list; states: a bit for each
+static int store_outbox(lua_State *L)
+{
+    fr_store *s = check_store(L);
+    uint64_t run = check_natural(L, 2, 0), id = check_natural(L, 3, 0);
+    uint64_t states = check_natural(L, 4, 0);
+    fill f = {.store = s, .limit = check_limit(L, 5)};
+    start_list(L, &f);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_outbox(s, run, id, (unsigned)states, (size_t)f.limit, on_message, &f, &err);
+    return end_list(L, &f, rc, &err);
+}
+
+// store:outbox_change(id, what): "retry", "drop"; "now" of all that are pending
+static int store_outbox_change(lua_State *L)
+{
+    static const char *const words[] = {"retry", "drop", "now", NULL};
+    static const fr_outbox_state to[] = {FR_OUTBOX_PENDING, FR_OUTBOX_DROPPED,
+                                         FR_OUTBOX_DELIVERED};
+    fr_store *s = check_store(L);
+    uint64_t id = check_natural(L, 2, 0);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_store_outbox_change(s, id, to[luaL_checkoption(L, 3, NULL, words)], &err);
+    return rc == FR_OK ? 0 : bind_raise(L, rc, &err);
+}
+
 // --- the rest ---
 
 static int store_alive(lua_State *L)
@@ -731,6 +796,7 @@ int luaopen_flowrun_core_store(lua_State *L)
         {"audit", store_audit},     {"cache", store_cache},   {"close", store_close},
         {"limits", store_limits},   {"slots", store_slots},   {"set_limit", store_set_limit},
         {"remove_limit", store_remove_limit}, {"rerun_code", store_rerun_code},
+        {"outbox", store_outbox},   {"outbox_change", store_outbox_change},
         {NULL, NULL},
     };
     bind_class(L, CLASS, methods, NULL, store_gc_box);

@@ -229,7 +229,7 @@ fr.run = setmetatable({}, {
 local late = {sh = "flowrun.sh", http = "flowrun.http", json = "flowrun.json",
               config = "flowrun.config"}
 local late_functions = {at = "flowrun.wait", signal = "flowrun.wait", approve = "flowrun.wait",
-                        wait_for = "flowrun.wait"}
+                        wait_for = "flowrun.wait", outbox = "flowrun.outbox"}
 setmetatable(fr, {
   __index = function(t, name)
     local module = late[name] or late_functions[name]

@@ -81,6 +81,7 @@ function session.start(script, f, p, o)
     strict = f.options.durable == "strict", timeout = f.options.timeout, retry = f[2],
     hooks_of = f[1], rollback = f.options.rollback,
     fail_fast = f.options.fail_fast, defaults = flow.defaults(f),
+    outbox_wait = o.outbox_wait or f.options.outbox_wait,
     started = o.started, plan = o.plan, limits = list, full = full,
     max_running = o.max_running or f.options.max_running,
     cache = o.cache, cache_session = o.cache_session,

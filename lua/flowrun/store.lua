@@ -189,6 +189,45 @@ function Store:cache(id, task, before, limit)
   return self.core:cache(id, task, before, limit or 1000)
 end
 
+---@class fr.store.message
+---@field id integer
+---@field run integer it came from
+---@field seq integer of the record it came with
+---@field n integer which of that record's
+---@field owner integer the run whose process delivers it
+---@field state string pending, delivered, dead, dropped
+---@field attempts integer made
+---@field retries integer allowed
+---@field due? integer of the next attempt; none = at once
+---@field made integer
+---@field changed integer
+---@field task string who delivers it
+---@field name string
+---@field key string its idempotency key
+---@field error? string of the latest attempt
+---@field args? userdata of the sender
+
+local message_states = {pending = 1, delivered = 2, dead = 4, dropped = 8}
+
+--- Messages that tasks left by fr.outbox, oldest first.
+---@param which {run: integer?, id: integer?, limit: integer?, [integer]: string} states; none = all
+---@return fr.store.message[]
+function Store:outbox(which)
+  local mask = #which == 0 and 15 or 0
+  for _, name in ipairs(which) do
+    mask = mask | (message_states[name] or error(("no state is called '%s'"):format(name), 2))
+  end
+  return self.core:outbox(which.run or 0, which.id or 0, mask, which.limit or 1000)
+end
+
+--- Tries a message again from the start, also a dead one ("retry"); drops it ("drop"); id 0 and
+--- "now": all pending ones are due at once.
+---@param id integer
+---@param what "retry"|"drop"|"now"
+function Store:outbox_change(id, what)
+  self.core:outbox_change(id, what)
+end
+
 --- Lines of a run's log, in order of writing.
 ---@param id integer
 ---@param options? {row?: integer, item?: integer, from?: integer, limit?: integer}

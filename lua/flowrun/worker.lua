@@ -136,6 +136,7 @@ end
 ---@param option? string "fallback", …
 ---@return function
 function worker.find(hash, sources, name, option)
+  if name == "flowrun:outbox" then return require("flowrun.outbox").send end
   local script = open(hash, sources)
   local tasks = script.registry.tasks
   local task = tasks[name] or (option and script.registry.flows[name])

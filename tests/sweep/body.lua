@@ -5,7 +5,7 @@ local flow = require "flowrun.core.flow"
 return function()
   assert(not body.inside() and not flow.inside() and body.now() > 0)
   for _, name in ipairs{"sleep", "log", "draw", "stream", "effect_key", "run_info", "barrier",
-    "checkpoint"} do
+    "checkpoint", "outbox_key", "outbox"} do
     pcall(body[name], 0, "text")
   end
   assert(body.late("module") == nil)

@@ -159,7 +159,7 @@ static void a_store_from_before_opens(void)
 {
     home h;
     make(&h);
-    sql(&h, "DROP TABLE cache");
+    sql(&h, "DROP TABLE cache;DROP TABLE outbox");
     char version[64];
     (void)snprintf(version, sizeof version, "PRAGMA user_version=%d", CACHE_SCHEMA - 1);
     sql(&h, version);

@@ -279,6 +279,7 @@ static void an_older_store_opens(void)
     sqlite3 *db;
     CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
     CHECK_INT(sqlite3_exec(db, "DROP TABLE limits;DROP TABLE slot;DROP TABLE slot_run;DROP TABLE cache;"
+                               "DROP TABLE outbox;"
                                "PRAGMA user_version=1", NULL, NULL, NULL), SQLITE_OK);
     (void)sqlite3_close(db);
     s = home_open(&h);

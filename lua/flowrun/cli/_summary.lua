@@ -130,6 +130,11 @@ function summary.print(flow, run, outcome, spent, o)
     counts(s) ~= "" and ": " .. counts(s) or ""))
   local went = time_went(run:tasks(), 5)
   if went ~= "" then out(paint("dim", "  time  " .. went)) end
+  if s.undelivered > 0 then
+    local where = o.home and ("--home %s "):format(o.home) or ""
+    out(("  outbox  %s not delivered yet: by the next run here, or now: flowrun %soutbox deliver")
+      :format(text.plural(s.undelivered, "message"), where))
+  end
   if outcome.state == "FAILED" then print_failure(out, outcome, run, id, o.home, paint) end
   if outcome.reason == "limit" and outcome.error then
     out("  " .. outcome.error.message)

@@ -71,7 +71,8 @@ local function show_json(store, run)
     forked_from = (origin_of(run)),
     seed = run.seed, file = run.file, bundle = run.bundle, params = look.plain(run.params),
     result = look.plain(run.result), error = look.plain(run.error), tasks = tasks,
-    queued = setmetatable(queued_of(store, run.id), require("flowrun.json").array_mt)}
+    queued = setmetatable(queued_of(store, run.id), require("flowrun.json").array_mt),
+    undelivered = #store:outbox{"pending", "dead", run = run.id}}
 end
 
 local function took(t)
@@ -124,6 +125,10 @@ local function show(store, run)
     print(("%s (%s)  %s"):format(text.short(w.name), w.row == 0 and "the run itself"
       or ("row %d"):format(w.row), w.text))
   end
+  for _, m in ipairs(store:outbox{"pending", "dead", run = run.id, limit = 20}) do
+    print(("\n%s message %d: %s%s\n  more: flowrun outbox show %d"):format(m.state, m.id, m.name,
+      m.error and " (" .. text.cut(m.error, 100) .. ")" or "", m.id))
+  end
   if #tasks > MOST then
     print(("… and %s more; flowrun show %d --json lists all"):format(text.count(#tasks - MOST),
       run.id))
@@ -146,8 +151,9 @@ argument, function, version or file differs from the earlier call that is most l
 name, a row, a key, or fit#3 for the third call of fit.
 [TASK] --attempts lists everything that was tried, in order, also before reruns.
 --json prints id, flow, state, reason, started, ended, attempt, seed, file, bundle, params, result,
-error and tasks: row, name, kind, key, state, reason, attempt, queued, started, ended, args_hash,
-result or error; maps have items with index, key, state, attempt, started, ended, result.
+error, undelivered (messages) and tasks: row, name, kind, key, state, reason, attempt, queued,
+started, ended, args_hash, result or error; maps have items with index, key, state, attempt,
+started, ended, result.
 queued lists what waits for slots of limits: row, name, limit, used, slots, rate, holders, text.]],
   run = function(args)
     local known = {["--why"] = false, ["--attempts"] = false}
