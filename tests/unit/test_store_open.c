@@ -63,7 +63,7 @@ static void a_newer_store_is_refused_in_one_sentence(void)
     patch(path, 60, "\0\0\0\x63", 4);          // user_version
     for (int look = 0; look < 2; look++) {
         CHECK_INT(open_again(&h, look == 1), FR_EVERSION);
-        CHECK(strstr(err.text, "newer flowrun (format 99, this one knows 3)") != NULL);
+        CHECK(strstr(err.text, "newer flowrun (format 99, this one knows 4)") != NULL);
         CHECK(strstr(err.text, "--home") != NULL);
     }
     home_fini(&h);
