@@ -408,6 +408,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
         return;
     }
     if (sched_redo_ended(s, n)) {              // it is on record, and seen in its place
+        s->outbox = NULL;                      // so are its messages
         sched_event(s, FR_MOMENT_ENDED, id);
         sched_arrived(s, id);
         left_flow(s, n);
@@ -418,6 +419,7 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     } else if (!sched_recall_end(s, n)) {
         append_end(s, n);
     }
+    s->outbox = NULL;                          // no other record may take it
     if (SEEDED(BUG_RECORDED_TWICE) && n->attempt > 1) {
         append_end(s, n);
     }

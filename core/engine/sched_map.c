@@ -754,6 +754,7 @@ static void take_object(fr_sched *s, run_attempt *ra, const fr_done *d)
     map_state *m = n->map;
     uint32_t i = d->index;
     if (have(m, i)) {
+        s->outbox = NULL;
         return;
     }
     if (m->objects == NULL) {

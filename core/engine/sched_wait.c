@@ -332,6 +332,7 @@ bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d)
     if (d->code == FR_OK && !says_nothing(d)) {
         return false;
     }
+    s->outbox = NULL;                          // only what it says leaves messages
     if (sched_stopping(s, n)) {
         if (d->code == FR_OK) {
             sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,

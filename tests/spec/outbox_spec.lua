@@ -264,6 +264,63 @@ return fr.flow("f", function() work():get() end)]]
   end)
 end)
 
+describe("a message", function()
+  local body = [[
+local send = fr.task("send", function(what) say(what .. " " .. fr.task_key()) end)
+local work = fr.task("work", function(what) fr.outbox{task = send, args = {what}} return what end)
+return fr.flow("f", function() return work("a"):get() .. work("b"):get() end)]]
+
+  local function killed_at(point, hit)
+    local run, dir = place(body)
+    local _, _, code = os.execute(
+      ("cd '%s' && FLOWRUN_FAULT='%s:%d=kill' FLOWRUN_HOME=home timeout 60 '%s' --quiet f.lua >out 2>err")
+        :format(dir, point, hit, absolute))
+    if code == 0 then return false end
+    expect(code).to_equal(137)
+    if (run("resume 1 --quiet")) ~= 0 then         -- it had begun nothing, or had ended
+      local list = read(dir .. "/err")
+      if not (list:find("there is no run 1", 1, true) or list:find("has ended", 1, true)
+        or list:find("holds no runs yet", 1, true) or list:find("has no runs yet", 1, true)) then
+        error(point .. ":" .. hit .. ": " .. list)
+      end
+      if not list:find("has ended", 1, true) then return true end
+      ok(run, "outbox deliver")
+    end
+    expect((states(run))).to_equal{"delivered", "delivered"}
+    local seen, n = {}, 0
+    for _, line in ipairs(lines(dir .. "/ledger")) do
+      n = n + (seen[line] and 0 or 1)
+      seen[line] = true
+    end
+    expect(n).to_equal(2)                          -- each once, or again with the same key
+    return true
+  end
+
+  for _, point in ipairs{"store.commit.before", "store.commit.after", "store.durable.before"} do
+    it("is neither lost nor doubled when the process is killed at " .. point, function()
+      local hit = 1
+      while killed_at(point, hit) do hit = hit + 1 end
+      expect(hit > 4).to_be_true()                 -- it was killed in the middle, too
+    end)
+  end
+
+  it("of a sensor comes from the poke that said something", function()
+    local run, dir = place [[
+local send = fr.task("send", function(n) say("poke " .. n) end)
+local poke = fr.task("poke", function()
+  say("poked")
+  local n = 0
+  for _ in io.lines("ledger") do n = n + 1 end
+  fr.outbox{task = send, args = {n}}
+  return n >= 3 and n
+end)
+return fr.flow("f", function() return fr.wait_for(poke, {every = 0}) end)]]
+    ok(run, "--quiet f.lua")
+    expect(lines(dir .. "/ledger")).to_equal{"poked", "poked", "poked", "poke 3"}
+    expect((states(run))).to_equal{"delivered"}
+  end)
+end)
+
 describe("fr.outbox", function()
   local function refused(body, what)
     local run = place(body)
