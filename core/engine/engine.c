@@ -549,6 +549,9 @@ static void begin(fr_run *r)
     if (r->spec.timeout_ns > 0) {
         (void)uv_timer_start(&r->deadline, on_deadline, (uint64_t)r->spec.timeout_ns / 1000000, 0);
     }
+    if (r->store != NULL && fr_store_outbox_left(r->store)) {
+        fr_run_outbox_adopt(outbox_of(r));
+    }
     fr_sched_begin(r->sched);
     (void)uv_idle_start(&r->idle, on_idle);
 }
@@ -918,9 +921,6 @@ void fr_run_start(fr_run *r)
     }
     if (r->spec.resume != 0 && !r->spec.plan) {
         take_requests(r);
-    }
-    if (r->store != NULL && fr_store_outbox_left(r->store)) {
-        fr_run_outbox_adopt(outbox_of(r));
     }
     if (r->turn.state == FR_TURN_FREE) {
         begin(r);

@@ -171,6 +171,13 @@ static int body_run_info(lua_State *L)
     return 1;
 }
 
+// Also of this run: numbers of runs start anew in every home, seeds are drawn.
+static fr_hash key_in_run(const body_run *r)
+{
+    const fr_code *code = r->a->code;
+    return fr_hash_mix(fr_hash_mix(key_of(r), code->run), code->seed);
+}
+
 // effect_key() -> idempotency key of the next effect of this call (engine.md D5): 32 hex
 // digits, and the number of the effect within the call. The same in every attempt.
 static int body_effect_key(lua_State *L)
@@ -178,7 +185,7 @@ static int body_effect_key(lua_State *L)
     body_run *r = must_be_inside(L, "an effect's key");
     char text[FR_HASH_TEXT];
     // A delivery may be another run's: its key comes from the message alone.
-    fr_hash key = r->a->aside ? r->a->key : fr_hash_mix(key_of(r), r->a->code->run);
+    fr_hash key = r->a->aside ? r->a->key : key_in_run(r);
     fr_hash_text(key, text);
     lua_pushfstring(L, "%s-%d", text, (int)++r->effects);
     return 1;
@@ -217,7 +224,7 @@ static int body_outbox_key(lua_State *L)
 {
     const body_run *r = must_be_inside(L, "fr.outbox");
     char text[FR_HASH_TEXT];
-    fr_hash_text(fr_hash_mix(key_of(r), r->a->code->run), text);
+    fr_hash_text(key_in_run(r), text);
     lua_pushfstring(L, "%s-o%d", text, (int)r->messages + 1);
     return 1;
 }

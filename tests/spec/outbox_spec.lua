@@ -304,6 +304,18 @@ return fr.flow("f", function() return work("a"):get() .. work("b"):get() end)]]
     end)
   end
 
+  it("of the same call and number of run in another home has another key", function()
+    local run, dir = place(body)
+    ok(run, "--quiet f.lua")
+    ok(run, "--home elsewhere --quiet f.lua")
+    local seen = {}
+    for _, line in ipairs(lines(dir .. "/ledger")) do
+      expect(seen[line]).to_equal(nil)
+      seen[line] = true
+    end
+    expect(#lines(dir .. "/ledger")).to_equal(4)
+  end)
+
   it("of a sensor comes from the poke that said something", function()
     local run, dir = place [[
 local send = fr.task("send", function(n) say("poke " .. n) end)
