@@ -10,13 +10,15 @@ local page_of = {
   ["flowrun.frame_io"] = "flowrun.frame", ["flowrun.frame_relate"] = "flowrun.frame",
   ["flowrun.ts_models"] = "flowrun.ts", ["flowrun.ts_score"] = "flowrun.ts",
   ["flowrun.ts_explore"] = "flowrun.ts", ["flowrun.ts_auto"] = "flowrun.ts",
+  ["flowrun.ml_metrics"] = "flowrun.ml", ["flowrun.ml_prepare"] = "flowrun.ml",
+  ["flowrun.ml_select"] = "flowrun.ml", ["flowrun.ml_near"] = "flowrun.ml",
   ["flowrun.task"] = "flowrun", ["flowrun.flow"] = "flowrun",
 }
 
 -- Modules that scripts do not require.
 local inner = {}
-for name in ([[bare_handles bundle config frame_args options params pretty registry repl sandbox
-  session source ts_args worker]]):gmatch("%S+") do
+for name in ([[bare_handles bundle config frame_args ml_args options params pretty registry repl
+  sandbox session source ts_args worker]]):gmatch("%S+") do
   inner["flowrun." .. name] = true
 end
 
@@ -25,7 +27,8 @@ local receivers = {
   ["flowrun.frame"] = {methods = "df", frame_io = "frame", frame_relate = "frame",
     group_class = "group", array_methods = "array"},
   ["flowrun.random"] = {methods = "rng"},
-  ["flowrun.ml"] = {methods = "model", Spec = "kind{…}", Prep = "prep"},
+  ["flowrun.ml"] = {methods = "model", Spec = "kind{…}", Prep = "prep", ml_metrics = "ml",
+    ml_prepare = "ml", ml_select = "ml", ml_near = "ml"},
   ["flowrun.ts"] = {methods = "fit", spec_methods = "kind{…}", ts_models = "ts",
     ts_score = "ts", ts_explore = "ts", ts_auto = "ts"},
   ["flowrun.store"] = {Store = "home"},

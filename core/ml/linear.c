@@ -75,7 +75,9 @@ void fr_coefficients_apply(const fr_coefficients *c, const fr_columns *x, double
 
 const fr_coefficients *fr_coefficients_of(const fr_model *m)
 {
-    return m->ops->open == fr_coefficients_open ? m->state : NULL;
+    bool has = m->ops->open == fr_coefficients_open ||
+               (m->ops == &fr_logistic_ops && fr_model_classes(m) == 2);
+    return has ? m->state : NULL;
 }
 
 static int linear_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
@@ -97,8 +99,8 @@ static int linear_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
     return rc;
 }
 
-static int linear_predict(const fr_model *m, const fr_columns *x, double *out,
-                          fr_err *err)
+int fr_coefficients_predict(const fr_model *m, const fr_columns *x, double *out,
+                            fr_err *err)
 {
     (void)err;
     fr_coefficients_apply(m->state, x, out);
@@ -114,5 +116,5 @@ const fr_model_ops fr_linear_ops = {
     .fit = linear_fit,
     .open = fr_coefficients_open,
     .close = fr_free,
-    .predict = linear_predict,
+    .predict = fr_coefficients_predict,
 };

@@ -1,14 +1,15 @@
-// logistic -- logistic regression of two classes by Newton's method (iteratively
-// reweighted least squares) with an l2 penalty. Columns are centred and scaled inside;
-// the penalty is on the coefficients in the user's units, as in scikit-learn (l2 = 1 /
-// C), the intercept is free. Sums are made in segments of fixed size: the bits do not
-// depend on threads.
+// logistic -- logistic regression, of two classes by Newton's method (iteratively
+// reweighted least squares) with an l2 penalty, of more by softmax.c. Columns are centred
+// and scaled inside; the penalty is on the coefficients in the user's units, as in
+// scikit-learn (l2 = 1 / C), the intercept is free. Sums are made in segments of fixed
+// size: the bits do not depend on threads.
 
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/ml/coefficients.h"
 #include "core/ml/kernel_logistic.h"
 #include "core/ml/pass.h"
+#include "core/ml/softmax.h"
 #include "core/ml/special.h"
 
 #include <math.h>
@@ -25,8 +26,8 @@ static const fr_model_option OPTIONS[] = {
             "half the weight of the sum of squared coefficients; 1 / C of scikit-learn"},
     [INTERCEPT] = {"intercept", "fit_intercept", FR_MODEL_BOOL, 1, 0, 1, NULL,
                    "a constant besides the features"},
-    [MAX_ITERATIONS] = {"max_iterations", "max_iter", FR_MODEL_INT, 100, 1, 1e6, NULL,
-                        "most Newton steps; about 10 are usual"},
+    [MAX_ITERATIONS] = {"max_iterations", "max_iter", FR_MODEL_INT, 1000, 1, 1e6, NULL,
+                        "most steps; of two classes about 10 are usual"},
     [THREADS] = {"threads", "n_jobs", FR_MODEL_INT, 0, -1, 4096, NULL,
                  "most threads; 0 and -1: what the task may use. The model is the same"},
 };
@@ -309,6 +310,11 @@ static int work_init(work *w, const fr_fit *fit, fr_err *err)
 
 static int logistic_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
 {
+    if (fit->y->classes > 2) {
+        return fr_softmax_fit(fit->x, fit->y->code, fit->y->classes, fit->option[L2],
+                              fit->option[INTERCEPT] != 0,
+                              (int)fit->option[MAX_ITERATIONS], payload, err);
+    }
     work w;
     int iterations = 0;
     double loss = 0, ones = 0;
@@ -349,6 +355,10 @@ static int logistic_predict(const fr_model *m, const fr_columns *x, double *out,
 {
     (void)err;
     size_t n = x->rows;
+    if (fr_model_classes(m) > 2) {
+        fr_softmax_predict(m->state, x, out);
+        return FR_OK;
+    }
     fr_coefficients_apply(m->state, x, out);
     for (size_t i = 0; i < n; i++) {
         out[i] = fmin(700, fmax(-700, out[i]));
@@ -360,16 +370,21 @@ static int logistic_predict(const fr_model *m, const fr_columns *x, double *out,
     return FR_OK;
 }
 
+static int logistic_open(const fr_model *m, void **state, fr_err *err)
+{
+    return fr_model_classes(m) > 2 ? fr_softmax_open(m, state, err)
+                                   : fr_coefficients_open(m, state, err);
+}
+
 const fr_model_ops fr_logistic_ops = {
     .name = "logistic",
     .title = "logistic regression",
-    .version = 1,
+    .version = 2, // 2: more than two classes
     .classifies = true,
-    .most_classes = 2,
     .options = OPTIONS,
     .option_count = FR_COUNT(OPTIONS),
     .fit = logistic_fit,
-    .open = fr_coefficients_open,
+    .open = logistic_open,
     .close = fr_free,
     .predict = logistic_predict,
 };

@@ -1,6 +1,7 @@
 // flowrun.core.linear -- coefficients of linear and logistic regressions.
 
 #include "core/ml/coefficients.h"
+#include "core/ml/softmax.h"
 #include "lua/bind/frame_box.h"
 
 #include <math.h>
@@ -63,6 +64,28 @@ static int linear_coefficients(lua_State *L)
     return 1;
 }
 
+// classes(model): {{intercept, coefficient, …} by class}; nil for models of another kind
+static int linear_classes(lua_State *L)
+{
+    const fr_softmax *s = fr_softmax_of(check_model(L, 1));
+    if (s == NULL) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_createtable(L, (int)s->classes, 0);
+    for (size_t k = 0; k < s->classes; k++) {
+        lua_createtable(L, (int)s->features + 1, 0);
+        lua_pushnumber(L, s->intercept[k]);
+        lua_rawseti(L, -2, 1);
+        for (size_t j = 0; j < s->features; j++) {
+            lua_pushnumber(L, s->coef[k * s->features + j]);
+            lua_rawseti(L, -2, (lua_Integer)j + 2);
+        }
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    return 1;
+}
+
 static int linear_is(lua_State *L)
 {
     lua_pushboolean(L, check_model(L, 1)->ops == &fr_linear_ops);
@@ -72,7 +95,10 @@ static int linear_is(lua_State *L)
 int luaopen_flowrun_core_linear(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"coefficients", linear_coefficients}, {"is_linear", linear_is}, {NULL, NULL}};
+        {"coefficients", linear_coefficients},
+        {"classes", linear_classes},
+        {"is_linear", linear_is},
+        {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

@@ -8,9 +8,8 @@
 ---     print(model:score(test).roc_auc)
 ---     local risk = model:predict_proba(test)["1"]    -- the column of class 1
 local core = require "flowrun.core.ml"
-local array_core = require "flowrun.core.array"
-local error_class = require "flowrun.core.error"
 local frame = require "flowrun.frame"
+local ml_args = require "flowrun.ml_args"
 local ml_draw = require "flowrun.ml_draw"
 local ml_trees = require "flowrun.ml_trees"
 
@@ -24,37 +23,8 @@ local methods = core.methods
 ---@field kind string
 ---@field options table every option by its own name
 
-local function invalid(format, ...) error_class.raise("invalid", format:format(...)) end
-
-local function array_of(v, what)
-  if v == nil then invalid("%s is missing: an array or a list is expected", what) end
-  return array_core.new(v, nil, what)
-end
-
-local function check_frame(v, what)
-  if not frame.is_frame(v) then
-    invalid("%s: expected a frame, got a %s", what, type(v))
-  end
-  return v
-end
-
--- Refuses option names that are not in `known`.
-local function check_names(what, options, known)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    invalid("%s: options are a table, got a %s", what, type(options))
-  end
-  for name in pairs(options) do
-    if not known[name] then
-      local names = {}
-      for k in pairs(known) do names[#names + 1] = k end
-      table.sort(names)
-      invalid("%s: unknown option '%s'; it knows %s", what, tostring(name),
-        table.concat(names, ", "))
-    end
-  end
-  return options
-end
+local invalid, array_of = ml_args.invalid, ml_args.array_of
+local check_frame, check_names = ml_args.check_frame, ml_args.check_names
 
 -- --- specifications ---
 
@@ -339,13 +309,51 @@ ml.linear = maker("linear")
 ---@class flowrun.logistic.Options
 ---@field l2? number 1 / C of scikit-learn
 ---@field intercept? boolean a constant is fitted too: true (fit_intercept)
----@field max_iterations? integer most Newton steps (max_iter)
+---@field max_iterations? integer most steps: 1000 (max_iter)
 ---@field threads? integer most threads: what the task may use (n_jobs)
 
---- Logistic regression of two classes by Newton's method.
+--- Logistic regression: of two classes by Newton's method, of more (multinomial) by L-BFGS.
 ---@param options? flowrun.logistic.Options
 ---@return flowrun.ModelSpec
 ml.logistic = maker("logistic")
+
+---@class flowrun.lasso.Options
+---@field alpha? number weight of the penalty: 1
+---@field intercept? boolean a constant is fitted too: true (fit_intercept)
+---@field max_iterations? integer most passes over the coefficients: 10000 (max_iter)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
+--- Least squares with a penalty on the absolute coefficients, which sets many of them to 0
+--- (scikit-learn's Lasso: alpha * |b| beside half the mean squared error).
+---@param options? flowrun.lasso.Options
+---@return flowrun.ModelSpec
+ml.lasso = maker("lasso")
+
+---@class flowrun.elastic_net.Options
+---@field alpha? number weight of the penalty: 1
+---@field intercept? boolean a constant is fitted too: true (fit_intercept)
+---@field max_iterations? integer most passes over the coefficients: 10000 (max_iter)
+---@field threads? integer most threads: what the task may use (n_jobs)
+---@field l1_ratio? number share of it on absolute values; the rest is on squares: 0.5
+
+--- Least squares with both penalties, of the lasso and of ridge regression (ElasticNet).
+---@param options? flowrun.elastic_net.Options
+---@return flowrun.ModelSpec
+ml.elastic_net = maker("elastic_net")
+
+---@class flowrun.poisson.Options
+---@field alpha? number weight of half the squared coefficients beside the mean loss: 0 (l2)
+---@field intercept? boolean a constant is fitted too: true (fit_intercept)
+---@field max_iterations? integer most Newton steps: 100 (max_iter)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
+--- Regression of counts: the logarithm of their mean is linear in the features (scikit-learn's
+--- PoissonRegressor; its preset of alpha is 1, ours 0).
+---
+---     local model = ml.poisson{}:fit(train, "outages", {features = {"wind", "lightning"}})
+---@param options? flowrun.poisson.Options
+---@return flowrun.ModelSpec
+ml.poisson = maker("poisson")
 
 --- The kinds of models with their options, as rows of documentation.
 ---@return {name: string, title: string, options: table[]}[]
@@ -661,10 +669,20 @@ function ml.split(what, options)
   return train:drop(name), test:drop(name), train:col(name), test:col(name)
 end
 
---- The coefficients of a linear or logistic regression: name ("intercept" first), value,
---- std_error (null where a column was left out), z = value / std_error.
+--- The coefficients of a regression: name ("intercept" first), value, std_error (null where a
+--- column was left out, and for lasso and elastic net), z = value / std_error. Of logistic
+--- regression with more than two classes: name and a column per class.
 ---@return flowrun.Frame
-function methods:coefficients() return frame.from(linear_core.coefficients(self, frame.null)) end
+function methods:coefficients()
+  local by_class = linear_core.classes(self)
+  if not by_class then return frame.from(linear_core.coefficients(self, frame.null)) end
+  local info = self:info()
+  local columns = {{"name", {"intercept", table.unpack(info.features)}}}
+  for k, values in ipairs(by_class) do
+    columns[k + 1] = {tostring(info.classes[k]), values, "float64"}
+  end
+  return frame.from(columns)
+end
 
 -- --- metrics ---
 

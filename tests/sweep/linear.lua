@@ -10,4 +10,10 @@ return function()
   assert(#line:coefficients() == 2 and #line:predict(df) == 4 and line:score(df).r2)
   local model = ml.logistic{}:fit(df, "label", {features = {"x"}})
   assert(#model:coefficients() == 2 and #model:predict(df) == 4)
+  local many = frame.from{{"x", {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}}, {"k", {"a", "b", "c", "c", "b", "a"}}}
+  local soft = ml.logistic{}:fit(many, "k")
+  assert(#soft:coefficients() == 2 and #soft:predict(many) == 6)
+  local net = ml.elastic_net{alpha = 0.1}:fit(df, "y", {features = {"x"}})
+  local counts = ml.poisson{}:fit(df, "x", {features = {"y"}})
+  assert(#net:coefficients() == 2 and #counts:predict(df) == 4)
 end
