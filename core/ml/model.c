@@ -4,8 +4,10 @@
 #include "core/base/nearest.h"
 #include "core/base/pool.h"
 #include "core/base/sys.h"
+#include "core/ml/gather.h"
 #include "core/ml/model_file.h"
 #include "core/ml/preprocess.h"
+#include "core/ml/responses.h"
 #include "core/ml/target.h"
 #include "core/ml/tree_shap.h"
 
@@ -32,6 +34,7 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_lasso_ops,
                                               &fr_elastic_net_ops,
                                               &fr_poisson_ops,
+                                              &fr_responses_ops,
                                               &fr_scaler_ops,
                                               &fr_ordinal_ops,
                                               &fr_one_hot_ops,
@@ -109,110 +112,6 @@ int fr_model_option_check(const fr_model_ops *ops, int row, double value, fr_err
 }
 
 // ---- columns
-
-typedef struct gathered {
-    fr_columns x;
-    const double **column;
-    double **owned; // [count], NULL where a column's buffer is used
-} gathered;
-
-static void gathered_fini(gathered *g)
-{
-    for (size_t f = 0; g->owned != NULL && f < g->x.count; f++) {
-        fr_free(g->owned[f]);
-    }
-    fr_free(g->owned);
-    fr_free(g->column);
-}
-
-static int not_a_feature(const fr_array *a, const char *name, fr_err *err)
-{
-    char type[64];
-    const char *hint = "use hour(when), weekday(when), … in df:with, or leave it out";
-    if (a->type.kind == FR_UTF8 || a->type.kind == FR_CATEGORY) {
-        hint = "code it with ml.ordinal{…} or ml.one_hot{…}, or leave it out with "
-               "features = {…}";
-    }
-    return fr_fail(err, FR_ETYPE, "column `%s` is %s, and a feature must be a number: %s",
-                   name, fr_type_name(&a->type, type), hint);
-}
-
-static bool any_missing(const double *v, size_t n)
-{
-    size_t missing = 0;
-    for (size_t i = 0; i < n; i++) {
-        missing += v[i] != v[i];
-    }
-    return missing > 0;
-}
-
-static int check_present(const fr_array *a, const double *v, const char *name,
-                         fr_err *err)
-{
-    size_t n = (size_t)a->length, i = 0;
-    double sum = 0;
-    for (size_t k = 0; k < n; k++) {
-        sum += v[k] - v[k]; // NaN as soon as one is NaN or infinite
-    }
-    if (sum == 0) {
-        return FR_OK;
-    }
-    while (i < n && !isnan(v[i])) {
-        i++;
-    }
-    if (i == n) {
-        return FR_OK;
-    }
-    return fr_fail(err, FR_EINVAL,
-                   "column `%s` is %s in row %zu: use df:fill or df:dropna first", name,
-                   fr_array_has(a, (int64_t)i) ? "NaN" : "null", i + 1);
-}
-
-static int gather_one(gathered *g, size_t f, const fr_array *a, const char *name,
-                      bool missing, fr_err *err)
-{
-    bool coded = a->type.kind == FR_CATEGORY && a->type.ordered;
-    if (!fr_kind_number(a->type.kind) && a->type.kind != FR_BOOL && !coded) {
-        return not_a_feature(a, name, err);
-    }
-    if (a->type.kind == FR_FLOAT64 && a->nulls == 0) {
-        g->column[f] = fr_array_f64(a);
-    } else {
-        g->owned[f] = fr_try_alloc(((size_t)a->length + 1) * sizeof(double));
-        if (g->owned[f] == NULL) {
-            return fr_fail(err, FR_ENOMEM, "no memory for %lld values",
-                           (long long)a->length);
-        }
-        int rc = fr_array_to_f64(a, g->owned[f], err);
-        if (rc != FR_OK) {
-            return fr_wrap(err, rc, "column `%s`", name);
-        }
-        g->column[f] = g->owned[f];
-    }
-    if (missing) {
-        g->x.missing |= any_missing(g->column[f], (size_t)a->length);
-        return FR_OK;
-    }
-    return check_present(a, g->column[f], name, err);
-}
-
-static int gather(const fr_frame *x, const char *const *feature, size_t n, bool missing,
-                  gathered *g, fr_err *err)
-{
-    *g = (gathered){.column = fr_zalloc((n + 1) * sizeof *g->column),
-                    .owned = fr_zalloc((n + 1) * sizeof *g->owned)};
-    g->x = (fr_columns){(size_t)x->rows, n, g->column, feature, false};
-    int rc = FR_OK;
-    for (size_t f = 0; f < n && rc == FR_OK; f++) {
-        const fr_array *a;
-        rc = fr_frame_column(x, feature[f], &a, err);
-        rc = rc != FR_OK ? rc : gather_one(g, f, a, feature[f], missing, err);
-    }
-    if (rc != FR_OK) {
-        gathered_fini(g);
-    }
-    return rc;
-}
 
 int fr_model_training_hash(const char *const *feature, size_t features, const fr_frame *x,
                            const char *target, const fr_array *y, fr_hash *out,
@@ -345,7 +244,7 @@ static int take_target(fr_model *m, const fr_array *y, int32_t *code, double *nu
         int rc = y->nulls > 0 ? fr_fail(err, FR_EINVAL, "`%s` has nulls", m->target)
                               : fr_array_to_f64(y, number, err);
         *t = (fr_target){.number = number};
-        return rc != FR_OK ? rc : check_present(y, number, m->target, err);
+        return rc != FR_OK ? rc : fr_gather_check(y, number, m->target, err);
     }
     int rc = fr_target_encode(y, m->target, code, &m->labels, err);
     size_t classes = rc == FR_OK ? fr_model_classes(m) : 0;
@@ -375,8 +274,8 @@ static int take_weights(const fr_array *a, double *weight, fr_err *err)
 
 static int fit_payload(fr_model *m, const fr_model_rows *r, fr_buf *payload, fr_err *err)
 {
-    gathered g;
-    int rc = gather(r->x, (const char *const *)m->feature, m->features,
+    fr_gathered g;
+    int rc = fr_gather(r->x, (const char *const *)m->feature, m->features,
                     m->ops->takes_missing, &g, err);
     if (rc != FR_OK) {
         return rc;
@@ -404,7 +303,7 @@ static int fit_payload(fr_model *m, const fr_model_rows *r, fr_buf *payload, fr_
     fr_free(code);
     fr_free(number);
     fr_free(weight);
-    gathered_fini(&g);
+    fr_gathered_fini(&g);
     return rc;
 }
 
@@ -566,7 +465,7 @@ int fr_model_learn(const fr_model *m, const fr_frame *x, double *score, fr_model
                    fr_err *err)
 {
     *out = NULL;
-    gathered g;
+    fr_gathered g;
     if (m->ops->learn == NULL) {
         return fr_fail(err, FR_EUNSUPPORTED,
                        "a %s does not learn from streams, half_space_trees do",
@@ -574,7 +473,7 @@ int fr_model_learn(const fr_model *m, const fr_frame *x, double *score, fr_model
     }
     int rc = check_features(m, x, err);
     rc = rc != FR_OK ? rc
-                     : gather(x, (const char *const *)m->feature, m->features,
+                     : fr_gather(x, (const char *const *)m->feature, m->features,
                               m->ops->takes_missing, &g, err);
     if (rc != FR_OK) {
         return rc;
@@ -586,14 +485,14 @@ int fr_model_learn(const fr_model *m, const fr_frame *x, double *score, fr_model
                      : fr_model_make(m->ops, m->option, (const char *const *)m->feature,
                                      m->features, m->rows + x->rows, &payload, out, err);
     fr_buf_fini(&payload);
-    gathered_fini(&g);
+    fr_gathered_fini(&g);
     return rc;
 }
 
 int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output, double *out,
                      double *base, fr_err *err)
 {
-    gathered g;
+    fr_gathered g;
     fr_model_trees trees;
     if (m->ops->trees == NULL) {
         return fr_fail(err, FR_EUNSUPPORTED, "a %s cannot be explained, trees can",
@@ -602,11 +501,11 @@ int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output, double
     m->ops->trees(m, &trees);
     int rc = check_features(m, x, err);
     rc = rc != FR_OK ? rc
-                     : gather(x, (const char *const *)m->feature, m->features,
+                     : fr_gather(x, (const char *const *)m->feature, m->features,
                               m->ops->takes_missing, &g, err);
     if (rc == FR_OK) {
         rc = fr_tree_shap(&trees, &g.x, output, out, base, err);
-        gathered_fini(&g);
+        fr_gathered_fini(&g);
     }
     return rc;
 }
@@ -616,14 +515,14 @@ static int apply(const fr_model *m, const fr_frame *x,
                             fr_err *err),
                  double *out, fr_err *err)
 {
-    gathered g;
+    fr_gathered g;
     int rc = check_features(m, x, err);
     rc = rc != FR_OK ? rc
-                     : gather(x, (const char *const *)m->feature, m->features,
+                     : fr_gather(x, (const char *const *)m->feature, m->features,
                               m->ops->takes_missing, &g, err);
     if (rc == FR_OK) {
         rc = use(m, &g.x, out, err);
-        gathered_fini(&g);
+        fr_gathered_fini(&g);
     }
     return rc;
 }

@@ -11,6 +11,8 @@ local core = require "flowrun.core.ml"
 local frame = require "flowrun.frame"
 local ml_args = require "flowrun.ml_args"
 local ml_draw = require "flowrun.ml_draw"
+local ml_metrics = require "flowrun.ml_metrics"
+local ml_responses = require "flowrun.ml_responses"
 local ml_trees = require "flowrun.ml_trees"
 
 local linear_core = require "flowrun.core.linear"
@@ -73,23 +75,25 @@ end
 --- Fits on a frame. Trees and boosting take `weights` (sample_weight): a column's name, which
 --- then is no feature, or one number per row. Boosting also takes `monotone = {age = 1}` (its
 --- predictions never fall when age grows; -1: never rise) and `categorical = {"zone"}` (whole
---- numbers without an order).
+--- numbers without an order). `ml.linear` fits several targets at once, thousands if need be,
+--- `fit(df, {"kw1", "kw2"})`; with `missing = "skip"` each leaves out the rows where it is null.
 ---@param df flowrun.Frame
----@param target string|fr.column the name of a column, or one value per row
----@param options? {features: string[], weights: string|fr.column, monotone: table<string, integer>,
----  categorical: string[]} features: all columns but the target
+---@param target string|string[]|fr.column the name of a column, or one value per row
+---@param options? {missing: "error"|"skip", features: string[], weights: string|fr.column,
+---  monotone: table<string, integer>, categorical: string[]} features: all columns but the target
 ---@return flowrun.Model
 function Spec:fit(df, target, options)
   local what = ("ml.%s:fit"):format(self.kind)
   check_frame(df, what)
+  if type(target) == "table" and type(target[1]) == "string" and #target > 1
+    and df:has(target[1]) then
+    return ml_responses.fit(self, df, target, options)
+  end
   options = check_names(what, options, fit_names)
   local name, y = "y"
   if type(target) == "string" then
     name, y = target, df:col(target)
   elseif type(target) == "table" and type(target[1]) == "string" and df:has(target[1]) then
-    if #target > 1 then
-      invalid("%s: one target column is expected, got %d", what, #target)
-    end
     name, y = target[1], df:col(target[1])
   else
     y = array_of(target, what .. ": the target")
@@ -386,11 +390,14 @@ local function target_of(model, what, df, y)
 end
 
 --- The most probable class of each row, of the target's type, or a number. An isolation forest
---- says -1 for anomalies and 1 for the others. Columns are matched by name.
+--- says -1 for anomalies and 1 for the others. Columns are matched by name. A model of several
+--- targets gives a frame with a column for each.
 ---@param df flowrun.Frame
----@return flowrun.Array
+---@return flowrun.Array|flowrun.Frame
 function methods:predict(df)
-  local p = raw_predict(self, check_frame(df, "model:predict"))
+  check_frame(df, "model:predict")
+  if ml_responses.is(self) then return ml_responses.predict(self, df) end
+  local p = raw_predict(self, df)
   if self:info().kind ~= "isolation_forest" then return p end
   return frame.from{{"score", p}}:with({{"side", "if_else(score > $t, -1, 1)"}},
     {t = raw_threshold(self)}):col("side")
@@ -461,12 +468,14 @@ end
 
 --- Scores on rows whose classes are known. With two classes precision, recall, f1 and roc_auc
 --- are those of the second; with more they are means over the classes (roc_auc: each against
---- the rest). roc_auc is nil when a class does not occur.
+--- the rest). roc_auc is nil when a class does not occur. A model of several targets gives a frame
+--- (target, r2, rmse, n), without `df` of the rows fitted on.
 ---@param df flowrun.Frame
 ---@param y? fr.column default: the target's column
 ---@return {accuracy: number, precision: number, recall: number, f1: number, roc_auc: number?,
 ---  log_loss: number, rows: integer}
 function methods:score(df, y)
+  if ml_responses.is(self) then return ml_responses.score(self, df, core.errors) end
   if not self:info().classes then                  -- numbers: r2, rmse, mae
     y = target_of(self, "model:score", df, y)
     local e = core.errors(y, raw_predict(self, df))
@@ -672,8 +681,10 @@ end
 --- The coefficients of a regression: name ("intercept" first), value, std_error (null where a
 --- column was left out, and for lasso and elastic net), z = value / std_error. Of logistic
 --- regression with more than two classes: name and a column per class.
+--- A model of several targets: name and a column per target.
 ---@return flowrun.Frame
 function methods:coefficients()
+  if ml_responses.is(self) then return ml_responses.coefficients(self) end
   local by_class = linear_core.classes(self)
   if not by_class then return frame.from(linear_core.coefficients(self, frame.null)) end
   local info = self:info()
@@ -774,12 +785,18 @@ local function ranking_of(name)
   end
 end
 
+local roc_auc, log_loss = ranking_of("roc_auc"), ranking_of("log_loss")
+
 --- Area under the ROC curve: the chance that a positive row scores above a negative one. The
---- second of the two sorted classes is the positive one.
+--- second of the two sorted classes is the positive one; of more classes it is the mean of each
+--- against the rest.
 ---@param y fr.column
 ---@param p fr.column|flowrun.Frame scores, or the frame of predict_proba
 ---@return number
-ml.roc_auc = ranking_of("roc_auc")
+function ml.roc_auc(y, p)
+  if frame.is_frame(p) and #p.columns > 2 then return ml_metrics.roc_auc_of_classes(y, p) end
+  return roc_auc(y, p)
+end
 
 --- Mean squared error of the positive class's probability (Brier 1950).
 ---@param y fr.column
@@ -791,7 +808,10 @@ ml.brier = ranking_of("brier")
 ---@param y fr.column
 ---@param p fr.column|flowrun.Frame
 ---@return number
-ml.log_loss = ranking_of("log_loss")
+function ml.log_loss(y, p)
+  if frame.is_frame(p) and #p.columns > 2 then return ml_metrics.log_loss_of_classes(y, p) end
+  return log_loss(y, p)
+end
 
 local function error_of(name)
   return function(y, p)
@@ -819,5 +839,11 @@ ml.smape = error_of("smape")
 --- Coefficient of determination: 1 - residual / total sum of squares.
 ---@type fun(y: fr.column, p: fr.column): number
 ml.r2 = error_of("r2")
+
+for _, name in ipairs{"roc_curve", "precision_recall_curve", "average_precision",
+  "calibration_curve", "balanced_accuracy", "mcc", "kappa", "hamming", "jaccard", "fbeta", "top_k",
+  "median_ae", "max_error", "explained_variance", "msle", "pinball", "poisson_deviance"} do
+  ml[name] = ml_metrics[name]
+end
 
 return ml

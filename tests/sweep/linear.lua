@@ -13,6 +13,8 @@ return function()
   local many = frame.from{{"x", {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}}, {"k", {"a", "b", "c", "c", "b", "a"}}}
   local soft = ml.logistic{}:fit(many, "k")
   assert(#soft:coefficients() == 2 and #soft:predict(many) == 6)
+  local both = ml.linear{}:fit(df, {"x", "y"}, {features = {"label"}})
+  assert(#both:predict(df) == 4 and #both:coefficients() == 2 and #both:score() == 2)
   local net = ml.elastic_net{alpha = 0.1}:fit(df, "y", {features = {"x"}})
   local counts = ml.poisson{}:fit(df, "x", {features = {"y"}})
   assert(#net:coefficients() == 2 and #counts:predict(df) == 4)
