@@ -6,8 +6,10 @@
 #include "core/base/sys.h"
 #include "core/ml/gather.h"
 #include "core/ml/model_file.h"
+#include "core/ml/pipeline.h"
 #include "core/ml/preprocess.h"
 #include "core/ml/responses.h"
+#include "core/ml/shape.h"
 #include "core/ml/target.h"
 #include "core/ml/tree_shap.h"
 
@@ -35,6 +37,14 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_elastic_net_ops,
                                               &fr_poisson_ops,
                                               &fr_responses_ops,
+                                              &fr_kmeans_ops,
+                                              &fr_pca_ops,
+                                              &fr_nearest_ops,
+                                              &fr_nearest_regressor_ops,
+                                              &fr_minmax_ops,
+                                              &fr_robust_ops,
+                                              &fr_imputer_ops,
+                                              &fr_pipeline_ops,
                                               &fr_scaler_ops,
                                               &fr_ordinal_ops,
                                               &fr_one_hot_ops,

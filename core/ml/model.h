@@ -116,6 +116,7 @@ extern const fr_model_ops fr_forest_ops, fr_forest_regressor_ops, fr_extra_trees
 extern const fr_model_ops fr_boost_ops, fr_boost_regressor_ops;
 extern const fr_model_ops fr_half_space_ops, fr_isolation_ops, fr_linear_ops, fr_logistic_ops;
 extern const fr_model_ops fr_lasso_ops, fr_elastic_net_ops, fr_poisson_ops;
+extern const fr_model_ops fr_nearest_ops, fr_nearest_regressor_ops;
 
 // Weights of rows that give all classes the same sum.
 void fr_model_balance(const fr_fit *fit, double *weight);

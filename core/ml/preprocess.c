@@ -159,6 +159,66 @@ static int scaler_transform(const fr_model *m, const fr_frame *x, fr_frame **out
     return making_finish(&k, rc, out, err);
 }
 
+// ---- (x - a) / b with numbers that were computed elsewhere, and gaps that are filled.
+
+int fr_numbers_new(const fr_model_ops *ops, const char *const *column, size_t columns,
+                   const double *number, size_t count, int64_t rows, fr_model **out,
+                   fr_err *err)
+{
+    *out = NULL;
+    fr_buf payload;
+    fr_buf_init(&payload, TEXT_MAX);
+    fr_buf_put(&payload, number, count * sizeof *number);
+    double option[FR_MODEL_OPTIONS] = {0};
+    int rc = fr_model_make(ops, option, column, columns, rows, &payload, out, err);
+    fr_buf_fini(&payload);
+    return rc;
+}
+
+static int imputer_open(const fr_model *m, void **state, fr_err *err)
+{
+    *state = NULL;
+    return m->payload_size == m->features * sizeof(double)
+               ? FR_OK
+               : fr_fail(err, FR_ECORRUPT, "the imputer has %zu bytes for %zu columns",
+                         m->payload_size, m->features);
+}
+
+static int fill(const fr_array *a, const char *name, double with, fr_array **out,
+                fr_err *err)
+{
+    double *v;
+    int rc = numbers_of(a, name, &v, err);
+    rc = rc != FR_OK ? rc : fr_array_new(fr_type_of(FR_FLOAT64), a->length, 0, out, err);
+    double *to = rc == FR_OK ? (double *)(void *)(*out)->values->data : NULL;
+    for (int64_t i = 0; i < a->length && rc == FR_OK; i++) {
+        to[i] = isnan(v[i]) ? with : v[i];
+    }
+    fr_free(v);
+    return rc;
+}
+
+static int imputer_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
+                             fr_err *err)
+{
+    making k;
+    making_init(&k, x->columns);
+    int rc = FR_OK;
+    for (size_t c = 0; c < x->columns && rc == FR_OK; c++) {
+        ptrdiff_t f = place_of(m, x->names[c]);
+        k.name[c] = x->names[c];
+        if (f < 0) {
+            k.column[c] = fr_array_ref(x->cols[c]);
+        } else {
+            double with;
+            memcpy(&with, m->payload + (size_t)f * sizeof with, sizeof with);
+            rc = fill(x->cols[c], x->names[c], with, &k.column[c], err);
+        }
+        k.count += rc == FR_OK;
+    }
+    return making_finish(&k, rc, out, err);
+}
+
 // ---- coders. Payload: per feature varint n, n times varint length and text.
 
 enum { UNKNOWN };
@@ -467,4 +527,31 @@ const fr_model_ops fr_one_hot_ops = {
     .open = coder_open,
     .close = coder_close,
     .transform = one_hot_transform,
+};
+
+const fr_model_ops fr_minmax_ops = {
+    .name = "minmax",
+    .title = "min-max scaler",
+    .version = 1,
+    .open = scaler_open,
+    .close = nothing,
+    .transform = scaler_transform,
+};
+
+const fr_model_ops fr_robust_ops = {
+    .name = "robust",
+    .title = "robust scaler",
+    .version = 1,
+    .open = scaler_open,
+    .close = nothing,
+    .transform = scaler_transform,
+};
+
+const fr_model_ops fr_imputer_ops = {
+    .name = "imputer",
+    .title = "imputer",
+    .version = 1,
+    .open = imputer_open,
+    .close = nothing,
+    .transform = imputer_transform,
 };

@@ -12,7 +12,10 @@ local frame = require "flowrun.frame"
 local ml_args = require "flowrun.ml_args"
 local ml_draw = require "flowrun.ml_draw"
 local ml_metrics = require "flowrun.ml_metrics"
+local ml_prepare = require "flowrun.ml_prepare"
 local ml_responses = require "flowrun.ml_responses"
+local ml_select = require "flowrun.ml_select"
+local ml_shape = require "flowrun.ml_shape"
 local ml_trees = require "flowrun.ml_trees"
 
 local linear_core = require "flowrun.core.linear"
@@ -126,6 +129,20 @@ function Alone:fit(df, options)
   options = check_names(what, options, {features = true})
   local names = feature_names(what, df, nil, options.features)
   return core.fit(self.kind, self.options, df:select(names), "", nil)
+end
+
+--- Fits a kind that transforms, and transforms the same frame.
+---@param df flowrun.Frame
+---@return flowrun.Frame transformed, flowrun.Model fitted
+function Alone:fit_transform(df)
+  local fitted = self:fit(df)
+  return fitted:transform(df), fitted
+end
+
+local function alone(kind)
+  return function(options)
+    return setmetatable({kind = kind, options = core.check(kind, options)}, Alone)
+  end
 end
 
 local function maker(kind)
@@ -272,10 +289,7 @@ ml.gradient_boosting_regressor = maker("gradient_boosting_regressor")
 ---     local odd = df:with{{"score", model:anomaly(df)}}:filter("score > 0.6")
 ---@param options? flowrun.isolation_forest.Options
 ---@return table with fit(frame, {features = …})
-function ml.isolation_forest(options)
-  return setmetatable({kind = "isolation_forest", options = core.check("isolation_forest",
-    options)}, Alone)
-end
+ml.isolation_forest = alone("isolation_forest")
 
 ---@class flowrun.half_space_trees.Options
 ---@field trees? integer how many trees: 25 (n_trees)
@@ -359,6 +373,50 @@ ml.elastic_net = maker("elastic_net")
 ---@return flowrun.ModelSpec
 ml.poisson = maker("poisson")
 
+---@class flowrun.kmeans.Options
+---@field clusters? integer how many groups: 8 (n_clusters)
+---@field runs? integer starts, of which the best is kept: 1 (n_init)
+---@field max_iterations? integer most steps of a run: 300 (max_iter)
+---@field tolerance? number ends when centres move less, squared, by the mean variance: 1e-4 (tol)
+---@field seed? integer equal seeds give equal models: 0 (random_state)
+---@field threads? integer most threads: what the task may use (n_jobs)
+
+--- Groups of rows around centres: k-means with greedy k-means++ starts. `predict` numbers the
+--- clusters from 1; `model:clusters()` has the centres.
+---
+---     local model = ml.kmeans{clusters = 4, seed = 1}:fit(df, {features = {"kw", "temp"}})
+---     local df2 = df:with{{"cluster", model:predict(df)}}
+---@param options? flowrun.kmeans.Options
+---@return table with fit(frame, {features = …})
+ml.kmeans = alone("kmeans")
+
+---@class flowrun.pca.Options
+---@field components? number how many; below 1: as many as explain that share of the variance: all
+---  (n_components)
+---@field whiten? boolean divides each by its standard deviation: false
+---@field threads? integer most threads: what the task may use (n_jobs)
+
+--- Principal components: `transform` replaces the fitted columns by pc1, pc2, …;
+--- `model:components()` tells variances and directions. Needs OpenBLAS.
+---@param options? flowrun.pca.Options
+---@return table with fit(frame, {features = …})
+ml.pca = alone("pca")
+
+---@class flowrun.nearest.Options
+---@field neighbours? integer how many rows are asked: 5 (n_neighbors)
+---@field weights? "uniform"|"distance" whether closer rows count more: uniform
+---@field metric? "euclidean"|"manhattan" how far apart two rows are: euclidean
+
+--- The classes of the most similar rows. Scale the features first: ml.pipeline{ml.scaler(), …}.
+---@param options? flowrun.nearest.Options
+---@return flowrun.ModelSpec
+ml.nearest = maker("nearest")
+
+--- The mean number of the most similar rows; options as for nearest.
+---@param options? table
+---@return flowrun.ModelSpec
+ml.nearest_regressor = maker("nearest_regressor")
+
 --- The kinds of models with their options, as rows of documentation.
 ---@return {name: string, title: string, options: table[]}[]
 function ml.kinds() return core.kinds() end
@@ -398,7 +456,7 @@ function methods:predict(df)
   check_frame(df, "model:predict")
   if ml_responses.is(self) then return ml_responses.predict(self, df) end
   local p = raw_predict(self, df)
-  if self:info().kind ~= "isolation_forest" then return p end
+  if self:info().kind ~= "isolation_forest" then return ml_shape.labels(self, p) end
   return frame.from{{"score", p}}:with({{"side", "if_else(score > $t, -1, 1)"}},
     {t = raw_threshold(self)}):col("side")
 end
@@ -840,6 +898,17 @@ ml.smape = error_of("smape")
 ---@type fun(y: fr.column, p: fr.column): number
 ml.r2 = error_of("r2")
 
+ml_prepare.know("spec", Spec)
+ml_prepare.know("alone", Alone)
+ml_prepare.know("prep", Prep)
+ml_prepare.extend(methods)
+ml_shape.extend(methods)
+
+for _, name in ipairs{"imputer", "minmax", "robust", "pipeline"} do ml[name] = ml_prepare[name] end
+for _, name in ipairs{"kfold", "stratified_kfold", "group_kfold", "time_kfold", "folds", "task",
+  "cross_validate", "search"} do
+  ml[name] = ml_select[name]
+end
 for _, name in ipairs{"roc_curve", "precision_recall_curve", "average_precision",
   "calibration_curve", "balanced_accuracy", "mcc", "kappa", "hamming", "jaccard", "fbeta", "top_k",
   "median_ae", "max_error", "explained_variance", "msle", "pinball", "poisson_deviance"} do
