@@ -5,6 +5,7 @@
 // opened once per process (any thread; kept until the process ends). Callers parallelise
 // with the compute pool over blocks of fixed size. OpenBLAS chooses kernels by processor,
 // so results may differ in the last bits between machines; what must not goes without it.
+// The program tells it which (lua/main.c), before there are threads.
 
 #include "core/base/err.h"
 

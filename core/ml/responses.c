@@ -14,7 +14,7 @@
 enum { L2, INTERCEPT, THREADS };
 
 enum {
-    TOGETHER = 32, // targets of one pool job
+    TOGETHER = 128, // targets of one pool job
     PACK = 4096,   // rows that one pool job packs
     HEAD = 4, // numbers per target before the coefficients
     NAME_MAX_BYTES = 1 << 20,

@@ -60,7 +60,7 @@ describe("ml.linear of several targets", function()
   end)
 
   it("has the same bytes with any number of threads, and when loaded", function()
-    local df, names = make(500, 100, true)
+    local df, names = make(200, 300, true)
     local one = ml.linear{threads = 1}:fit(df, names, {missing = "skip"})
     for _, threads in ipairs{2, 3, 8} do
       expect(ml.linear{threads = threads}:fit(df, names, {missing = "skip"}) == one).to_be_true()
