@@ -1,0 +1,204 @@
+// Regressions, clusters, components, neighbours and pipelines: the same bytes at any thread
+// count on data of several segments, and hostile files that never harm.
+
+#include "check.h"
+#include "core/base/mem.h"
+#include "core/base/pool.h"
+#include "core/base/rand.h"
+#include "core/ml/pipeline.h"
+#include "core/ml/preprocess.h"
+#include "core/ml/responses.h"
+#include "core/ml/shape.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MANY = 34000, FEW = 60, COLUMNS = 3 };
+
+static const char *const NAMES[] = {"a", "b", "c"};
+
+static fr_array *column_of(size_t n, uint64_t stream, int classes)
+{
+    fr_rand r;
+    fr_rand_init(&r, 5, stream);
+    fr_builder *b = fr_builder_new(fr_type_of(classes > 0 ? FR_INT64 : FR_FLOAT64),
+                                   (int64_t)n);
+    int rc = FR_OK;
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
+        double u = fr_rand_unit(&r);
+        rc = classes > 0 ? fr_builder_int(b, (int64_t)(u * classes), NULL)
+                         : fr_builder_float(b, 10 * u + (double)stream, NULL);
+    }
+    CHECK_INT(rc, FR_OK);
+    fr_array *a = NULL;
+    CHECK_INT(fr_builder_finish(b, &a, NULL), FR_OK);
+    fr_builder_free(b);
+    return a;
+}
+
+static fr_frame *features(size_t n)
+{
+    fr_array *cols[COLUMNS];
+    for (size_t j = 0; j < COLUMNS; j++) {
+        cols[j] = column_of(n, j, 0);
+    }
+    fr_frame *f = NULL;
+    CHECK_INT(fr_frame_new(COLUMNS, NAMES, cols, &f, NULL), FR_OK);
+    for (size_t j = 0; j < COLUMNS; j++) {
+        fr_array_unref(cols[j]);
+    }
+    return f;
+}
+
+// A model of the kind on n rows; targets have three classes (also as numbers).
+static fr_model *fit(const fr_model_ops *ops, size_t n, double threads)
+{
+    fr_frame *x = features(n);
+    fr_array *y = column_of(n, 9, 3);
+    double option[FR_MODEL_OPTIONS];
+    fr_model_presets(ops, option);
+    int row = fr_model_option_find(ops, "threads");
+    if (row >= 0) {
+        option[row] = threads;
+    }
+    row = fr_model_option_find(ops, "alpha");
+    if (row >= 0 && ops != &fr_poisson_ops) {
+        option[row] = 0.001;
+    }
+    fr_model *m = NULL;
+    fr_err err = FR_ERR_INIT;
+    int rc;
+    if (ops == &fr_responses_ops) {
+        fr_frame *targets = features(n);
+        rc = fr_responses_fit(option, x, targets, false, &m, &err);
+        fr_frame_unref(targets);
+    } else {
+        fr_model_rows rows = {.x = x, .target = ops->alone ? "" : "y",
+                              .y = ops->alone ? NULL : y};
+        rc = fr_model_fit_rows(ops, option, &rows, &m, &err);
+    }
+    CHECK_INT(rc, FR_OK);
+    CHECK_STR(err.text, "");
+    fr_array_unref(y);
+    fr_frame_unref(x);
+    return m;
+}
+
+static fr_hash hash_of(const fr_model *m) { return m->object.ops->hash(&m->object); }
+
+static const fr_model_ops *const KINDS[] = {
+    &fr_lasso_ops,  &fr_elastic_net_ops, &fr_poisson_ops,           &fr_logistic_ops,
+    &fr_kmeans_ops, &fr_pca_ops,         &fr_nearest_ops,           &fr_responses_ops,
+    &fr_linear_ops, &fr_isolation_ops,   &fr_nearest_regressor_ops,
+};
+
+static void bytes_do_not_depend_on_threads(void)
+{
+    fr_pool_setup(8);
+    for (size_t k = 0; k < FR_COUNT(KINDS); k++) {
+        fr_model *one = fit(KINDS[k], MANY, 1);
+        const double threads[] = {2, 8};
+        for (size_t i = 0; i < FR_COUNT(threads) && one != NULL; i++) {
+            fr_model *m = fit(KINDS[k], MANY, threads[i]);
+            CHECK(m != NULL && fr_hash_eq(hash_of(m), hash_of(one)));
+            fr_model_unref(m);
+        }
+        fr_model_unref(one);
+    }
+}
+
+static fr_model *make_pipeline(void)
+{
+    fr_frame *x = features(FEW);
+    double option[FR_MODEL_OPTIONS];
+    fr_model_presets(&fr_scaler_ops, option);
+    fr_model *scaler = NULL, *m = NULL, *last = fit(&fr_logistic_ops, FEW, 1);
+    CHECK_INT(fr_scaler_fit(option, x, &scaler, NULL), FR_OK);
+    const fr_model *const steps[] = {scaler, last};
+    fr_err err = FR_ERR_INIT;
+    CHECK_INT(fr_pipeline_new(steps, 2, NAMES, COLUMNS, &m, &err), FR_OK);
+    fr_model *nested = NULL;
+    const fr_model *const inner[] = {m};
+    CHECK_INT(fr_pipeline_new(inner, 1, NAMES, COLUMNS, &nested, &err), FR_EUNSUPPORTED);
+    const fr_model *const turned[] = {last, scaler};
+    CHECK_INT(fr_pipeline_new(turned, 2, NAMES, COLUMNS, &nested, &err), FR_EINVAL);
+    CHECK(strstr(err.text, "step 1") != NULL);
+    fr_model_unref(scaler);
+    fr_model_unref(last);
+    fr_frame_unref(x);
+    return m;
+}
+
+static void use(const fr_model *m, const fr_frame *x)
+{
+    int rc = FR_OK;
+    const fr_responses *r = fr_responses_of(m);
+    if (r != NULL) {
+        fr_array **out = fr_zalloc(r->targets * sizeof(fr_array *));
+        rc = fr_responses_predict(m, x, out, NULL);
+        for (size_t t = 0; t < r->targets; t++) {
+            fr_array_unref(out[t]);
+        }
+        fr_free(out);
+    } else if (m->ops->transform != NULL) {
+        fr_frame *out;
+        rc = fr_model_transform(m, x, &out, NULL);
+        if (rc == FR_OK) {
+            fr_frame_unref(out);
+        }
+    } else if (m->ops->predict != NULL) {
+        double *p = fr_alloc((fr_model_classes(m) + 1) * (size_t)x->rows * sizeof *p);
+        rc = fr_model_predict(m, x, p, NULL);
+        fr_free(p);
+    }
+    CHECK(rc == FR_OK || rc == FR_ENOTFOUND || rc == FR_EINVAL);
+}
+
+// Opens the bytes with a right checksum; what opens must be safe to use.
+static bool opens(const uint8_t *bytes, size_t n, const fr_frame *x)
+{
+    fr_block *b;
+    CHECK_INT(fr_block_new(n, &b, NULL), FR_OK);
+    memcpy(b->data, bytes, n);
+    fr_hash_store(fr_hash_bytes(b->data + 32, n - 32), b->data + 16);
+    fr_model *m;
+    if (fr_model_open(b, "x.flm", &m, NULL) != FR_OK) {
+        return false;
+    }
+    use(m, x);
+    fr_model_unref(m);
+    return true;
+}
+
+static void hostile_files_never_harm(void)
+{
+    fr_frame *x = features(FEW);
+    fr_rand r;
+    fr_rand_init(&r, 17, 0);
+    for (size_t k = 0; k <= FR_COUNT(KINDS); k++) {
+        fr_model *m = k == FR_COUNT(KINDS) ? make_pipeline() : fit(KINDS[k], FEW, 1);
+        size_t n = m->image->size, refused = 0, payload = n - m->payload_size;
+        uint8_t *p = fr_alloc(n);
+        CHECK(opens(m->image->data, n, x));
+        for (int round = 0; round < 150; round++) {
+            memcpy(p, m->image->data, n);
+            bool head = round % 2 == 0; // of the payload, where its counts are
+            size_t from = head ? payload : 48, range = head ? FR_MIN(32, n - payload) : n - 48;
+            size_t at = from + (size_t)fr_rand_below(&r, range);
+            p[at] = (uint8_t)(round % 3 == 0 ? 0xFF : fr_rand_u32(&r));
+            refused += !opens(p, n, x);
+        }
+        CHECK(refused > 10);
+        fr_free(p);
+        fr_model_unref(m);
+    }
+    fr_frame_unref(x);
+}
+
+int main(void)
+{
+    CASE(bytes_do_not_depend_on_threads);
+    CASE(hostile_files_never_harm);
+    fr_pool_shutdown();
+    return check_end();
+}
