@@ -359,6 +359,10 @@ void sched_end_flow(fr_sched *s, uint32_t id)
         fr_value_unref(error);
         return;
     }
+    if (n->handled) {                          // before it failed: so is what failed in it
+        n->handled = false;
+        fr_sched_handled(s, id);
+    }
     if (n->kind == FR_CALL_FLOW) {             // (the calls of a group are seen by whoever resumes)
         sched_record_unhandled(s, id);
     }
