@@ -257,9 +257,10 @@ static bool needs_newer(uint32_t row, uint64_t seq)
     for (uint32_t i = 0; fr_sched_dep(W.s, node, i, &dep); i++) {
         fr_node_info d;
         fr_sched_info(W.s, dep, &d);
-        const fr_record *r = terminal(oracle_facts(d.key));
-        if (d.row == 0 || r == NULL || r->seq > seq) {
-            return true; // row 0: what fr.spawn started
+        const facts *f = oracle_facts(d.key);
+        const fr_record *r = terminal(f);
+        if (d.row == 0 || r == NULL || r->seq > seq || f->dropped > r->seq) {
+            return true; // row 0: what fr.spawn started; dropped: it is being done again
         }
     }
     return false;
