@@ -210,10 +210,13 @@ void sched_scope_stop(fr_sched *s, uint32_t id)
     }
 }
 
-// Deterministic: it follows an observation, so it needs no record.
+// Deterministic: it follows an observation, so it needs no record. (Hooks change nothing.)
 void sched_failed_fast(fr_sched *s, uint32_t id)
 {
     const node *n = node_at(s, id);
+    if (n->kind == FR_CALL_HOOK) {
+        return;
+    }
     uint32_t scope = s->branches[n->branch].flow_node;
     if (scope == FR_NO_NODE) {
         if (s->env.fail_fast && !s->cancel_seen && n->kind != CALL_SPAWN) {
