@@ -259,7 +259,8 @@ static bool needs_newer(uint32_t row, uint64_t seq)
         fr_sched_info(W.s, dep, &d);
         const facts *f = oracle_facts(d.key);
         const fr_record *r = terminal(f);
-        if (d.row == 0 || r == NULL || r->seq > seq || f->dropped > r->seq) {
+        if (d.row == 0 || r == NULL || r->seq > seq || f->dropped > r->seq ||
+            needs_newer(d.row, r->seq)) {
             return true; // row 0: what fr.spawn started; dropped: it is being done again
         }
     }
