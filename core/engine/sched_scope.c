@@ -156,8 +156,10 @@ void sched_scope_due(fr_sched *s, uint32_t id)
 void sched_scope_begin(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
-    if (n->state != FR_SCHEDULED) {
-        return;                                // it was stopped meanwhile
+    const past *p = past_of(s, n);
+    bool never = p != NULL && p->seq != 0 && p->attempt <= n->attempt;
+    if (n->state != FR_SCHEDULED || never) {
+        return;                                // it was stopped meanwhile, now or as recorded
     }
     sched_scope_opened(s, id);
     s->io.again(s->io.ctx, id, node_at(s, id)->body);
