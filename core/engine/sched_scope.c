@@ -170,7 +170,8 @@ void sched_scope_begin(fr_sched *s, uint32_t id)
 void sched_scope_time(fr_sched *s, uint32_t id, uint32_t attempt)
 {
     const node *n = node_at(s, id);
-    if (n->state != FR_RUNNING || n->attempt != attempt || n->stop_code != FR_OK) {
+    bool over = s->divergence != NULL;         // all of it is being stopped already
+    if (over || n->state != FR_RUNNING || n->attempt != attempt || n->stop_code != FR_OK) {
         return;
     }
     if (SEEDED(BUG_STOP_UNRECORDED)) {
@@ -262,7 +263,7 @@ void sched_deadline_set(fr_sched *s, uint32_t id)
 void sched_deadline(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
-    if (node_final(n) || n->expired) {
+    if (node_final(n) || n->expired || s->divergence != NULL) {
         return;
     }
     n->expired = true;
