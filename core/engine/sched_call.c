@@ -359,9 +359,9 @@ void sched_end_flow(fr_sched *s, uint32_t id)
         fr_value_unref(error);
         return;
     }
-    if (n->handled) {                          // before it failed: so is what failed in it
-        n->handled = false;
-        fr_sched_handled(s, id);
+    for (uint32_t i = n->failures; n->handled && i != FR_NO_NODE;
+         i = node_at(s, i)->next_failure) {
+        fr_sched_handled(s, i);                // it is before it fails: so is what failed in it
     }
     if (n->kind == FR_CALL_FLOW) {             // (the calls of a group are seen by whoever resumes)
         sched_record_unhandled(s, id);
@@ -442,6 +442,9 @@ void fr_sched_handled(fr_sched *s, uint32_t id)
             continue;
         }
         n->handled = true;
+        if (!node_final(n)) {
+            continue;                          // what fails in it is its own affair until it ends
+        }
         uint32_t cause = sched_cause(s, id);
         if (cause != FR_NO_NODE) {
             queue32_push(&todo, cause);
