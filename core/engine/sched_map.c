@@ -891,9 +891,10 @@ fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err)
     fr_reader r = fr_reader_of(m->parts.data, m->parts.size);
     fr_item_done item;
     while (fr_item_next(&r, &item)) {
-        if (item.index < m->n && !(item.flags & (FR_ITEM_FAILED | FR_ITEM_SKIPPED))) {
-            at[item.index] = item.value;
-            size[item.index] = item.size;
+        if (item.index < m->n) {               // the latest word counts, also when it is none
+            bool none = (item.flags & (FR_ITEM_FAILED | FR_ITEM_SKIPPED)) != 0;
+            at[item.index] = none ? nil : item.value;
+            size[item.index] = none ? 1 : item.size;
         }
     }
     (void)s;
