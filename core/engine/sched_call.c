@@ -310,6 +310,16 @@ static uint32_t unhandled_inside(const fr_sched *s, const node *flow)
     return first;
 }
 
+// A failure that was handled before it happened: so is what failed inside.
+void sched_handled_inside(fr_sched *s, uint32_t id)
+{
+    const node *n = node_at(s, id);
+    for (uint32_t i = n->failures; n->handled && i != FR_NO_NODE;
+         i = node_at(s, i)->next_failure) {
+        fr_sched_handled(s, i);
+    }
+}
+
 // A subflow is one record: it ends when everything it started has, and fails when something
 // in it failed that nobody handled, as a run does. (spawn: what its body says.)
 void sched_end_flow(fr_sched *s, uint32_t id)
@@ -359,10 +369,7 @@ void sched_end_flow(fr_sched *s, uint32_t id)
         fr_value_unref(error);
         return;
     }
-    for (uint32_t i = n->failures; n->handled && i != FR_NO_NODE;
-         i = node_at(s, i)->next_failure) {
-        fr_sched_handled(s, i);                // it is before it fails: so is what failed in it
-    }
+    sched_handled_inside(s, id);
     if (n->kind == FR_CALL_FLOW) {             // (the calls of a group are seen by whoever resumes)
         sched_record_unhandled(s, id);
     }

@@ -348,6 +348,7 @@ void sched_live_add(fr_sched *s, uint32_t id);
 void sched_ready_to_start(fr_sched *s, uint32_t id);      // all it waited for has arrived
 
 // sched_call.c
+void sched_handled_inside(fr_sched *s, uint32_t id);      // before it ends
 void sched_end_flow(fr_sched *s, uint32_t id);            // its body and all inside have ended
 void sched_record_unhandled(fr_sched *s, uint32_t flow);   // FR_NO_NODE: of the whole run
 void sched_count_end(fr_sched *s, const node *n);         // in the statistics of its task

@@ -481,6 +481,7 @@ bool sched_recall(fr_sched *s, uint32_t id, bool failed)
         sched_diverge(s, "diverged at %s: %s (row %u) was recorded as SUCCESS, the code now fails",
                       n->where != NULL ? n->where : "?", s->tasks[n->task].name, p->row);
     }
+    sched_handled_inside(s, id);
     sched_finish(s, id, (fr_state)p->state, (fr_reason)p->reason,
                  p->result != NULL ? fr_value_ref(p->result) : NULL,
                  p->error != NULL ? fr_value_ref(p->error) : NULL);
