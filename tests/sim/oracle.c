@@ -259,9 +259,9 @@ static bool needs_newer(uint32_t row, uint64_t seq)
         fr_sched_info(W.s, dep, &d);
         const facts *f = oracle_facts(d.key);
         const fr_record *r = terminal(f);
-        if (d.row == 0 || r == NULL || r->seq > seq || f->dropped > r->seq ||
-            needs_newer(d.row, r->seq)) {
-            return true; // row 0: what fr.spawn started; dropped: it is being done again
+        bool again = !fr_state_is_final(d.state) || (r != NULL && f->dropped > r->seq);
+        if (d.row == 0 || r == NULL || r->seq > seq || again || needs_newer(d.row, r->seq)) {
+            return true; // row 0: what fr.spawn started; again: it is being done
         }
     }
     return false;
