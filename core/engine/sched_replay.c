@@ -107,9 +107,17 @@ static void set_order(fr_sched *s, uint64_t seq, uint32_t entry)
     s->n_order = FR_MAX(s->n_order, seq);
 }
 
+// A rerun counts lost attempts anew.
+static void enter_epoch(const fr_sched *s, past *p)
+{
+    p->lost = p->epoch != s->reruns ? 0 : p->lost;
+    p->epoch = s->reruns;
+}
+
 static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
 {
     past *p = past_at(s, i);
+    enter_epoch(s, p);
     fr_value_unref(p->result);
     fr_value_unref(p->error);
     p->kind = (uint8_t)r->kind;
@@ -124,7 +132,6 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     p->started = r->started;
     p->ended = r->ended;
     p->seq = r->seq;
-    p->epoch = s->reruns;
     p->made = sched_redo_load(r);
     p->result = r->result != NULL ? fr_value_ref(r->result) : NULL;
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
@@ -266,6 +273,7 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         load_end(s, i, r);
         break;
     case FR_REC_RETRY:
+        enter_epoch(s, p);
         p->attempt = r->attempt;
         p->again++;
         p->lost += r->reason == FR_BECAUSE_INTERRUPTED;
