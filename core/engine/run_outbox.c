@@ -32,6 +32,7 @@ struct fr_run_outbox {
     delivery slots[SLOTS];
     uv_timer_t timer;
     uint64_t need, adoption;           // record and entry that must be on disk before a look
+    uint64_t durable;
     int64_t next;                      // wall ns at which something is due; INT64_MAX = nothing
     int64_t until;                     // the run's end waits until then; 0 = it has not ended
     bool news, hasty, stopped;         // hasty: only what is due when the run ends
@@ -209,6 +210,7 @@ static void free_settled(fr_run_outbox *o)
 
 void fr_run_outbox_look(fr_run_outbox *o, uint64_t durable)
 {
+    o->durable = durable;
     free_settled(o);
     if (!o->news || durable < o->need || fr_store_outbox_done(o->env.run) < o->adoption) {
         return;
@@ -259,8 +261,9 @@ bool fr_run_outbox_holds(fr_run_outbox *o, int64_t wait_ns)
         }
     }
     if (now >= o->until) {
-        stop_all(o);
-        return busy(o);
+        stop_all(o);                   // what is left is counted when its rows are there
+        return busy(o) || o->durable < o->need ||
+               fr_store_outbox_done(o->env.run) < o->adoption;
     }
     return busy(o) || o->news || (!o->hasty && o->next < o->until);
 }

@@ -252,6 +252,18 @@ return fr.flow("f", {params = {work = true}}, function(p) if p.work then work():
     expect((states(run))).to_equal{"delivered"}
   end)
 
+  it("is stopped and left when the run's end does not wait, which says so", function()
+    local run = place [[
+local send = fr.task("send", function() fr.sleep("1h") end)
+local work = fr.task("work", function() fr.outbox{task = send} end)
+return fr.flow("f", {outbox_wait = 0}, function() work():get() end)]]
+    for i = 1, 2 do                                -- the second takes over what the first left
+      local _, err = ok(run, "f.lua")
+      expect(err:find(i .. " message", 1, true) ~= nil).to_be_true()
+    end
+    expect((states(run))).to_equal{"pending", "pending"}
+  end)
+
   it("is dead at once when the sender's error says that it is final", function()
     local run = place [[
 local send = fr.task("send", function() fr.fail{message = "no such crew", retry = false} end)
