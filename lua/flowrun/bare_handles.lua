@@ -3,6 +3,8 @@
 --- name is a handle from where a task call is assigned to it until it is assigned again.
 ---
 ---     local line, name = bare_handles.find(texts, lines, is_task, makes_handle)
+---
+--- A call that stands as the condition itself, `if check(p) then`, is the same mistake.
 local bare_handles = {}
 
 local opens = {["("] = true, ["["] = true, ["{"] = true}
@@ -192,20 +194,36 @@ function Finder:is_plain_handle(i)
     and not is_string(texts[i + 1]) and texts[i - 1] ~= "." and texts[i - 1] ~= ":"
 end
 
--- Whether the handle at i is asked for its truth. Comparing two handles is fine.
-function Finder:is_asked(i)
-  local texts, before, after = self.texts, i - 1, i + 1
+-- Whether the handle from first to last is asked for its truth. Comparing two handles is fine.
+function Finder:is_asked(first, last)
+  local texts, before, after = self.texts, first - 1, last + 1
   while texts[before] == "(" and texts[after] == ")" and not ends_value(texts[before - 1]) do
     before, after = before - 1, after + 1
   end
   local b, a = texts[before], texts[after]
-  if (b == "==" or b == "~=") and self:is_plain_handle(before - 1) then return false end
-  if (a == "==" or a == "~=") and self:is_plain_handle(after + 1) then return false end
+  if (b == "==" or b == "~=") and (self:is_plain_handle(before - 1)
+    or last > first and closes[texts[before - 1]]) then return false end
+  if (a == "==" or a == "~=") and (self:is_plain_handle(after + 1)
+    or self:task_expression(after + 1) == "handle") then return false end
   return asks_before[b] or asks_after[a] or false
+end
+
+-- The index of the last token of a task call that begins at i and is asked for its truth.
+function Finder:asked_call(i)
+  local before = self.texts[i - 1]
+  if not is_name(self.texts[i]) or before == "." or before == ":" or before == "function" then
+    return nil
+  end
+  local kind, behind = self:task_expression(i)
+  if kind ~= "handle" or behind == i + 1 or not self:is_asked(i, behind - 1) then return nil end
+  return behind - 1
 end
 
 function Finder:functions_head(i)
   local texts, names = self.texts, {}
+  if is_name(texts[i + 1]) and texts[i + 2] == "(" then
+    self[texts[i - 1] == "local" and "declare" or "assign"](self, texts[i + 1], false)
+  end
   while texts[i] and texts[i] ~= "(" do i = i + 1 end
   i = i + 1
   while texts[i] and texts[i] ~= ")" do
@@ -247,14 +265,22 @@ function Finder:structure(i)
   return i + 1
 end
 
+-- The last token of what stands at i, when that is a handle which is asked for its truth.
+function Finder:asked(i)
+  if self:is_plain_handle(i) then return self:is_asked(i, i) and i or nil end
+  return self:asked_call(i)
+end
+
 function Finder:step(i)
   local texts = self.texts
   local x = texts[i]
-  if self:is_plain_handle(i) and self:is_asked(i) then return nil, i end
+  local last = self:asked(i)
+  if last then return nil, i, last end
   if x == "until" then                           -- sees the names of its block
     local j = i + 1
     while texts[j] == "(" or texts[j] == "not" do j = j + 1 end
-    if self:is_plain_handle(j) and self:is_asked(j) then return nil, j end
+    last = self:asked(j)
+    if last then return nil, j, last end
     self:pop("block")
     return i + 1
   end
@@ -269,21 +295,28 @@ function Finder:step(i)
   return self:structure(i)
 end
 
+-- How a message names it: `ok`, or `check(…)` for a call.
+local function called(texts, first, last)
+  local i = first
+  while i <= last and not opens[texts[i]] and not is_string(texts[i]) do i = i + 1 end
+  return table.concat(texts, "", first, i - 1) .. (i <= last and "(…)" or "")
+end
+
 --- The first handle that is used as a condition, or nil.
 ---@param texts string[] tokens of one function
 ---@param lines integer[] their lines
 ---@param resolve fun(path: string[]): "task"|"maker"|nil what a name of the script, with its
 ---fields, is: a task, or a function that returns a handle
 ---@return integer? line
----@return string? name
+---@return string? text the handle's name, or a call that makes one
 function bare_handles.find(texts, lines, resolve)
   local self = setmetatable({texts = texts, resolve = resolve, pending = {},
     scopes = {{what = "block", names = {}}}}, Finder)
   local i = 1
   while texts[i] do
     self:settle(i)
-    local next_i, found = self:step(i)
-    if found then return lines[found], texts[found] end
+    local next_i, found, last = self:step(i)
+    if found then return lines[found], called(texts, found, last) end
     i = next_i
   end
 end

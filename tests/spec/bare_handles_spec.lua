@@ -49,6 +49,16 @@ describe("a handle as a condition", function()
     {"if p then local h = 1 end local h = check(p)\nif h then end", "h:2"},
     {"local h = check(p)\nlocal h2 = {x = 1, y = check(p)}\nif h then end", "h:3"},
     {"local h = check(p)\ndo local h = 5 if h then end end\nif h then end", "h:3"},
+    {"if check(p) then end", "check(…):1"},
+    {"if p then\nelseif check(p) then end", "check(…):2"},
+    {"while not m.load(p) do end", "m.load(…):1"},
+    {"repeat local x = 1\nuntil check(p)", "check(…):2"},
+    {"if ((check{p})) then end", "check(…):1"},
+    {"return check'p' or 5", "check(…):1"},
+    {"local x = check:map({1, 2}) and 1", "check:map(…):1"},
+    {"if p ~= check(p) then end", "check(…):1"},
+    {"if check:with{retries = 2}(p) then end", "check:with(…):1"},
+    {"other(p, not check(p))", "check(…):1"},
   }
   for _, case in ipairs(found) do
     it("is found: " .. case[1]:gsub("\n", " ⏎ "), function()
@@ -79,6 +89,14 @@ describe("a handle as a condition", function()
     "local h = check(p)\ngoto done\n::done::\nreturn h",
     "local t = {ok = check(p)}\nif t.ok then end",
     "p.ok = check(p)\nif ok then end",
+    "if check(p):get() then end",
+    "if other(check(p)) then end",
+    "if p.check(p) or p:check(p) then end",
+    "local check = function() return true end\nif check(p) then end",
+    "local x = p and other(1, check(p))",
+    "if #check:map(p):get() > 0 then end",
+    "local a = check(1) == check(2)",
+    "local function check(x) return not x end\nif check(p) then end",
   }
   for _, code in ipairs(fine) do
     it("is not seen where there is none: " .. code:gsub("\n", " ⏎ "), function()
