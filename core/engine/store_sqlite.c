@@ -429,9 +429,10 @@ static int set_up(const fr_store *s, fr_db *db, bool look_up, fr_err *err)
     int64_t version = 0;
     int rc = check_version(db, &version, err);
     if (rc == FR_OK && version < FR_STORE_SCHEMA) {
-        if (look_up) {
-            return fr_fail(err, FR_EVERSION, "%s was made by an older flowrun; the next run "
-                           "brings it up to date", db->path);
+        if (s->locks == NULL) {                // looking into a folder that cannot be written
+            return fr_fail(err, FR_EVERSION, "%s was made by an older flowrun (format %lld, "
+                           "this one knows %d): look once as a user who may write it",
+                           db->path, (long long)version, FR_STORE_SCHEMA);
         }
         rc = upgrade(s, db, err);
     }

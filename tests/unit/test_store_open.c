@@ -3,6 +3,7 @@
 #include "tests/unit/store_util.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 
 static fr_err err;
 
@@ -67,6 +68,51 @@ static void a_newer_store_is_refused_in_one_sentence(void)
         CHECK(strstr(err.text, "--home") != NULL);
     }
     home_fini(&h);
+}
+
+// What version `to` of the format had, made from one of today.
+static void make_older(home *h, int to)
+{
+    static const char *const undo[] = {
+        "", "DROP TABLE limits;DROP TABLE slot;DROP TABLE slot_run;", "DROP TABLE cache;",
+    };
+    char path[128], text[256];
+    database_of(h, path);
+    sqlite3 *db;
+    CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
+    for (int v = FR_COUNT(undo); v > to; v--) {
+        CHECK_INT(sqlite3_exec(db, undo[v - 1], NULL, NULL, NULL), SQLITE_OK);
+    }
+    (void)snprintf(text, sizeof text, "PRAGMA user_version=%d", to);
+    CHECK_INT(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_close(db), SQLITE_OK);
+}
+
+// Also for looking only: `resume` and `show` look before anything else of this version runs.
+static void an_older_store_is_brought_up_to_date(void)
+{
+    for (int v = 1; v < FR_STORE_SCHEMA; v++) {
+        for (int look = 0; look < 2; look++) {
+            home h;
+            make_store(&h, 300);
+            make_older(&h, v);
+            fr_store_env env = home_env(&h);
+            env.read_only = look == 1;
+            fr_store *s;
+            CHECK_INT(fr_store_open(&env, &s, &err), FR_OK);
+            counted c = {0};
+            CHECK_INT(fr_store_records(s, 1, count_tasks, &c, &err), FR_OK);
+            CHECK(c.n == 300 && c.wrong == 0);
+            CHECK_INT(fr_store_cache_rows(s, 1, NULL, 0, 10, NULL, NULL, &err), FR_OK);
+            CHECK_INT(fr_store_close(s, NULL), FR_OK);
+            s = home_open(&h);                 // and it can be written
+            fr_store_run *r = home_begin(s);
+            append_task(r, 1);
+            fr_store_run_close(r);
+            CHECK_INT(fr_store_close(s, NULL), FR_OK);
+            home_fini(&h);
+        }
+    }
 }
 
 static void another_programs_database_is_refused(void)
@@ -185,6 +231,7 @@ int main(void)
 {
     CASE(shared_file_systems_are_refused);
     CASE(a_newer_store_is_refused_in_one_sentence);
+    CASE(an_older_store_is_brought_up_to_date);
     CASE(another_programs_database_is_refused);
     CASE(a_file_that_is_no_database_says_so);
     CASE(a_database_that_was_cut_off_says_so);
