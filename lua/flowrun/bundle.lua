@@ -188,14 +188,26 @@ end
 
 -- --- running chunks ---
 
+-- Whether a frame of the script's own code is above the xpcall that runs a chunk.
+function Script:is_on_stack()
+  for level = 3, math.huge do
+    local info = debug.getinfo(level, "Sf")
+    if not info or info.func == xpcall then return false end
+    if self.by_chunk[info.source] then return true end
+  end
+end
+
 function Script:run_file(file, ...)
   local chunk, why = load(file.text, "@" .. file.path, "t", self.box.env)
   if not chunk then error(syntax_error(file.text, why), 0) end
-  registry.enter(self.registry, file.name)
+  registry.enter(self.registry, file.name, file)
   self.current[#self.current + 1] = file.name
   local traceback
   local result = table.pack(xpcall(chunk, function(err)
     if type(err) == "string" then traceback = debug.traceback(err, 2) end
+    if error_class.is(err) and not self:is_on_stack() then
+      err.where = registry.place_of_return()
+    end
     return err
   end, ...))
   self.current[#self.current] = nil

@@ -111,12 +111,13 @@ function flow.define(name, opts, fn)
   local where = task.where_of(2)
   if fn == nil and type(opts) == "function" then fn, opts = opts, nil end
   if type(name) ~= "string" or not name:find("^[%a_][%w_%-]*$") then
-    error_class.raise("invalid", ("%s: fr.flow: expected a name (letters, digits, _ and -) first, "
-      .. "got %s; write fr.flow(\"name\", function(params) ... end)"):format(where, tostring(name)))
+    error_class.raise("invalid", ("fr.flow: expected a name (letters, digits, _ and -) first, "
+      .. "got %s; write fr.flow(\"name\", function(params) ... end)"):format(task.show(name)))
   end
   if type(fn) ~= "function" then
-    error_class.raise("invalid", ("%s: flow '%s': expected a function last, got %s")
-      :format(where, name, type(fn)))
+    error_class.raise("invalid", ("flow '%s': expected a function last, got %s; write "
+      .. "fr.flow(\"%s\", {options}, function(params) ... end)"):format(name, task.got(opts, fn),
+      name))
   end
   local o = options.check("flow", name, opts)
   if o.concurrency and #name > 95 then
@@ -126,7 +127,7 @@ function flow.define(name, opts, fn)
   local self = setmetatable({kind = "flow", name = name, options = o, where = where, fn = fn},
     Flow)
   self.params = params.declare(name, o.params or {}, reserved)
-  self[1] = registry.add("flow", name, self, where)
+  self[1] = registry.add("flow", name, self)
   self[2] = task.scheduler_options({retries = o.retries, delay = o.delay, backoff = o.backoff,
     jitter = o.jitter, timeout = o.timeout, deadline = o.deadline, fail_fast = o.fail_fast,
     on_start = o.on_start, on_success = o.on_success, on_failure = o.on_failure,

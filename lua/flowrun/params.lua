@@ -239,7 +239,12 @@ local function find(declared, name)
   end
 end
 
-local function unknown(declared, name)
+local function unknown(declared, name, before)   -- before: see from_args
+  local takes = before and before["--" .. name]
+  if takes ~= nil then
+    return ("an option of flowrun, not of the flow; write it before the script: --%s%s")
+      :format(name, takes and " " .. takes or "")
+  end
   local names = {}
   for i, param in ipairs(declared) do names[i] = param.name end
   local near = error_class.nearest((name:gsub("-", "_")), names)
@@ -261,8 +266,9 @@ end
 ---@param flow string
 ---@param declared flowrun.Param[]
 ---@param args string[] what stands behind the script on the command line
+---@param before? table<string, string|false> options that stand before the script: what they take
 ---@return table<string, string>
-function params.from_args(flow, declared, args)
+function params.from_args(flow, declared, args, before)
   local given, wrong, i = {}, {}, 1
   while i <= #args do
     local name, text = args[i]:match("^%-%-([%a_][%w_-]*)=(.*)$")
@@ -288,7 +294,7 @@ function params.from_args(flow, declared, args)
       end
     end
     if not param then
-      wrong[#wrong + 1] = ("--%s: %s"):format(name, unknown(declared, name))
+      wrong[#wrong + 1] = ("--%s: %s"):format(name, unknown(declared, name, before))
       if not text and args[i + 1] and not args[i + 1]:find("^%-%-") then i = i + 1 end
     elseif text then
       given[param.name] = text

@@ -15,7 +15,7 @@ local registry = {}
 ---@field script flowrun.Script? whose definitions these are; nil for a session's
 ---@field worker boolean loaded in a worker: flows are not run, top-level runs end the load
 
-local stack = {}                                 -- {registry=, module=} of loads under way
+local stack = {}                                 -- {registry=, module=, file=} of loads under way
 local session
 
 --- A new, empty registry.
@@ -28,8 +28,22 @@ end
 --- From here on definitions belong to `r`, in module `module`.
 ---@param r flowrun.Registry
 ---@param module string
-function registry.enter(r, module)
-  stack[#stack + 1] = {registry = r, module = module}
+---@param file? flowrun.BundleFile that is loaded
+function registry.enter(r, module, file)
+  stack[#stack + 1] = {registry = r, module = module, file = file}
+end
+
+--- Where a chunk ends that is being loaded: `return fr.flow(…)` is a tail call, which leaves no
+--- frame that knows its line. "file.lua:12", or nil when nothing is loaded.
+---@return string?
+function registry.place_of_return()
+  local file, number, found = stack[#stack] and stack[#stack].file, 0, nil
+  if not file then return nil end
+  for line in file.text:gmatch("([^\n]*)\n?") do
+    number = number + 1
+    if line:find("^return%f[^%w_]") then found = number end
+  end
+  return found and ("%s:%d"):format(file.path, found) or file.path
 end
 
 function registry.leave()
@@ -52,13 +66,13 @@ end
 
 --- Files a definition. kind is "task" or "flow"; raises when the name is taken.
 ---@return string qualified_name
-function registry.add(kind, name, object, where)
+function registry.add(kind, name, object)
   local r, module = registry.current()
   local full = module .. ":" .. name
   local taken = r.tasks[full] or r.flows[full]
   if taken and #stack > 0 then
-    local text = "%s: the name '%s' is taken by the %s defined at %s; names must differ"
-    error_class.raise("load", text:format(where, name, taken.kind, taken.where))
+    local text = "the name '%s' is taken by the %s defined at %s; names must differ"
+    error_class.raise("load", text:format(name, taken.kind, taken.where))
   end
   r[kind .. "s"][full] = object
   r.order[#r.order + 1] = object

@@ -28,6 +28,7 @@ local function check_options(o)
     invalid("expected a table as in fr.sh{cmd = \"…\"}, got %s", type(o))
   end
   for name in pairs(o) do
+    if name == 1 then invalid("write the program and its arguments as argv = {\"%s\", …}", o[1]) end
     if not is_known[name] then
       local near = error_class.nearest(tostring(name), known)
       invalid("unknown option '%s'%s", tostring(name),

@@ -29,9 +29,24 @@ end
 
 local function where_of(level)
   local info = debug.getinfo(level + 1, "Sl")
-  return info and ("%s:%d"):format(info.short_src, info.currentline) or "?"
+  if info and info.currentline > 0 then
+    return ("%s:%d"):format(info.short_src, info.currentline)
+  end
+  return registry.place_of_return() or "?"
 end
 task.where_of = where_of
+
+local function show(v)
+  return type(v) == "string" and ("'%s'"):format(v) or type(v) == "number" and tostring(v)
+    or v == nil and "nothing" or "a " .. type(v)
+end
+task.show = show
+
+-- What stands where the body should: a function in front of the options is a slip of its own.
+local function got(opts, fn)
+  return type(opts) == "function" and show(fn) .. " behind the function" or show(fn)
+end
+task.got = got
 
 -- Options that may be functions which a worker runs (core/engine/sched.h, FR_ASK_LIST). One
 -- inside a table is named with a dot.
@@ -94,20 +109,20 @@ function task.define(name, opts, fn)
   local where = where_of(2)
   if fn == nil and type(opts) == "function" then fn, opts = opts, nil end
   if type(name) ~= "string" or not name:find("^[%a_][%w_%-]*$") then
-    error_class.raise("invalid", ("%s: fr.task: expected a name (letters, digits, _ and -) first, "
-      .. "got %s; write fr.task(\"name\", function(...) ... end)"):format(where, tostring(name)))
+    error_class.raise("invalid", ("fr.task: expected a name (letters, digits, _ and -) first, "
+      .. "got %s; write fr.task(\"name\", function(...) ... end)"):format(show(name)))
   end
   if type(fn) ~= "function" then
-    error_class.raise("invalid", ("%s: task '%s': expected a function last, got %s")
-      :format(where, name, type(fn)))
+    error_class.raise("invalid", ("task '%s': expected a function last, got %s; write "
+      .. "fr.task(\"%s\", {options}, function(...) ... end)"):format(name, got(opts, fn), name))
   end
   if flow_core.inside() or body.inside() then
-    error_class.raise("state", ("%s: task '%s': tasks are defined at the top level of a script, "
-      .. "not inside a body: workers load the script and must find it"):format(where, name))
+    error_class.raise("state", ("task '%s': tasks are defined at the top level of a script, "
+      .. "not inside a body: workers load the script and must find it"):format(name))
   end
   local o = options.check("task", name, opts)
   local self = setmetatable({kind = "task", name = name, options = o, where = where, fn = fn}, Task)
-  self[1] = registry.add("task", name, self, where)
+  self[1] = registry.add("task", name, self)
   self[2] = task.scheduler_options(o, self[1])
   self.home = registry.current()
   self[3] = fn

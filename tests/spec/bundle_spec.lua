@@ -183,6 +183,15 @@ describe("a script that does not load", function()
     {"fr.task('t', function() end)\nfr.task('t', function() end)", 3,
       "the name 't' is taken by the task defined at"},
     {"fr.config 'nothing.json'", 2, "fr.config: "},
+    -- `return fr.flow(…)` is a tail call: no frame knows its line
+    {"return fr.flow('f', {timout = 1}, function() end)", 2, "did you mean 'timeout'?"},
+    {"\nreturn fr.flow('f', {params = {a = {type = 'strng'}}}, function() end)", 3,
+      "did you mean 'string'?"},
+    {"return fr.flow('f g', function() end)", 2, "fr.flow: expected a name"},
+    {"return fr.flow('f')", 2, "flow 'f': expected a function last, got nothing; write fr.flow("},
+    {"return fr.flow('f', function() end, {timeout = 1})", 2, "got a table behind the function"},
+    {"fr.task(5, function() end)", 2, "fr.task: expected a name (letters, digits, _ and -) first, got 5"},
+    {"fr.task('t', {})", 2, "task 't': expected a function last, got nothing; write fr.task(\"t\""},
     {"return 5", nil, "the script returns a number; expected a flow: end it with 'return fr.flow(\"main\""},
     {"return {}", nil, "returns an empty table"},
     {"local x = 1", nil, "the script returns nothing"},
@@ -195,6 +204,7 @@ describe("a script that does not load", function()
       local _, err = pcall(load_script, {["main.lua"] = code, ["other.lua"] = ""})
       expect(err.code).to_equal("load")
       expect(err.message:find(case[3], 1, true) and "said" or err.message).to_equal("said")
+      expect(err.message:find("^%S*main%.lua:%d")).to_be_nil()       -- said once, in `where`
       if case[2] then expect(err.where).to_match("main%.lua:" .. case[2] .. "$") end
     end)
   end

@@ -177,6 +177,25 @@ describe("exit codes", function()
     end)
   end
 
+  it("a wrong file of parameters is 2", function()
+    local s = script 'return fr.flow("f", {params = {n = 1}}, function(p) return p.n end)'
+    for text, message in pairs{
+      ['{"n": 7}'] = "", ['{"n": "x"}'] = "n: expected a whole number, got 'x'",
+      ["[1]"] = '--params p.json: expected a JSON object as in {"name": 1}, got a list',
+      ["5"] = "got a number", ['{"n": 2,'] = "--params p.json: JSON, line 1, column 9: expected a name",
+    } do
+      write(s.dir .. "/p.json", text)
+      local out, code, err = s.run("--params p.json FILE")
+      expect(code).to_equal(message == "" and 0 or 2)
+      expect(out).to_equal(message == "" and "7\n" or "")
+      expect(err).to_contain(message)
+    end
+    local _, code, err = s.run("--params none.json FILE")
+    expect(code).to_equal(2)
+    expect(err).to_contain("--params none.json: No such file")
+    expect(select(3, s.run("FILE --params p.json"))).to_contain("write it before the script")
+  end)
+
   it("a quality gate is 6, the flow's own timeout 5, a task's timeout 1", function()
     local s = script [[
       local gate = fr.task("gate", function() fr.fail{code = "quality", message = "bad"} end)

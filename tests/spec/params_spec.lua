@@ -17,6 +17,17 @@ local function from(...) return params.from_args("storm", declared, {...}) end
 local function read(given, ...) return params.read("storm", declared, given, from(...)) end
 
 describe("parameters", function()
+  it("are told from options of the program, which stand before the script", function()
+    local before = {["--json"] = false, ["--home"] = "DIR"}
+    local function given(word)
+      return function() params.from_args("storm", declared, {word}, before) end
+    end
+    expect(given("--json")).to_fail("--json: an option of flowrun, not of the flow; write it "
+      .. "before the script: --json", "parameter")
+    expect(given("--home=x")).to_fail("before the script: --home DIR", "parameter")
+    expect(given("--hom")).to_fail("--hom: unknown; the flow has", "parameter")
+  end)
+
   it("have defaults", function()
     expect(read{day = "x"}).to_equal{region = "north", top = 50, share = 0.5, dry = false,
       mode = "fast", wait = 300, areas = {"a"}, day = "x"}

@@ -68,6 +68,7 @@ describe("fr.sh", function()
 
   it("says what is wrong with its options", function()
     expect(raised(sh, {cmds = "x"}).message).to_contain("'cmds'; did you mean 'cmd'")
+    expect(raised(sh, {"ls", "-l"}).message).to_contain("arguments as argv = {\"ls\", …}")
     expect(raised(sh, {}).message).to_contain("give either cmd")
     expect(raised(sh, {cmd = "x", argv = {"y"}}).message).to_contain("give either cmd")
     expect(raised(sh, {argv = {}}).message).to_contain("option 'argv' is empty")

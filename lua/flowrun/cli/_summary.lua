@@ -58,7 +58,9 @@ end
 
 local function error_place(err)
   if err.where then return err.where end
-  return err.traceback and err.traceback:match("\n%s*([^%s\n%[][^\n]-%.lua:%d+): in ")
+  for place in (err.traceback or ""):gmatch("\n%s*([^%s\n%[][^\n]-%.lua:%d+): in ") do
+    if not place:find("^flowrun/") then return place end       -- not inside the program itself
+  end
 end
 
 local function kept(run)

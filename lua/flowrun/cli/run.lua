@@ -62,9 +62,11 @@ local function read_params(path)
   local text = f:read("a")
   f:close()
   local v, err = require("flowrun.json").try_decode(text)
-  if type(v) ~= "table" then
-    error_class.raise("parameter", ("--params %s: expected a JSON object of parameters, got %s")
-      :format(path, err and tostring(err) or "a " .. type(v)))
+  if err then error_class.raise("parameter", ("--params %s: %s"):format(path, tostring(err))) end
+  if type(v) ~= "table" or #v > 0 then
+    local kind = type(v) == "table" and "list" or type(v)
+    error_class.raise("parameter",
+      ('--params %s: expected a JSON object as in {"name": 1}, got a %s'):format(path, kind))
   end
   return v
 end
@@ -86,7 +88,7 @@ local function prepare(o, file, given)
       return nil, cli.exit.ok
     end
   end
-  local texts = params.from_args(f.name, f.params, given)
+  local texts = params.from_args(f.name, f.params, given, drive.options)
   return script, f, params.read(f.name, f.params, o.params and read_params(o.params), texts)
 end
 
