@@ -38,8 +38,6 @@ static void sub_options_belong_to_a_table_of_the_same_scopes(void)
         const fr_option *o = fr_option_at(i);
         if (o->within != NULL) {
             const fr_option *table = fr_option_find(NULL, o->within);
-            CHECK(table != NULL &&
-                  (table->type == FR_OPTION_TABLE || table->type == FR_OPTION_CACHE));
             CHECK(table != NULL && (o->scopes & ~table->scopes) == 0);
         }
     }
