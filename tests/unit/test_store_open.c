@@ -75,7 +75,9 @@ static void make_older(home *h, int to)
 {
     static const char *const undo[] = {
         "", "DROP TABLE limits;DROP TABLE slot;DROP TABLE slot_run;", "DROP TABLE cache;",
+        "DROP TABLE outbox;",
     };
+    _Static_assert(FR_COUNT(undo) == FR_STORE_SCHEMA, "what each migration made");
     char path[128], text[256];
     database_of(h, path);
     sqlite3 *db;
