@@ -100,6 +100,48 @@ describe("the program", function()
     expect(code).to_equal(3)
   end)
 
+  it("explains a command that is asked for --help, whatever stands beside it", function()
+    for name in run(program .. " help"):gmatch("\n  (%l+)  ") do
+      local want = run(program .. " help " .. name)
+      for _, words in ipairs{name .. " --help", name .. " -h", name .. " 3 --help"} do
+        local said, code = run(program .. " " .. words .. " </dev/null")
+        expect(said).to_equal(name == "help" and run(program .. " help") or want)
+        expect(code).to_equal(0)
+      end
+    end
+    expect(run(program .. " --home /nowhere --help")).to_equal(run(program .. " help run"))
+    expect(run(program .. " --help")).to_equal(run(program .. " help"))
+    local said, code = run(program .. " examples/01_hello.lua --help")
+    expect(said).to_contain("flowrun examples/01_hello.lua [parameters]")
+    expect(code).to_equal(0)
+  end)
+
+  it("syncs to the disk as often as it must, for one task and for ten thousand of a map", function()
+    local shim = os.getenv("FLOWRUN_SYNC_SHIM")
+    if sanitized or not shim then t.skip("needs a shim in front of the C library") end
+    local dir = t.temp_dir()
+    local file <close> = assert(io.open(dir .. "/f.lua", "w"))
+    file:write([[
+      local fr = require "flowrun"
+      local inc = fr.task("inc", function(x) return x + 1 end)
+      return fr.flow("f", {params = {n = 1}}, function(p)
+        local list = {}
+        for i = 1, p.n do list[i] = i end
+        return #inc:map(list):get()
+      end)]])
+    file:flush()
+    local function syncs(n)
+      local counted = ("%s/%d"):format(dir, n)
+      local said, code = run((": >'%s' && SYNC_SHIM='%s' LD_PRELOAD='%s' '%s' --home '%s.home' "
+        .. "--quiet '%s/f.lua' --n %d && wc -c <'%s'"):format(counted, counted, shim, program,
+        counted, dir, n, counted))
+      expect(code).to_equal(0)
+      return tonumber(said:match("(%d+)%s*$"))
+    end
+    expect(syncs(1)).to_be_between(2, 20)        -- the new store, the run, its end
+    expect(syncs(10000)).to_be_between(2, 200)   -- by groups, never one for each task
+  end)
+
   it("has a main of fewer than 150 lines", function()
     local n = 0
     for _ in io.lines("lua/main.c") do n = n + 1 end

@@ -67,6 +67,18 @@ local function home_last(argv)
   return table.move(argv, 1, n, #out + 1, out)
 end
 
+-- Words behind the script of these commands are the script's: `flowrun FILE --help` lists the
+-- parameters of its flow.
+local hands_on = {run = true, lua = true, watch = true}
+
+local function asks_help(name, rest)
+  for _, word in ipairs(rest) do
+    if word == "--help" or word == "-h" then return true end
+    if hands_on[name] and word:find("%.lua$") then return false end
+  end
+  return false
+end
+
 --- Runs the program. Called by main.c with the table of arguments.
 ---@param argv string[]
 ---@return integer exit_code
@@ -81,10 +93,13 @@ function cli.main(argv)
   local command = cli.command(name)
   local rest = table.move(argv, 2, #argv, 1, {})
   if not command and means_run(word) then
-    command = cli.command("run")
+    name, command = "run", cli.command("run")
     rest = table.move(argv, 1, #argv, 1, {})
   end
   if not command then return unknown(word) end
+  if asks_help(name, rest) then
+    return cli.command("help").run(name ~= "help" and {name} or {})
+  end
   return command.run(rest) or cli.exit.ok
 end
 
