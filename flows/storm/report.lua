@@ -26,7 +26,17 @@ local function circuit_map(ranked)
     labels[i] = ("%s: gust %.0f m/s, %.1f outages expected"):format(names[i], gust[i], expected[i])
   end
   return svg.map{x = column(ranked, "x_km"), y = column(ranked, "y_km"), size = size, shade = shade,
-    labels = labels, title = "Circuits by gust and expected outages"}
+    labels = labels, shade_names = {"gust 10 m/s", "35 m/s"},
+    title = "Circuits by gust and expected outages"}
+end
+
+local function percent(v) return ("%.4g %%"):format(100 * v) end
+
+-- What the centres together have over: a manager moves crews before asking others for some.
+local function spare_crews(plan)
+  local n = 0
+  for _, c in ipairs(plan.centers) do n = n + math.max(0, c.have - c.line_crews_needed) end
+  return n
 end
 
 local function add_degraded(page, d)
@@ -87,18 +97,27 @@ function report.page(d)
       names = {"needed", "at hand"}, title = "Crews by operating centre"},
       "Line crews needed to restore within " .. plan.total.target_h .. " hours"}}
   page:heading("First circuits")
+  page:text("In order of expected outages, which count half as much again on circuits with a "
+    .. "hospital, water works or the like (critical).")
   page:table(ranked, {most = 20, columns = {{"rank", "#"}, {"circuit", "Circuit"},
     {"district", "Centre"},
     {"expected", "Outages", "%.1f"}, {"p_any", "P(any)", "%.2f"}, {"customers", "Customers"},
+    {"critical", "Critical", function(v) return (v == 1 or v == true) and "yes" or "" end},
     {"gust_ms", "Gust m/s", "%.0f"}, {"tree_density", "Trees", "%.2f"},
-    {"years_since_trim", "Trimmed, years ago", "%.1f"}, {"drivers", "Mostly because of"}}})
+    {"years_since_trim", "Trim age, y", "%.1f"}, {"drivers", "Mostly because of"}}})
   page:heading("Crews")
   page:table(d.crews, {columns = {{"center", "Centre"}, {"expected", "Outages", "%.0f"},
     {"crew_hours", "Crew hours", "%.0f"}, {"needed", "Needed"}, {"have", "At hand"},
     {"request", "Request"}, {"etr_h", "All restored after, h", "%.0f"}}})
+  if plan.total.request > 0 then
+    local spare = spare_crews(plan)
+    page:text(("%d crews are short in some centres while others have %d to spare: move %d, ask "
+      .. "other utilities for %d."):format(plan.total.request, spare,
+        math.min(spare, plan.total.request), math.max(0, plan.total.request - spare)))
+  end
   page:heading("Data quality")
-  page:table(d.gate, {columns = {{"check", "Check"}, {"value", "Found", "%.4g"},
-    {"limit", "Allowed", "%.4g"},
+  page:table(d.gate, {columns = {{"check", "Check"}, {"value", "Found", percent},
+    {"limit", "Allowed", percent},
     {"ok", "Result", function(v) return v and "ok" or "refused" end}}})
   add_quality(page, d)
   return page

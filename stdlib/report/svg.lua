@@ -190,8 +190,8 @@ function svg.lines(o)
 end
 
 --- Dots at (x, y), their size and colour by `size` and `shade` (0 … 1) if given: a simple map.
----@param o {x: number[], y: number[], size: number[]?, shade: number[]?, labels: string[]?, title:
----string?}
+---@param o {x: number[], y: number[], size: number[]?, shade: number[]?, labels: string[]?,
+---  shade_names: string[]?, title: string?} shade_names: what colours 0 and 1 stand for
 ---@return string svg
 function svg.map(o)
   need(o, "map", {"x", "y"})
@@ -200,14 +200,23 @@ function svg.map(o)
   local y_lo, y_hi = range{o.y}
   local scale = math.min((w - 40) / math.max(x_hi - x_lo, 1e-9),
     (h - 40) / math.max(y_hi - y_lo, 1e-9))
+  local left = (w - (x_hi - x_lo) * scale) / 2
   local c = setmetatable({w = w, h = h, out = {}}, Canvas)
+  local function dot(x, y, r, shade, label)
+    c:add('<circle cx="%.1f" cy="%.1f" r="%.1f" fill="hsl(%d 85%% %d%%)" fill-opacity="0.85">'
+      .. "<title>%s</title></circle>", x, y, r, math.floor(210 - 205 * shade),
+      math.floor(72 - 27 * shade), escape(label))
+  end
   for i = 1, #o.x do
     local shade = o.shade and math.max(0, math.min(1, o.shade[i])) or 0.5
-    c:add('<circle cx="%.1f" cy="%.1f" r="%.1f" fill="hsl(%d 85%% %d%%)" fill-opacity="0.85">'
-      .. "<title>%s</title></circle>", 20 + (o.x[i] - x_lo) * scale,
-        h - 20 - (o.y[i] - y_lo) * scale,
-      o.size and o.size[i] or 4, math.floor(210 - 205 * shade), math.floor(72 - 27 * shade),
-      escape(o.labels and o.labels[i] or ""))
+    dot(left + (o.x[i] - x_lo) * scale, h - 20 - (o.y[i] - y_lo) * scale, o.size and o.size[i] or 4,
+      shade, o.labels and o.labels[i] or "")
+  end
+  if o.shade_names then
+    for i = 0, 4 do dot(w - 150 + 14 * i, 12, 5, i / 4, "") end
+    c:add('<text class="tick" x="%d" y="16" text-anchor="end">%s</text>', w - 162,
+      escape(o.shade_names[1]))
+    c:add('<text class="tick" x="%d" y="16">%s</text>', w - 82, escape(o.shade_names[2]))
   end
   return c:finish(o.title)
 end
