@@ -5,4 +5,4 @@ files["lua/flowrun/cli/lua.lua"] = {globals = {"arg"}}
 exclude_files = {"build*/"}
 files["tests/**"] = {max_line_length = 130}
 files["tests/sim/**"] = {globals = {"simnow"}, max_line_length = 130}
-files["lua/flowrun/meta/**"] = {ignore = {"211", "212", "241"}}
+files["lua/flowrun/meta/**"] = {ignore = {"211", "212", "241", "631"}}

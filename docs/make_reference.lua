@@ -6,7 +6,7 @@ local out = arg[2] or root .. "/docs/reference"
 
 -- Modules whose functions are reached through another one, and the page they stand on.
 local page_of = {
-  ["flowrun.handle"] = "flowrun",
+  ["flowrun.handle"] = "flowrun", ["flowrun.columns"] = "flowrun.frame",
   ["flowrun.frame_io"] = "flowrun.frame", ["flowrun.frame_relate"] = "flowrun.frame",
   ["flowrun.ts_models"] = "flowrun.ts", ["flowrun.ts_score"] = "flowrun.ts",
   ["flowrun.ts_explore"] = "flowrun.ts", ["flowrun.ts_auto"] = "flowrun.ts",
@@ -36,6 +36,7 @@ local receivers = {
 }
 local receivers_of_file = {
   ["lua/flowrun/meta/handle.lua"] = {},
+  ["lua/flowrun/meta/columns.lua"] = {array = "array", df = "df"},
   ["lua/flowrun/task.lua"] = {methods = "task",
     ["task.define"] = "fr.task"},
   ["lua/flowrun/flow.lua"] = {methods = "flow", ["flow.define"] = "fr.flow"},
