@@ -131,7 +131,9 @@ end
 
 local function read_source(path)
   local text, why, number = core.read_file(path)
-  if text then return text end
+  if text then                                   -- as Lua's own loader: a BOM, a line `#!…`
+    return (text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""))
+  end
   if number == 2 then error(missing_file(path, why), 0) end
   if number == 21 then why = path .. ": is a folder, expected a script" end
   error(load_error(nil, why), 0)

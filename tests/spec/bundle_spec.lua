@@ -157,6 +157,16 @@ error("not reached")]]}
     expect(bundle.load(dir .. "/main.lua", {partial = true}):find("f").name).to_equal("f")
   end)
 
+  it("may begin with a BOM and a line for the shell, as Lua's own scripts", function()
+    for _, before in ipairs{"\239\187\191", "#!/usr/bin/env flowrun\n", "\239\187\191#!x\n"} do
+      local dir = folder{["main.lua"] = before .. head .. 'return fr.flow("f", function() end)'}
+      expect(bundle.load(dir .. "/main.lua"):find("f").name).to_equal("f")
+    end
+    local dir = folder{["main.lua"] = "#!/usr/bin/env flowrun\nlocal x = = 1"}
+    local _, err = pcall(bundle.load, dir .. "/main.lua")
+    expect(err.where).to_match("main%.lua:2$")             -- lines count as they are in the file
+  end)
+
   it("refuses damaged bytes", function()
     expect(function() bundle.open("\6\1") end).to_fail("packed value", "corrupt")
     expect(function() bundle.open(require("flowrun.core.value").pack({version = 9}):bytes()) end)
