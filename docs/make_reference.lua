@@ -18,7 +18,7 @@ local page_of = {
 -- Modules that scripts do not require.
 local inner = {}
 for name in ([[bare_handles bundle config frame_args ml_args options params pretty registry repl
-  sandbox session source ts_args worker]]):gmatch("%S+") do
+  sandbox session source ts_args worker objects]]):gmatch("%S+") do
   inner["flowrun." .. name] = true
 end
 

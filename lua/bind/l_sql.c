@@ -43,7 +43,8 @@ static fr_sql_param *params_at(lua_State *L, int arg, size_t *n)
 // run(text, path or nil, names, frames, params) -> frame
 static int sql_run(lua_State *L)
 {
-    fr_sql_query q = {.text = luaL_checklstring(L, 1, &q.size), .path = luaL_optstring(L, 2, NULL)};
+    fr_sql_query q = {.path = luaL_optstring(L, 2, NULL)};
+    q.text = luaL_checklstring(L, 1, &q.size);
     luaL_checktype(L, 4, LUA_TTABLE);
     const char **names = bind_names(L, 3, &q.n_tables, "sql");
     fr_sql_table *tables = lua_newuserdatauv(L, (q.n_tables + 1) * sizeof *tables, 0);

@@ -60,7 +60,7 @@ local function session(words)
   function self.type(s) self.pty:write(s) end
   function self.enter(s) self.pty:write(s .. "\n") end
   function self.leave()
-    local ends, more = os.time() + patience, ""
+    local ends, more = os.time() + patience
     self.type("\4")
     repeat                             -- one typed before the prompt listens is lost
       more = self.pty:read(1)
