@@ -954,6 +954,7 @@ void fr_run_free(fr_run *r)
     fr_lookups_free(r->lookups);
     fr_reaper_free(r->code.reaper);
     fr_late_free(r->code.late);
+    fr_turn_fini(&r->turn);
     fr_value_unref(r->params);
     fr_free(r->flow);
     fr_free(r);

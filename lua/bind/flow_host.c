@@ -26,6 +26,8 @@ lua_State *flow_host_running(void)
 
 fr_host *flow_host_new(lua_State *L)
 {
+    lua_newtable(L);
+    int held = luaL_ref(L, LUA_REGISTRYINDEX);     // may raise: nothing is owned yet
     fr_host *h = fr_zalloc(sizeof *h);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     h->L = lua_tothread(L, -1);
@@ -33,8 +35,7 @@ fr_host *flow_host_new(lua_State *L)
     h->branch = FR_NO_BRANCH;
     h->kept = LUA_NOREF;
     h->born = fr_clock_mono_ns();
-    lua_newtable(L);
-    h->held = luaL_ref(L, LUA_REGISTRYINDEX);
+    h->held = held;
     fr_arena_init(&h->places);
     fr_map_init(&h->place_index);
     fr_map_init(&h->bodies);
