@@ -387,6 +387,9 @@ void sched_finish(fr_sched *s, uint32_t id, fr_state state, fr_reason why, fr_va
     node *n = node_at(s, id);
     sched_move(s, n, state, why);
     n->result = result;
+    if (n->error != error) {
+        fr_value_unref(n->error);              // of an attempt that was to be tried again
+    }
     n->error = error;
     n->slot = FR_NO_NODE;
     if (n->ended == 0) {
