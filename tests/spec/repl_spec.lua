@@ -4,7 +4,7 @@ local describe, it, expect = t.describe, t.it, t.expect
 local pty = require "flowrun.core.pty"
 
 local program = os.getenv("FLOWRUN") or "build/flowrun"
-local patience <const> = 30                     -- seconds until a missing answer is a failure
+local patience <const> = 20                     -- seconds until a missing answer is a failure
 
 local script = [[
 local fr = require "flowrun"
