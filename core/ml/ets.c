@@ -8,7 +8,6 @@
 #include "core/ml/series_file.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,16 +23,6 @@ void fr_ets_free(fr_ets *m)
     fr_free(m->residuals);
     fr_free(m->coef);
     fr_free(m);
-}
-
-void fr_ets_title(const fr_ets_form *form, char out[64])
-{
-    char season[16] = "";
-    if (form->season != 'N') {
-        (void)snprintf(season, sizeof season, "[%d]", form->period);
-    }
-    (void)snprintf(out, 64, "ETS(%c,%c%s,%c)%s", form->error, form->trend,
-                   form->damped ? "d" : "", form->season, season);
 }
 
 static bool linear(const fr_ets *m) { return m->form.error == 'A' && m->form.season != 'M'; }

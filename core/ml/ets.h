@@ -49,5 +49,3 @@ void fr_ets_free(fr_ets *m);
 // See fr_series_ops. sd may be NULL.
 FR_NODISCARD int fr_ets_forecast(const fr_ets *m, int64_t steps, double *mean, double *sd,
                                  fr_err *err);
-// "ETS(A,Ad,M)[24]"
-void fr_ets_title(const fr_ets_form *form, char out[64]);

@@ -103,7 +103,6 @@ static int fit(fr_theta *m, fr_theta_season season, const double *y, double *wor
     }
     fr_free(figure);
     if (rc == FR_OK) {
-        m->sigma2 = m->ses->scale2;
         name_coefs(m);
     }
     return rc;
@@ -202,7 +201,6 @@ static int theta_get(fr_reader *r, void **out, fr_err *err)
     m->ses = ses;
     if (rc == FR_OK) {
         m->n = m->ses->n;
-        m->sigma2 = m->ses->scale2;
         m->residuals = series_read_doubles(r, (uint64_t)m->n);
         name_coefs(m);
     }

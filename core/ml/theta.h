@@ -25,7 +25,6 @@ typedef struct fr_theta {
     double *figure; // factors of the rows to come; period values
     double *residuals;
     int64_t n, observed;
-    double sigma2;
     fr_series_coef coef[3]; // alpha, level, drift
 } fr_theta;
 
