@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/data/bits.h"
+#include "core/data/duration.h"
 #include "core/data/factor.h"
 
 #include <math.h>
@@ -53,8 +54,8 @@ int fr_op_type(fr_op op, const fr_type *in, fr_type *out, fr_err *err)
     case FR_OP_VAR:
     case FR_OP_MEDIAN:
     case FR_OP_QUANTILE:
-        if (number) {
-            *out = fr_type_of(FR_FLOAT64);
+        if (number || fr_duration_rounds(op, in)) {
+            *out = number ? fr_type_of(FR_FLOAT64) : *in;
             return FR_OK;
         }
         break;
@@ -406,8 +407,7 @@ static int sum(const fr_array *a, fr_scalar *out, fr_err *err)
     return rc == FR_OK ? integer_result(total.whole, out, err) : rc;
 }
 
-int fr_compute_aggregate(const fr_array *a, fr_op op, double q, fr_scalar *out,
-                         fr_err *err)
+static int aggregate(const fr_array *a, fr_op op, double q, fr_scalar *out, fr_err *err)
 {
     *out = (fr_scalar){.null = true};
     int rc = fr_op_type(op, &a->type, &out->type, err);
@@ -454,4 +454,16 @@ int fr_compute_aggregate(const fr_array *a, fr_op op, double q, fr_scalar *out,
         break;
     }
     return fr_fail(err, FR_EINVAL, "unknown aggregate");
+}
+
+int fr_compute_aggregate(const fr_array *a, fr_op op, double q, fr_scalar *out,
+                         fr_err *err)
+{
+    if (!fr_duration_rounds(op, &a->type)) {
+        return aggregate(a, op, q, out, err);
+    }
+    fr_array *numbers = fr_duration_numbers(a);
+    int rc = aggregate(numbers, op, q, out, err);
+    fr_array_unref(numbers);
+    return rc == FR_OK ? fr_duration_round_one(out, a->type, err) : rc;
 }

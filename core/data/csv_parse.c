@@ -294,6 +294,20 @@ static bool parse_bool(const uint8_t *s, size_t n, bool *out)
     return csv_infer_value(s, n) == CSV_SAW_BOOL;
 }
 
+// Above 2^63 - 1: a uint64 column keeps it as Arrow does.
+static bool parse_big(const uint8_t *s, size_t n, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (size_t i = s[0] == '+'; i < n; i++) {
+        if (!is_digit(s[i]) || __builtin_mul_overflow(v, UINT64_C(10), &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s[i] - '0'), &v)) {
+            return false;
+        }
+    }
+    *out = v;
+    return true;
+}
+
 // One stripped value of any type but text, stored. The slow way, for what the loops below
 // do not take.
 static bool parse_value(const csv_cells *c, csv_part *p, const uint8_t *s, size_t n, size_t r)
@@ -311,6 +325,9 @@ static bool parse_value(const csv_cells *c, csv_part *p, const uint8_t *s, size_
         p->bytes[r] = b;
         return true;
     case CSV_INT:
+        if (c->type->kind == FR_UINT64 && csv_infer_value(s, n) == CSV_SAW_BIG) {
+            return parse_big(s, n, (uint64_t *)p->values + r);
+        }
         return csv_infer_value(s, n) == CSV_SAW_INT && fr_decimal_parse_int(t, n, &v) &&
                store_int(c->type, p->values, r, v);
     case CSV_FLOAT:

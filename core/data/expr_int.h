@@ -212,7 +212,7 @@ EXPR_TYPER(to_int); EXPR_TYPER(to_float); EXPR_TYPER(to_text);
 EXPR_TYPER(map_text); EXPR_TYPER(len); EXPR_TYPER(find); EXPR_TYPER(replace);
 EXPR_TYPER(concat); EXPR_TYPER(sub);
 EXPR_TYPER(part); EXPR_TYPER(date); EXPR_TYPER(timestamp); EXPR_TYPER(trunc);
-EXPR_TYPER(diff); EXPR_TYPER(is_nan);
+EXPR_TYPER(diff); EXPR_TYPER(is_nan); EXPR_TYPER(time); EXPR_TYPER(duration);
 EXPR_TYPER(if_else); EXPR_TYPER(coalesce); EXPR_TYPER(is_null); EXPR_TYPER(row);
 EXPR_KERNEL(like);
 EXPR_KERNEL(exp); EXPR_KERNEL(log); EXPR_KERNEL(log10); EXPR_KERNEL(log2);
@@ -222,6 +222,14 @@ EXPR_KERNEL(upper); EXPR_KERNEL(lower); EXPR_KERNEL(trim);
 // A constant's value of a wanted temporal type from text, or false.
 bool expr_time_constant(const char *s, size_t n, const fr_type *t, int64_t *out);
 int expr_time_arith(expr_compiler *c, expr_node *node);  // + - on dates, timestamps …
+int expr_no_operation(expr_compiler *c, const expr_node *node);   // "… have no such operation"
+// Both sides to one unit, then integers.
+int expr_in_unit(expr_compiler *c, expr_node *node, fr_unit unit, fr_type result);
+// 'hour', '15min': nanoseconds, or the letter of a calendar unit and 0 or its length.
+int expr_want_unit(expr_compiler *c, const expr_node *n, int64_t *nanos, char *calendar);
+// expr_clock: times of day, whole parts of durations.
+int expr_clock_arith(expr_compiler *c, expr_node *node);
+int expr_divide_duration(expr_compiler *c, expr_node *node);      // "//" and "%"
 bool expr_is_time(const expr_node *n);
 
 // expr_eval.

@@ -63,7 +63,7 @@ bool expr_time_constant(const char *s, size_t n, const fr_type *t, int64_t *out)
 }
 
 // Arithmetic.
-static int incompatible(expr_compiler *c, const expr_node *node)
+int expr_no_operation(expr_compiler *c, const expr_node *node)
 {
     char a[64], b[64];
     const expr_node *x = node->args[0], *y = node->args[1];
@@ -87,8 +87,10 @@ static int read_duration(expr_compiler *c, expr_node *node, size_t i, fr_unit le
     }
     if (!fr_when_parse_duration(n->s.s, n->s.n, &nanos)) {
         fr_when w;
-        if (node->op == EXPR_SUB && fr_when_parse(n->s.s, n->s.n, &w)) {
-            return FR_OK; // when - '2024-01-01': handled as a time
+        bool clock = node->args[1 - i]->type.kind == FR_TIME;
+        if (node->op == EXPR_SUB && (clock ? fr_when_parse_time(n->s.s, n->s.n, &nanos)
+                                           : fr_when_parse(n->s.s, n->s.n, &w))) {
+            return FR_OK; // when - '2024-01-01', at - '10:30': handled as a time
         }
         return expr_fail(c, FR_ETYPE, n->at, n->end - n->at,
                          "'%.*s' is not a duration: write '1h30m', '15min', '2d'",
@@ -107,7 +109,7 @@ static int read_duration(expr_compiler *c, expr_node *node, size_t i, fr_unit le
 }
 
 // Both sides to one unit, then integers.
-static int in_unit(expr_compiler *c, expr_node *node, fr_unit unit, fr_type result)
+int expr_in_unit(expr_compiler *c, expr_node *node, fr_unit unit, fr_type result)
 {
     for (size_t i = 0; i < 2; i++) {
         fr_type t = node->args[i]->type;
@@ -154,7 +156,7 @@ static int shift_time(expr_compiler *c, expr_node *node, const fr_type *time)
         result = (fr_type){.kind = FR_TIMESTAMP};
     }
     result.unit = finer(node);
-    return in_unit(c, node, result.unit, result);
+    return expr_in_unit(c, node, result.unit, result);
 }
 
 static int kernel_float_duration(expr_eval *e, const expr_node *node, const expr_vec *args,
@@ -186,14 +188,17 @@ static int scale_duration(expr_compiler *c, expr_node *node)
     fr_type result = first ? a->type : b->type;
     const expr_node *number = first ? b : a;
     if (a->type.kind == b->type.kind && node->op == EXPR_DIV) {
-        int rc = in_unit(c, node, finer(node), result);
+        int rc = expr_in_unit(c, node, finer(node), result);
         node->type = fr_type_of(FR_FLOAT64);
         node->kernel = expr_kernel_arith(EXPR_DIV, EXPR_P_F64);
         return rc == FR_OK ? both_floats(c, node) : rc;
     }
+    if (node->op == EXPR_IDIV || node->op == EXPR_MOD) {
+        return expr_divide_duration(c, node);
+    }
     bool scales = node->op == EXPR_MUL || (node->op == EXPR_DIV && first);
     if (!expr_is_number(number) || !scales) {
-        return incompatible(c, node);
+        return expr_no_operation(c, node);
     }
     node->type = result;
     if (node->op == EXPR_MUL && fr_kind_integer(number->type.kind)) {
@@ -211,7 +216,7 @@ static int add_times(expr_compiler *c, expr_node *node)
     bool stamp_a = x == FR_TIMESTAMP || x == FR_DATE, stamp_b = y == FR_TIMESTAMP || y == FR_DATE;
     if (x == FR_DURATION && y == FR_DURATION) {
         fr_type t = {.kind = FR_DURATION, .unit = finer(node)};
-        return in_unit(c, node, t.unit, t);
+        return expr_in_unit(c, node, t.unit, t);
     }
     if (stamp_a && y == FR_DURATION) {
         return shift_time(c, node, &a->type);
@@ -229,8 +234,11 @@ static int add_times(expr_compiler *c, expr_node *node)
         node->kernel = expr_kernel_arith(node->op, EXPR_P_I64);
         return FR_OK;
     }
+    if (x == FR_TIME || y == FR_TIME) {
+        return expr_clock_arith(c, node);
+    }
     if (!stamp_a || !stamp_b || node->op != EXPR_SUB) {
-        return incompatible(c, node);
+        return expr_no_operation(c, node);
     }
     if (x == FR_DATE && y == FR_DATE) {
         node->type = fr_type_of(FR_INT64);
@@ -239,7 +247,7 @@ static int add_times(expr_compiler *c, expr_node *node)
     }
     int rc = expr_unify(c, node, 0, 2, "a difference of times");
     fr_type t = {.kind = FR_DURATION, .unit = node->type.unit};
-    return rc == FR_OK ? in_unit(c, node, t.unit, t) : rc;
+    return rc == FR_OK ? expr_in_unit(c, node, t.unit, t) : rc;
 }
 
 int expr_time_arith(expr_compiler *c, expr_node *node)
@@ -262,7 +270,7 @@ int expr_time_arith(expr_compiler *c, expr_node *node)
         }
         n = node->args[i];
         if (n->op == EXPR_CONST && n->type.kind == FR_UTF8) { // when - '2024-01-01'
-            return add_times(c, node) == FR_OK ? FR_OK : incompatible(c, node);
+            return add_times(c, node) == FR_OK ? FR_OK : expr_no_operation(c, node);
         }
     }
     if (node->op == EXPR_ADD || node->op == EXPR_SUB) {
@@ -271,7 +279,7 @@ int expr_time_arith(expr_compiler *c, expr_node *node)
     if (node->args[0]->type.kind == FR_DURATION || node->args[1]->type.kind == FR_DURATION) {
         return scale_duration(c, node);
     }
-    return incompatible(c, node);
+    return expr_no_operation(c, node);
 }
 
 // Parts of a time, in local time of its zone.
@@ -624,7 +632,7 @@ static bool time_unit(expr_str s, int64_t *nanos, char *calendar)
     return fr_when_parse_duration(s.s, s.n, nanos) && *nanos > 0;
 }
 
-static int want_unit(expr_compiler *c, const expr_node *n, int64_t *nanos, char *calendar)
+int expr_want_unit(expr_compiler *c, const expr_node *n, int64_t *nanos, char *calendar)
 {
     if (n->op == EXPR_CONST && n->type.kind == FR_UTF8 && !n->null &&
         time_unit(n->s, nanos, calendar)) {
@@ -641,7 +649,7 @@ EXPR_TYPER(trunc)
     char calendar;
     int rc = constant_time(c, node, 0);
     if (rc == FR_OK) {
-        rc = want_unit(c, node->args[1], &nanos, &calendar);
+        rc = expr_want_unit(c, node->args[1], &nanos, &calendar);
     }
     if (rc != FR_OK) {
         return rc;
@@ -683,7 +691,7 @@ EXPR_TYPER(diff)
 {
     int64_t nanos;
     char calendar;
-    int rc = want_unit(c, node->args[2], &nanos, &calendar);
+    int rc = expr_want_unit(c, node->args[2], &nanos, &calendar);
     if (rc == FR_OK && nanos == 0) {
         const expr_node *n = node->args[2];
         return expr_fail(c, FR_EINVAL, n->at, n->end - n->at,

@@ -741,8 +741,8 @@ static int run_plans(fr_group *g, plan *plans, size_t n, fr_err *err)
     return rc;
 }
 
-int fr_group_aggregate(fr_group *g, const fr_group_call *calls, size_t n,
-                       fr_array **results, fr_err *err)
+int fr_group_aggregate_numbers(fr_group *g, const fr_group_call *calls, size_t n,
+                               fr_array **results, fr_err *err)
 {
     memset(results, 0, n * sizeof *results);
     int rc = check_calls(g, calls, n, err);

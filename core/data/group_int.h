@@ -35,6 +35,9 @@ struct fr_group {
     size_t groups;
 };
 
+// fr_group_aggregate behind the durations that go through numbers (duration.c).
+FR_NODISCARD int fr_group_aggregate_numbers(fr_group *g, const fr_group_call *calls, size_t n,
+                                            fr_array **results, fr_err *err);
 // Group numbers of rows [at, at + n), n <= MORSEL: in `buffer` or where they are already.
 const uint32_t *fr_group_ids(const fr_group *g, int64_t at, int64_t n, uint32_t *buffer);
 // How many parts the rows are cut into, by size only; each has its own accumulators.

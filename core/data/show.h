@@ -10,6 +10,7 @@
 typedef struct fr_show {
     const fr_array *array;
     fr_zone *zone;
+    const char *name; // of the column, for errors; NULL: unknown
 } fr_show;
 FR_NODISCARD int fr_show_init(fr_show *s, const fr_array *a,
                               fr_err *err); // a zone may be unknown

@@ -126,8 +126,11 @@ void bind_cell_push(lua_State *L, const fr_show *show, int64_t i)
         break;
     case FR_UINT64:
         if (fr_array_int(a, i) < 0) {
-            (void)bind_fail(L, FR_EOVERFLOW, "row %lld: %llu does not fit a Lua integer",
-                            (long long)i + 1, (unsigned long long)fr_array_int(a, i));
+            bool named = show->name != NULL;
+            (void)bind_fail(L, FR_EOVERFLOW,
+                            "row %lld%s%.60s%s: %llu does not fit a Lua integer", (long long)i + 1,
+                            named ? ", column \"" : "", named ? show->name : "", named ? "\"" : "",
+                            (unsigned long long)fr_array_int(a, i));
         }
         lua_pushinteger(L, fr_array_int(a, i));
         break;

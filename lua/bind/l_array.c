@@ -134,11 +134,14 @@ static int array_tostring(lua_State *L)
     return 1;
 }
 
+// to_table([name of the column, for errors])
 static int array_to_table(lua_State *L)
 {
     const fr_array *a = bind_array_check(L, 1);
+    const char *name = luaL_optstring(L, 2, NULL);
     fr_show show;
     bind_show(L, a, &show);
+    show.name = name;
     lua_createtable(L, (int)FR_MIN(a->length, INT32_MAX), 0);
     for (int64_t i = 0; i < a->length; i++) {
         if (fr_array_has(a, i)) {

@@ -98,6 +98,7 @@ static void push_row(lua_State *L, const fr_frame *f, int64_t i)
     for (size_t k = 0; k < f->columns; k++) {
         fr_show show;
         bind_show(L, f->cols[k], &show);
+        show.name = f->names[k];
         bind_cell_push(L, &show, i);
         lua_setfield(L, -3, f->names[k]);
         lua_pop(L, 1);

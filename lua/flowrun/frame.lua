@@ -165,7 +165,7 @@ end
 ---@return table<string, any[]>
 function methods:to_table()
   local out = {}
-  for _, name in ipairs(self.columns) do out[name] = self:col(name):to_table() end
+  for _, name in ipairs(self.columns) do out[name] = self:col(name):to_table(name) end
   return out
 end
 
