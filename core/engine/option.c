@@ -51,13 +51,13 @@ static const fr_option options[] = {
      "The result when all attempts failed: a value, function(err, ...), a task, \"last_good\", or "
      "a list of these that are tried in turn: {\"last_good\", backup, 0, max_age = \"7d\"}."},
     // time
-    {"timeout", NULL, ALL | GROUP, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+    {"timeout", NULL, ALL | GROUP, FR_OPTION_DURATION, 1e-6, 1e10, NULL, NULL, true,
      "Most time that one attempt may take; it is stopped then."},
-    {"deadline", NULL, ALL | GROUP, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+    {"deadline", NULL, ALL | GROUP, FR_OPTION_DURATION, 1e-6, 1e10, NULL, NULL, true,
      "Most time from the call to its end, waits and retries included."},
     {"fail_fast", NULL, SCOPE, FR_OPTION_FLAG, 0, 0, NULL, "false", true,
      "The first call of it that fails for good stops the others at once."},
-    {"queue_timeout", NULL, CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+    {"queue_timeout", NULL, CALL, FR_OPTION_DURATION, 1e-6, 1e10, NULL, NULL, true,
      "Most time to wait for a worker or a limit; it fails then without having started."},
     // when and in what order
     {"after", NULL, WITH, FR_OPTION_HANDLES, 0, 0, NULL, NULL, true,
@@ -108,7 +108,7 @@ static const fr_option options[] = {
     {"cache", NULL, CALL, FR_OPTION_CACHE, 0, 0, NULL, NULL, true,
      "Uses results of earlier calls with the same arguments and code: true, how long they are "
      "good (\"1h\"), or {expires=, key=, version=, scope=, refresh=, files=}."},
-    {"expires", "cache", CALL, FR_OPTION_DURATION, 0, 0, NULL, NULL, true,
+    {"expires", "cache", CALL, FR_OPTION_DURATION, 1e-6, 1e10, NULL, NULL, true,
      "How long a cached result is good; for ever when not set."},
     {"key", "cache", TASK, FR_OPTION_FUNCTION, 0, 0, NULL, NULL, true,
      "function(...) of the arguments whose answer counts in their place."},

@@ -95,12 +95,17 @@ bool sched_stopping_run(const fr_sched *s)
     return s->cancel_code != FR_OK || s->past_cancel != 0 || s->divergence != NULL;
 }
 
-bool sched_stopping(const fr_sched *s, const node *n)
+bool sched_stopped(const fr_sched *s, const node *n)
 {
     // What was computed before a recorded cancel is computed again before it is seen.
     bool now = s->cancel_code != FR_OK || s->divergence != NULL;
-    return now || (s->past_cancel != 0 && !n->redo) || n->expired ||
+    return now || (s->past_cancel != 0 && !n->redo) ||
            sched_scope_stopped(s, n->branch) != FR_NO_NODE;
+}
+
+bool sched_stopping(const fr_sched *s, const node *n)
+{
+    return n->expired || sched_stopped(s, n);
 }
 
 uint32_t fr_sched_task(fr_sched *s, const char *name)

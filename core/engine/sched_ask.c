@@ -221,7 +221,7 @@ static bool stopped_by_cancel(fr_sched *s, uint32_t id, const fr_value *error, i
 {
     const node *n = node_at(s, id);
     if (n->expired) {
-        sched_finish(s, id, FR_FAILED, FR_BECAUSE_DEADLINE, NULL, sched_stop_error(s, n));
+        sched_fall_back_late(s, id);
         return true;
     }
     if (!sched_stopping(s, n) || (code != FR_ECANCELLED && code != FR_ETIMEOUT)) {

@@ -394,7 +394,7 @@ static void found_one(fr_sched *s, uint32_t id, fr_found *f, const fr_hash *file
 void fr_sched_found(fr_sched *s, uint32_t id, fr_found *found, uint32_t n, const fr_hash *files)
 {
     node *d = node_at(s, id);
-    if (node_final(d) || sched_stopping(s, d)) {  // cancelled meanwhile
+    if (node_final(d) || (d->looks ? sched_stopped(s, d) : sched_stopping(s, d))) {
         for (uint32_t i = 0; i < n; i++) {
             fr_value_unref(found[i].result);
         }

@@ -121,7 +121,7 @@ void fr_sched_durable(fr_sched *s, uint64_t seq)
         node *n = node_at(s, b.node);
         if (b.item != FR_NO_NODE) {
             sched_map_retry(s, b.node, b.item);
-        } else if (!node_final(n) && n->state != FR_CANCELLING) {
+        } else if (!node_final(n) && n->state != FR_CANCELLING && !n->expired) {
             sched_dispatch(s, b.node);
         }
     }
@@ -133,7 +133,7 @@ void fr_sched_durable(fr_sched *s, uint64_t seq)
 static void time_out(fr_sched *s, const timer_entry *e)
 {
     run_attempt *ra = sched_slot(s, e->node);
-    if (ra == NULL || (ra->a.fence != e->fence && !SEEDED(BUG_STALE_TIMER))) {
+    if (ra == NULL || (ra->a.fence != e->fence && !(SEEDED(BUG_STALE_TIMER) && ra->started))) {
         return;                                // it ended before; the timer is stale
     }
     node *n = node_at(s, ra->node);

@@ -1,5 +1,7 @@
 // Fallbacks tried in turn: a value, a function, another task's body, the last good result. What
 // one of them gives makes the call degraded; when all fail the call fails with the last error.
+// Once the deadline of the call is over only those count that need no body: a value, the last
+// good result.
 #include "core/engine/sched_int.h"
 
 static const fr_fallback *last_good_of(const node *n)
@@ -93,6 +95,51 @@ bool sched_fall_back(fr_sched *s, uint32_t id, const fr_value *error, int code)
     return false;
 }
 
+// Nothing of before starts it any more while the store is asked.
+static void settle(fr_sched *s, node *n)
+{
+    n->begun = true;
+    if (n->state == FR_WAITING || n->state == FR_SCHEDULED) {
+        sched_move(s, n, FR_QUEUED, FR_BECAUSE_DEADLINE);
+    }
+    if (n->state == FR_QUEUED) {
+        sched_move(s, n, FR_RUNNING, FR_BECAUSE_DEADLINE);
+    }
+}
+
+static const fr_value *late_value(fr_sched *s, uint32_t id, bool *looks)
+{
+    node *n = node_at(s, id);
+    bool asks = n->state == FR_WAITING && n->cache != NULL;    // the store was asked already
+    *looks = false;
+    while (n->fell < n->opts->n_fallbacks) {
+        const fr_fallback *f = &n->opts->fallbacks[n->fell++];
+        if (f->kind == FR_FALLBACK_VALUE) {
+            return f->value;
+        }
+        if (f->kind == FR_FALLBACK_LAST_GOOD && s->io.lookup != NULL && !asks) {
+            *looks = true;
+            settle(s, n);
+            try_last_good(s, id, f);
+            return NULL;
+        }
+    }
+    return n->opts->fallback;
+}
+
+void sched_fall_back_late(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    bool looks = false;
+    const fr_value *v = n->kind == FR_CALL_TASK && !sched_stopped(s, n) ? late_value(s, id, &looks)
+                                                                         : NULL;
+    if (v != NULL) {
+        sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, fr_value_ref(v), NULL);
+    } else if (!looks) {
+        sched_finish(s, id, FR_FAILED, FR_BECAUSE_DEADLINE, NULL, sched_stop_error(s, n));
+    }
+}
+
 void sched_good_found(fr_sched *s, uint32_t id, fr_found *f)
 {
     node *n = node_at(s, id);
@@ -102,6 +149,10 @@ void sched_good_found(fr_sched *s, uint32_t id, fr_found *f)
         n->error = NULL;
         s->good = f;
         sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, f->result, NULL);
+        return;
+    }
+    if (n->expired) {
+        sched_fall_back_late(s, id);
         return;
     }
     int code = sched_error_code(n->error);

@@ -177,7 +177,9 @@ void sched_hook_recorded(fr_sched *s, uint32_t id)
     }
     bool retries = n->kind == FR_CALL_TASK && wants(n->opts, FR_ASK_ON_RETRY);
     for (uint32_t k = 1; retries && k <= retried; k++) {
-        call_hook(s, id, FR_ASK_ON_RETRY, k, fr_value_nil(), true);
+        const fr_value *why = sched_past_why(s, node_at(s, id), k);
+        call_hook(s, id, FR_ASK_ON_RETRY, k, why != NULL ? fr_value_ref(why) : fr_value_nil(),
+                  true);
     }
     if (node_final(n)) {
         sched_hook_end(s, id);

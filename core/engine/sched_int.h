@@ -68,6 +68,8 @@ typedef struct past {                 // what the log says of one key
     uint32_t begun, passed, again, stop_attempt;   // passed: begins seen; again: retries on record
     fr_value *result, *error;
     past_items *items;                // NULL = none
+    fr_value **why;                   // the error of each attempt that was tried again, from 1
+    uint32_t n_why;
 } past;
 
 typedef struct run_attempt {
@@ -329,8 +331,9 @@ run_attempt *sched_attempt_new(fr_sched *s, uint32_t id);
 void sched_attempt_free(fr_sched *s, run_attempt *ra);
 run_attempt *sched_slot(const fr_sched *s, uint32_t slot);
 void sched_wait_durable(fr_sched *s, uint64_t need, uint32_t node, uint32_t item);
-// Cancelled or diverged, or what is around the call is being stopped.
 bool sched_stopping_run(const fr_sched *s);               // the run is cancelled or diverged
+// Cancelled or diverged, or what is around the call is being stopped; or its deadline is over.
+bool sched_stopped(const fr_sched *s, const node *n);
 bool sched_stopping(const fr_sched *s, const node *n);
 int sched_stop_code(const fr_sched *s, const node *n);
 void sched_stop_node(fr_sched *s, uint32_t id);
@@ -378,6 +381,8 @@ bool sched_recall(fr_sched *s, uint32_t id, bool failed);
 bool sched_outdated(const fr_sched *s, const node *n, uint64_t seq);
 bool sched_advance(fr_sched *s);                  // one step of the cursor; false at the end
 void sched_past_free(fr_sched *s);
+// Of the attempt with that number, lost ones counted; NULL: the log does not say.
+const fr_value *sched_past_why(fr_sched *s, const node *n, uint32_t attempt);
 past *sched_past_kept(fr_sched *s, fr_hash key, const fr_value *v);   // a value, from now on
 void sched_diverge(fr_sched *s, const char *format, ...) FR_PRINTF(2, 3);
 
@@ -503,6 +508,7 @@ void sched_cache_free(cache_state *c);
 
 // sched_fallback.c
 bool sched_fall_back(fr_sched *s, uint32_t id, const fr_value *error, int code);   // false: none
+void sched_fall_back_late(fr_sched *s, uint32_t id);      // its deadline is over; nothing runs
 void sched_good_found(fr_sched *s, uint32_t id, fr_found *f);
 void sched_keep(fr_sched *s, const fr_kept *k);    // tells the store; not of a diverged run
 void sched_keep_good(fr_sched *s, const node *n);

@@ -125,6 +125,8 @@ static void record_part(fr_sched *s, const node *n, const void *data, size_t siz
     sched_record(s, &r);
 }
 
+static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item);
+
 typedef struct recall {                // items the log has, on their way into a map
     fr_map places;                     // key -> index, made when items do not stand where they did
     bool indexed;
@@ -234,11 +236,39 @@ static void recall_objects(fr_sched *s, const node *n, map_state *m, uint64_t go
     }
 }
 
+// The deadline is over: items that have no result get the fallback.
+static void fill_rest(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    map_state *m = n->map;
+    uint32_t filled = 0;
+    fr_buf b;
+    fr_buf_init(&b, SIZE_MAX / 2);
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (have(m, i)) {
+            continue;
+        }
+        fr_item_done item = {.index = i, .flags = FR_ITEM_DEGRADED, .args = m->hashes[i],
+                             .duplicate = m->duplicates != NULL ? m->duplicates[i] : 0,
+                             .value = n->opts->fallback->bytes, .size = n->opts->fallback->size};
+        fr_item_put(&b, &item);
+        item_final(s, id, &item);
+        filled++;
+    }
+    fr_buf_put(&m->parts, b.data, b.size);
+    record_part(s, n, b.data, b.size, filled);
+    n->degraded = true;
+    fr_buf_fini(&b);
+}
+
 static void end_map(fr_sched *s, uint32_t id)
 {
     node *n = node_at(s, id);
     map_state *m = n->map;
     n->ended = s->wall;
+    if (m->done < m->n && n->expired && n->opts->fallback != NULL && !sched_stopped(s, n)) {
+        fill_rest(s, id);
+    }
     if (m->done < m->n && n->expired) {
         sched_finish(s, id, FR_FAILED, FR_BECAUSE_DEADLINE, NULL, sched_stop_error(s, n));
         return;

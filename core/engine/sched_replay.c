@@ -195,6 +195,28 @@ past *sched_past_kept(fr_sched *s, fr_hash key, const fr_value *v)
     return p;
 }
 
+enum { MOST_WHY = 4096 };
+
+static void keep_why(past *p, uint32_t attempt, const fr_value *error)
+{
+    if (attempt == 0 || attempt > MOST_WHY || error == NULL) {
+        return;
+    }
+    if (attempt > p->n_why) {
+        p->why = fr_realloc(p->why, attempt * sizeof(fr_value *));
+        memset(p->why + p->n_why, 0, (attempt - p->n_why) * sizeof(fr_value *));
+        p->n_why = attempt;
+    }
+    fr_value_unref(p->why[attempt - 1]);
+    p->why[attempt - 1] = fr_value_ref(error);
+}
+
+const fr_value *sched_past_why(fr_sched *s, const node *n, uint32_t attempt)
+{
+    const past *p = n->known ? sched_past(s, n->key) : NULL;
+    return p != NULL && attempt > 0 && attempt <= p->n_why ? p->why[attempt - 1] : NULL;
+}
+
 // Of a subflow or group: an attempt began, or its time was over; both are observations.
 static void load_mark(fr_sched *s, uint32_t i, const fr_record *r)
 {
@@ -277,6 +299,7 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
         p->attempt = r->attempt;
         p->again++;
         p->lost += r->reason == FR_BECAUSE_INTERRUPTED;
+        keep_why(p, p->attempt + p->lost, r->error);
         p->retry_seq = r->seq;
         p->due = r->due;
         p->delay = FR_MAX(r->due - r->ended, 0);
@@ -589,6 +612,10 @@ void sched_past_free(fr_sched *s)
         past *p = past_at(s, i);
         fr_value_unref(p->result);
         fr_value_unref(p->error);
+        for (uint32_t k = 0; k < p->n_why; k++) {
+            fr_value_unref(p->why[k]);
+        }
+        fr_free(p->why);
         if (p->items != NULL) {
             fr_buf_fini(&p->items->data);
             fr_free(p->items->marks);

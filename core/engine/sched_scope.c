@@ -280,7 +280,7 @@ void sched_deadline(fr_sched *s, uint32_t id)
             sched_move(s, n, FR_CANCELLING, FR_BECAUSE_DEADLINE);
         }
         sched_cancel_attempt(s, sched_slot(s, n->slot), FR_ETIMEOUT);
-    } else if (n->state != FR_CANCELLING) {
-        sched_finish(s, id, FR_FAILED, FR_BECAUSE_DEADLINE, NULL, sched_stop_error(s, n));
+    } else if (n->state != FR_CANCELLING && !n->looks) {
+        sched_fall_back_late(s, id);
     }
 }

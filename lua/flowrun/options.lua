@@ -107,9 +107,12 @@ function read.names(v)
   return list
 end
 
-function read.duration(v)
+function read.duration(v, row)
   local seconds, why = duration.try_seconds(v)
   if not seconds then return nil, 'a duration such as 30, "90s", "5m" or "1h30m"', why end
+  if seconds < (row.min or 0) then
+    return nil, 'a duration above 0 such as "90s"', "leave it out for no limit"
+  end
   return seconds
 end
 

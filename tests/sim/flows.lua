@@ -57,6 +57,12 @@ local scopes = {
 }
 for name, o in pairs(scopes) do kinds[name] = o end
 kinds.dated = {deadline = 30, retries = 2, base = 8}
+kinds.dated_backed = {deadline = 30, retries = 2, base = 8, has_fallback = true,
+                      fallback = "fallback"}
+kinds.dated_good = {deadline = 30, retries = 2, base = 8,
+                    fallbacks = {{kind = "last_good"}, {kind = "value", value = "fallback"}}}
+kinds.dated_item = {deadline = 30, retries = 2, base = 8, has_fallback = true,
+                    fallback = "fallback"}
 local rules = {"all_success", "all_failed", "all_done", "all_done_min_one_success", "all_skipped",
                "one_failed", "one_success", "one_done", "none_failed",
                "none_failed_min_one_success", "none_skipped", "always"}
@@ -88,11 +94,11 @@ local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "back
                 "asked", "limited", "greedy", "hooked", "skipper"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
                 "helped", "poison", "asked", "limited", "limited", "greedy", "rated", "hurried",
-                "hurried_backed", "hooked", "skipper", "dated"}
+                "hurried_backed", "hooked", "skipper", "dated", "dated_backed", "dated_good"}
 local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item",
                       "limited_item", "skip_item"}
 local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item",
-               "asked_item", "limited_item", "limited_item", "skip_item"}
+               "asked_item", "limited_item", "limited_item", "skip_item", "dated_item"}
 local budget, whole, pure
 
 local make_ops

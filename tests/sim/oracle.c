@@ -523,7 +523,7 @@ void oracle_cancel(const fr_attempt *a, const flying *f, int code)
     bool has_limit = world_is(a, "slow_item") || world_is(a, "timed");
     bool due = has_limit && f->started && W.now >= f->since + limit;
     due = due || world_is(a, "sensor");        // the wait's own, which no execution knows
-    due = due || W.stops || world_is(a, "dated");
+    due = due || W.stops || strncmp(a->task, "sim:dated", 9) == 0;
     if (code == FR_ETIMEOUT && !W.cancelled && !due) {
         sim_fail("%s (row %u) is stopped by a timeout that is not its own", a->task,
                  a->row);

@@ -277,7 +277,8 @@ uint32_t world_retries(const fr_attempt *a)
     static const char *const once[] = {"hooked", "timed", "effect",    "mailer",     "helped",
                                        "item",  "slow_item", "helped_item",
                                        "limited", "teardown", "greedy",   "limited_item"};
-    static const char *const twice[] = {"retried", "asked", "asked_item", "dated"};
+    static const char *const twice[] = {"retried", "asked", "asked_item", "dated",
+                                        "dated_backed", "dated_good", "dated_item"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
         if (world_is(a, once[i])) {
             return 1;

@@ -127,6 +127,29 @@ return fr.flow("f", function() return x():get() end)]]
     expect(ledger()).to_equal{"body", "begun 5", "begun 5", "done 5 true"}
   end)
 
+  it("have the error of the attempt that was tried again, after a crash too", function()
+    local run, ledger = place [[
+local n = 0
+local x = fr.task("x", {retries = 2, delay = 0, on_retry = function(e)
+  say("begun", e and e.message:match("try %d"))
+  die_once("")
+end}, function()
+  local f = io.open("tries", "a")
+  f:write("x")
+  local n = f:seek("end")
+  f:close()
+  if n < 3 then error("try " .. n) end
+end)
+return fr.flow("f", function() return x():get() end)]]
+    expect(run("f.lua")).to_equal(137)
+    expect(run("resume 1")).to_equal(0)
+    local times = {}
+    for _, line in ipairs(ledger()) do times[line] = (times[line] or 0) + 1 end
+    expect(times["begun try 1"]).to_equal(2)
+    expect(times["begun try 2"] >= 1).to_be_true()
+    expect(times.begun).to_be_nil()
+  end)
+
   it("say that it was cancelled", function()
     local run, ledger = place(([[
 local x = fr.task("x", {on_cancel = function(e) say("cancelled", e.code) end}, function()

@@ -34,6 +34,19 @@ describe("a backoff curve", function()
   end)
 end)
 
+describe("a time of 0", function()
+  it("is refused where it would mean no limit or never", function()
+    for _, name in ipairs{"timeout", "deadline", "queue_timeout"} do
+      expect(function() options.check("task", "x", {[name] = "0s"}) end)
+        .to_fail("option '" .. name .. "': expected a duration above 0")
+    end
+    expect(function() options.check("flow", "x", {timeout = 0}) end).to_fail("a duration above 0")
+    expect(function() options.check("group", "x", {deadline = 0}) end).to_fail("a duration above 0")
+    expect(function() options.check("task", "x", {cache = "0s"}) end).to_fail("option 'cache.expires'")
+    expect(options.check("task", "x", {delay = 0, timeout = 0.001}).delay).to_equal(0)
+  end)
+end)
+
 describe("the option table", function()
   it("is complete", function()
     local names = {}
