@@ -6,6 +6,7 @@
 #include "core/base/sys.h"
 #include "core/ml/gather.h"
 #include "core/ml/model_file.h"
+#include "core/ml/monitor.h"
 #include "core/ml/pipeline.h"
 #include "core/ml/preprocess.h"
 #include "core/ml/responses.h"
@@ -31,6 +32,11 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_boost_regressor_ops,
                                               &fr_isolation_ops,
                                               &fr_half_space_ops,
+                                              &fr_ewma_ops,
+                                              &fr_cusum_ops,
+                                              &fr_page_hinkley_ops,
+                                              &fr_adwin_ops,
+                                              &fr_online_logistic_ops,
                                               &fr_linear_ops,
                                               &fr_logistic_ops,
                                               &fr_lasso_ops,
@@ -494,6 +500,56 @@ int fr_model_learn(const fr_model *m, const fr_frame *x, double *score, fr_model
     rc = rc != FR_OK ? rc
                      : fr_model_make(m->ops, m->option, (const char *const *)m->feature,
                                      m->features, m->rows + x->rows, &payload, out, err);
+    fr_buf_fini(&payload);
+    fr_gathered_fini(&g);
+    return rc;
+}
+
+// The next model of a stream, with the labels and the target of the one before.
+static int succeed(const fr_model *m, int64_t more, const fr_buf *payload, fr_model **out,
+                   fr_err *err)
+{
+    int rc = fr_buf_check(payload, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    fr_model *next =
+        model_begin(m->ops, m->option, (const char *const *)m->feature, m->features,
+                    m->target, m->rows + more);
+    next->labels = fr_array_ref(m->labels);
+    return model_finish(next, payload, out, err);
+}
+
+int fr_model_update(const fr_model *m, const fr_frame *x, const fr_array *y, double *score,
+                    fr_model **out, fr_err *err)
+{
+    *out = NULL;
+    fr_gathered g;
+    if (m->ops->update == NULL) {
+        return fr_fail(err, FR_EUNSUPPORTED,
+                       "a %s does not learn from streams, online_logistic does",
+                       m->ops->title);
+    }
+    if (y->length != x->rows) {
+        return fr_fail(err, FR_EINVAL, "the features have %lld rows, the target %lld",
+                       (long long)x->rows, (long long)y->length);
+    }
+    int rc = check_features(m, x, err);
+    rc = rc != FR_OK ? rc
+                     : fr_gather(x, (const char *const *)m->feature, m->features,
+                              m->ops->takes_missing, &g, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    fr_buf payload;
+    fr_buf_init(&payload, PAYLOAD_MAX);
+    int32_t *code = fr_try_alloc(((size_t)x->rows + 1) * sizeof *code);
+    rc = code == NULL ? fr_fail(err, FR_ENOMEM, "no memory for %lld rows",
+                                (long long)x->rows)
+                      : fr_target_match(y, m->target, m->labels, code, err);
+    rc = rc != FR_OK ? rc : m->ops->update(m, &g.x, code, score, &payload, err);
+    rc = rc != FR_OK ? rc : succeed(m, x->rows, &payload, out, err);
+    fr_free(code);
     fr_buf_fini(&payload);
     fr_gathered_fini(&g);
     return rc;

@@ -87,6 +87,10 @@ struct fr_model_ops {
     // that has.
     int (*learn)(const fr_model *m, const fr_columns *x, double *out, fr_buf *payload,
                  fr_err *err);
+    // (optional) the same for classes: the probability of the last one before each row is
+    // learnt; code[i] is the row's class.
+    int (*update)(const fr_model *m, const fr_columns *x, const int32_t *code,
+                  double *out, fr_buf *payload, fr_err *err);
     double (*threshold)(const fr_model *m); // (optional) above it a row is an anomaly
     // (optional) the trees, for drawing and explaining.
     void (*trees)(const fr_model *m, fr_model_trees *out);
@@ -116,6 +120,7 @@ extern const fr_model_ops fr_forest_ops, fr_forest_regressor_ops, fr_extra_trees
 extern const fr_model_ops fr_boost_ops, fr_boost_regressor_ops;
 extern const fr_model_ops fr_half_space_ops, fr_isolation_ops, fr_linear_ops, fr_logistic_ops;
 extern const fr_model_ops fr_lasso_ops, fr_elastic_net_ops, fr_poisson_ops;
+extern const fr_model_ops fr_online_logistic_ops;
 extern const fr_model_ops fr_nearest_ops, fr_nearest_regressor_ops;
 
 // Weights of rows that give all classes the same sum.
@@ -160,6 +165,9 @@ FR_NODISCARD int fr_model_out_of_bag(const fr_model *m, const fr_frame *x, doubl
 // Predicts a stream's next rows, then learns from them: a new model, the old one stays.
 FR_NODISCARD int fr_model_learn(const fr_model *m, const fr_frame *x, double *score,
                                 fr_model **out, fr_err *err);
+// The same for a classifier that learns row by row. score: of the last class.
+FR_NODISCARD int fr_model_update(const fr_model *m, const fr_frame *x, const fr_array *y,
+                                 double *score, fr_model **out, fr_err *err);
 // What each feature adds to a prediction (tree_shap.h): out[feature][row] for one class, 0
 // when there is one output only; *base is what they are added to.
 FR_NODISCARD int fr_model_explain(const fr_model *m, const fr_frame *x, size_t output,

@@ -16,6 +16,7 @@ local ml_prepare = require "flowrun.ml_prepare"
 local ml_responses = require "flowrun.ml_responses"
 local ml_select = require "flowrun.ml_select"
 local ml_shape = require "flowrun.ml_shape"
+local ml_stream = require "flowrun.ml_stream"
 local ml_trees = require "flowrun.ml_trees"
 
 local linear_core = require "flowrun.core.linear"
@@ -313,6 +314,85 @@ function ml.half_space_trees(options)
     options)}, Alone)
 end
 
+---@class flowrun.ewma.Options
+---@field lambda? number weight of the latest number: 0.2 (alpha)
+---@field limit? number distance of the limits from the mean, in the chart's standard
+---  deviations: 3 (L)
+---@field asymptotic? boolean the limits are wide from the start: false
+
+--- A control chart of exponentially weighted means, for small lasting shifts (Roberts 1959).
+--- `fit` takes the mean and the standard deviation from numbers in control, or `{mean =, sd =}`;
+--- `update` takes the next numbers (or one) and gives ewma, lower, upper, alarm for each, and the
+--- chart that has seen them: a value, to return from a task or to keep as a checkpoint.
+---
+---     local chart = ml.ewma{lambda = 0.3}:fit(calm.kw)
+---     local seen
+---     seen, chart = chart:update(today.kw)
+---     print(seen:filter("alarm"))
+---@param options? flowrun.ewma.Options
+---@return table with fit(numbers | {mean =, sd =})
+ml.ewma = ml_stream.maker("ewma")
+
+---@class flowrun.cusum.Options
+---@field k? number what is taken off each deviation, in standard deviations: half the shift to be
+---  found: 0.5 (slack)
+---@field h? number sum that is an alarm, in standard deviations: 5 (threshold)
+---@field reset? boolean the sums start again after an alarm: false
+
+--- A control chart of cumulative sums (tabular CUSUM, Page 1954): up, down, alarm for each number.
+--- Used as `ml.ewma`.
+---@param options? flowrun.cusum.Options
+---@return table with fit(numbers | {mean =, sd =})
+ml.cusum = ml_stream.maker("cusum")
+
+---@class flowrun.page_hinkley.Options
+---@field delta? number change of the mean that does not matter, in the column's units: 0.005
+---@field threshold? number sum above which the mean has drifted, in the column's units: 50 (lambda)
+---@field alpha? number what each number leaves of the sums before it: 0.9999 (forgetting)
+---@field min_instances? integer numbers before the first alarm, and after each: 30 (min_rows)
+---@field mode? "both"|"up"|"down" which changes of the mean count: both (side)
+
+--- Finds when the mean of a stream has drifted (Page-Hinkley test; the rules are river's):
+--- mean, up, down, alarm for each number. It needs no fit and starts again after an alarm.
+---
+---     local detector, seen = ml.page_hinkley{threshold = 20}
+---     for batch in batches do
+---       seen, detector = detector:update(batch.kw)
+---     end
+---@param options? flowrun.page_hinkley.Options
+---@return table with update(numbers)
+ml.page_hinkley = ml_stream.maker("page_hinkley")
+
+---@class flowrun.adwin.Options
+---@field delta? number probability of an alarm without a change: 0.002
+---@field clock? integer numbers between two looks for a change: 32
+---@field min_window_length? integer fewest numbers of a part that is compared: 5 (min_window)
+---@field grace_period? integer no look before the window holds more numbers: 10
+---@field reset? boolean an alarm drops the whole window, as river's does: false
+
+--- A window that grows while the mean of a stream stays and drops its oldest part when it does not
+--- (ADWIN: Bifet, Gavaldà 2007): mean, width, alarm for each number. Used as `ml.page_hinkley`.
+---@param options? flowrun.adwin.Options
+---@return table with update(numbers)
+ml.adwin = ml_stream.maker("adwin")
+
+---@class flowrun.online_logistic.Options
+---@field learning_rate? number length of the step that each row causes: 0.01 (eta0)
+---@field l2? number pulls the coefficients towards 0 with each row: 0 (alpha)
+---@field intercept? boolean a constant is learnt too: true (fit_intercept)
+---@field scale? boolean columns are scaled by the rows learnt so far: true
+
+--- Logistic regression of two classes that learns row by row (stochastic gradient descent). `fit`
+--- learns the first rows, which must have both classes; `update` predicts the next ones, each
+--- before it learns it, so that the predictions are an honest score.
+---
+---     local model = ml.online_logistic{}:fit(first, "failed")
+---     local p
+---     p, model = model:update(batch)           -- probability of the last class, beforehand
+---@param options? flowrun.online_logistic.Options
+---@return flowrun.ModelSpec
+ml.online_logistic = maker("online_logistic")
+
 ---@class flowrun.linear.Options
 ---@field l2? number makes it a ridge regression: 0 (alpha)
 ---@field intercept? boolean a constant is fitted too: true (fit_intercept)
@@ -476,6 +556,24 @@ end
 ---@return flowrun.Array scores from 0 to 1, near 1 for anomalies
 ---@return flowrun.Model detector
 function methods:learn(df) return raw_learn(self, check_frame(df, "model:learn")) end
+
+--- Takes the next numbers or rows of a stream and returns what they say and the model that has seen
+--- them; the old one does not change. Charts and drift detectors take numbers (an array, a list,
+--- one number, a frame of one column) and give a frame with a row for each, or for one number a
+--- table; nulls are passed over. `online_logistic` takes a frame and gives the probability of the
+--- last class of each row before it learnt it; half-space trees take a frame and give scores.
+---@param data any
+---@param y? fr.column the classes: the target's column
+---@return flowrun.Frame|flowrun.Array|table said
+---@return flowrun.Model next
+function methods:update(data, y)
+  local kind = self:info().kind
+  if ml_stream.watches(kind) then return ml_stream.update(self, data) end
+  if kind == "online_logistic" then
+    return ml_stream.learn(self, data, target_of(self, "model:update", data, y))
+  end
+  return raw_learn(self, check_frame(data, "model:update"))
+end
 
 --- A tree of a forest or of boosting as indented text, as scikit-learn's `export_text` has it.
 ---@param options? {tree: integer, max_depth: integer, decimals: integer} 1, 10, 2
