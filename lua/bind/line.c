@@ -27,12 +27,15 @@ struct fr_line {
     fr_line_complete_fn complete;
     void *user;
     bool readable, reading, tty, closed;
+    bool ahead;                       // bytes typed before the prompt stood may still come
+    struct sigaction before;          // what SIGINT did before this line was opened
     fr_buf text;                      // the line handed out
     char *candidates[CANDIDATES];
     size_t n_candidates;
 };
 
-static volatile sig_atomic_t interrupted;   // Ctrl-C at the prompt
+// Ctrl-C at the prompt, or between it and what catches the signal while input runs.
+static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int sig)
 {
@@ -123,6 +126,13 @@ static void on_tab(fr_line *l)
 
 // --- reading ---
 
+// Ctrl-D typed before the prompt stood was taken by the terminal's own line editing, which leaves
+// a NUL in its place; one typed at the prompt (Ctrl-Space) would set a mark that nothing uses.
+static char typed_char(const fr_line *l, char c)
+{
+    return c == '\0' && l->ahead ? '\4' : c;
+}
+
 // libedit asks for a character: the loop turns until one is there.
 static int get_character(EditLine *edit, wchar_t *out)
 {
@@ -130,7 +140,9 @@ static int get_character(EditLine *edit, wchar_t *out)
     (void)el_get(edit, EL_CLIENTDATA, &l);
     static mbstate_t state;           // of one terminal; bytes of a character come one by one
     for (;;) {
+        l->readable = l->readable || (l->ahead && input_waits());
         while (!l->readable && !interrupted) {
+            l->ahead = false;
             (void)uv_run(l->loop, UV_RUN_ONCE);
         }
         if (interrupted) {
@@ -145,6 +157,10 @@ static int get_character(EditLine *edit, wchar_t *out)
             return (int)n;
         }
         l->readable = input_waits();
+        c = typed_char(l, c);
+        if (c == '\0') {
+            continue;
+        }
         if (c == '\t' && l->complete != NULL) {
             on_tab(l);
             continue;
@@ -189,6 +205,9 @@ fr_line *fr_line_open(uv_loop_t *loop, const char *history_file, fr_line_complet
     l->prompt = fr_strdup("");
     l->history_file = history_file != NULL ? fr_strdup(history_file) : NULL;
     l->tty = isatty(STDIN_FILENO) != 0;
+    interrupted = 0;
+    struct sigaction mine = {.sa_handler = on_interrupt};
+    (void)sigaction(SIGINT, &mine, &l->before);
     fr_buf_init(&l->text, 1 << 24);
     if (l->tty) {
         (void)setlocale(LC_CTYPE, "C.UTF-8");
@@ -227,6 +246,7 @@ void fr_line_close(fr_line *l)
         history_end(l->history);
         el_end(l->edit);
     }
+    (void)sigaction(SIGINT, &l->before, NULL);
     fr_buf_fini(&l->text);
     fr_free(l->history_file);
     fr_free(l->prompt);
@@ -276,11 +296,9 @@ static const char *read_edited(fr_line *l)
 
 const char *fr_line_read(fr_line *l, const char *prompt, bool *was_interrupted)
 {
-    struct sigaction before, mine = {.sa_handler = on_interrupt};
     fr_free(l->prompt);
     l->prompt = fr_strdup(prompt);
-    interrupted = 0;
-    (void)sigaction(SIGINT, &mine, &before);
+    l->ahead = true;
     if (l->input.data != NULL) {
         (void)uv_poll_start(&l->input, UV_READABLE, on_input);
         l->readable = input_waits();
@@ -291,9 +309,9 @@ const char *fr_line_read(fr_line *l, const char *prompt, bool *was_interrupted)
     if (l->input.data != NULL) {
         (void)uv_poll_stop(&l->input);
     }
-    (void)sigaction(SIGINT, &before, NULL);
     *was_interrupted = interrupted != 0;
     if (interrupted) {
+        interrupted = 0;
         if (l->tty) {
             (void)printf("^C\n");
             el_reset(l->edit);

@@ -39,7 +39,20 @@ function Repl.new(file, help)
   return self
 end
 
--- What is typed is a script too: a flow of it is loaded from the chunks that define things.
+-- The chunks that define things as one script, which requires the modules that it names.
+function Repl:text()
+  local typed = table.concat(self.chunks, "\n")
+  local head = {}
+  for name, module in pairs(late) do
+    if typed:find("%f[%w_]" .. name .. "%f[^%w_]") then
+      head[#head + 1] = ("local %s = require %q "):format(name, module)
+    end
+  end
+  table.sort(head)
+  return table.concat(head) .. typed
+end
+
+-- What is typed is a script too: a flow of it is loaded from that text.
 function Repl:hook_runs()
   local from_file, start = session.script_of, session.start
   function session.script_of(f)
@@ -47,7 +60,7 @@ function Repl:hook_runs()
       return bundle.open(self.script.sources)  -- as it was loaded, whatever the file says now
     end
     if debug.getinfo(f.fn, "S").source:sub(1, 1) == "@" then return from_file(f) end
-    return bundle.load_text(table.concat(self.chunks, "\n"), "session")
+    return bundle.load_text(self:text(), "session")
   end
   function session.start(script, f, p, o)
     o = o or {}
@@ -229,6 +242,15 @@ local function show_values(n, values)
   for i = 1, n do print("= " .. pretty.show(values[i])) end
 end
 
+-- As pcall; Ctrl-C ends it, never the session.
+local function interruptible(fn, ...)
+  local engine = session.engine()
+  engine:signals(true, true)
+  local results = table.pack(core.call(fn, ...))
+  engine:signals(false)
+  return table.unpack(results, 1, results.n)
+end
+
 function Repl:evaluate(input)
   local fn, is_expression, err = self:compile(input)
   if not fn then
@@ -236,10 +258,7 @@ function Repl:evaluate(input)
     return
   end
   local before = #registry.current().order
-  local engine = session.engine()
-  engine:signals(true, true)
-  local results = table.pack(core.call(fn))
-  engine:signals(false)
+  local results = table.pack(interruptible(fn))
   if #registry.current().order > before or input:find("require") then
     self.chunks[#self.chunks + 1] = input
   end
@@ -315,7 +334,7 @@ function Repl:loop()
     if interrupted then
       input = nil
     elseif not input and s:find("^%s*:") then
-      local ok, what = pcall(self.command, self, s:match("^%s*(.-)%s*$"))
+      local ok, what = interruptible(self.command, self, s:match("^%s*(.-)%s*$"))
       self.line:remember(s)
       if what == "quit" and ok then break end
       if not ok then print(self.paint("red", tostring(what))) end
