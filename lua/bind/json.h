@@ -20,5 +20,3 @@ typedef struct fr_json_style {
 // Appends the value at idx to out. Names are sorted, so equal values give equal text. Fails
 // with the path of what JSON cannot say. May raise (memory, errors of __json).
 int fr_json_encode(lua_State *L, int idx, fr_json_style style, fr_buf *out, fr_err *err);
-
-bool fr_utf8_valid(const char *s, size_t n, size_t *bad);   // *bad: offset of the first wrong byte

@@ -34,19 +34,6 @@ static size_t utf8_size(const unsigned char *s, size_t n)
     return wrong ? 0 : len;
 }
 
-bool fr_utf8_valid(const char *s, size_t n, size_t *bad)
-{
-    for (size_t i = 0; i < n;) {
-        size_t len = utf8_size((const unsigned char *)s + i, n - i);
-        if (len == 0) {
-            *bad = i;
-            return false;
-        }
-        i += len;
-    }
-    return true;
-}
-
 // --- errors: line and column (in characters) of `at` ---
 
 static bool fail_at(decoder *d, const char *at, const char *what)

@@ -1,3 +1,4 @@
+#include "core/data/utf8.h"
 #include "lua/bind/bind.h"
 #include "lua/bind/json.h"
 

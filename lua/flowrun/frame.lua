@@ -8,6 +8,7 @@ local core = require "flowrun.core.frame"
 local array = require "flowrun.frame_array"
 local args = require "flowrun.frame_args"
 local frame_io = require "flowrun.frame_io"
+local frame_parquet = require "flowrun.frame_parquet"
 local frame_relate = require "flowrun.frame_relate"
 local frame_shape = require "flowrun.frame_shape"
 local frame_sql = require "flowrun.frame_sql"
@@ -209,6 +210,7 @@ for name, verb in pairs(frame_window.methods) do methods[name] = verb end
 
 frame.read_csv, frame.parse_csv = frame_io.read_csv, frame_io.parse_csv
 frame.read_arrow = frame_io.read_arrow
+frame.read_parquet = frame_parquet.read_parquet
 frame.sql, frame.read_sqlite = frame_sql.sql, frame_sql.read_sqlite   -- flowrun.frame_sql
 methods.write_csv, methods.to_csv = frame_io.write_csv, frame_io.to_csv
 methods.write_arrow = frame_io.write_arrow

@@ -4,31 +4,10 @@ local arrow = require "flowrun.core.arrow"
 local csv = require "flowrun.core.csv"
 local core = require "flowrun.core.frame"
 local error_class = require "flowrun.core.error"
+local args = require "flowrun.frame_args"
 
 local frame_io = {}
-
--- Paths and patterns as a list of files, in order, each pattern's files by name.
-local function files_of(what, paths)
-  if type(paths) == "string" then paths = {paths} end
-  if type(paths) ~= "table" or #paths == 0 then
-    error_class.raise("invalid", ("%s: expected a path, a pattern such as \"scada/*.csv\", or "
-      .. "a list of them"):format(what))
-  end
-  local files = {}
-  for i, path in ipairs(paths) do
-    if type(path) ~= "string" then
-      error_class.raise("invalid", ("%s: path %d is a %s"):format(what, i, type(path)))
-    end
-    local found = csv.glob(path)
-    if #found == 0 then
-      if not path:find("[*?%[{~]") then found = {path} else
-        error_class.raise("not_found", ("%s: no file matches %s"):format(what, path))
-      end
-    end
-    table.move(found, 1, #found, #files + 1, files)
-  end
-  return files
-end
+local files_of = args.files_of
 
 local function with_notes(frame, notes)
   for note in (notes or ""):gmatch("[^\n]+") do

@@ -82,6 +82,10 @@ rules.writable = {
   },
   ["http_client.c"] = {lib = "the functions of libcurl, opened at first use"},
   ["exec_stop.c"] = {before = "signal handlers of the process, as they were before ours"},
+  ["parquet_codec.c"] = {
+    snappy = "its functions, opened once at first use",
+    brotli = "its functions, opened once at first use",
+  },
   ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},
   ["pool.c"] = {pool = "one compute pool per process"},
   ["linalg.c"] = {table = "OpenBLAS's functions, opened once at first use"},

@@ -1,0 +1,71 @@
+--- Parquet files. Everything here is also `flowrun.frame`'s: `frame.read_parquet`.
+local core = require "flowrun.core.frame"
+local parquet = require "flowrun.core.parquet"
+local args = require "flowrun.frame_args"
+
+local frame_parquet = {}
+local invalid = args.invalid
+
+-- One of several words; the first is what nil means.
+local function choice(what, options, name, words)
+  local v = options[name]
+  if v == nil then return words[1] end
+  for _, word in ipairs(words) do
+    if v == word then return v end
+  end
+  return invalid("%s: %s is \"%s\": expected \"%s\"", what, name, tostring(v),
+    table.concat(words, "\", \""))
+end
+
+local function whole_numbers(what, name, list)
+  if list == nil then return nil end
+  if math.type(list) == "integer" then list = {list} end
+  if type(list) ~= "table" then
+    invalid("%s: %s: expected numbers such as {1, 2}, got a %s", what, name, type(list))
+  end
+  for i, n in ipairs(list) do
+    if math.type(n) ~= "integer" then
+      invalid("%s: %s: item %d is %s, expected a whole number", what, name, i, tostring(n))
+    end
+  end
+  return list
+end
+
+local read_options = {columns = "table", row_groups = "table", decimals = "text", binary = "text",
+  int96 = "ns"}
+local units = {s = 0, ms = 1, us = 2, ns = 3}
+
+--- Reads Parquet files: one file, several, or a pattern (one table). All encodings of flat
+--- columns are known, compressed with zstd, snappy, gzip, lz4, brotli or not at all; checksums
+--- of pages are compared where they are written. Only the bytes of the wanted columns and row
+--- groups are read.
+---
+--- Integers and floats keep their size, decimals are exact text (`"12.50"`), UUIDs text, times
+--- and timestamps keep their unit; those marked as UTC have the zone `UTC`. Lists, maps and
+--- structs do not exist in frames: the error names the column, `columns` chooses others.
+---
+--- Options: `columns` (only these, in this order), `row_groups` (their numbers from 1),
+--- `decimals` ("text", or "scaled": int64 in units of the last digit), `binary` ("text", or
+--- "hex" for bytes that are not UTF-8), `int96` ("ns"; the unit of timestamps of old writers:
+--- "us" for years that nanoseconds do not reach).
+---
+---     local df = frame.read_parquet("meters/*.parquet", {columns = {"meter", "kw"}})
+---@param paths string|string[]
+---@param options? table
+---@return flowrun.Frame
+function frame_parquet.read_parquet(paths, options)
+  local what = "read_parquet"
+  options = args.check_options(what, options, read_options)
+  local wanted = {
+    columns = options.columns and args.names_of(what, options.columns),
+    row_groups = whole_numbers(what, "row_groups", options.row_groups),
+    scaled = choice(what, options, "decimals", {"text", "scaled"}) == "scaled",
+    hex = choice(what, options, "binary", {"text", "hex"}) == "hex",
+    int96 = units[choice(what, options, "int96", {"ns", "us", "ms", "s"})],
+  }
+  local parts = {}
+  for i, path in ipairs(args.files_of(what, paths)) do parts[i] = parquet.read(path, wanted) end
+  return #parts == 1 and parts[1] or core.concat(parts)
+end
+
+return frame_parquet
