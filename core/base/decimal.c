@@ -98,8 +98,9 @@ double fr_decimal_scale(uint64_t w, int q)
     return q > POWER_MAX ? (double)INFINITY : from_bits(eisel_lemire(w, q));
 }
 
-// The exact path: more digits than a uint64 holds, and rounding depends on them.
-static double exact_slow(const char *s, size_t n)
+// The exact path: more digits than a uint64 holds, and rounding depends on them. With
+// `narrow` the result is rounded to a float at once.
+static double exact_slow(const char *s, size_t n, bool narrow)
 {
     char small[128];
     char *text = n < sizeof small ? small : fr_try_alloc(n + 1);
@@ -111,10 +112,10 @@ static double exact_slow(const char *s, size_t n)
     double x;
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (c != (locale_t)0) {
-        x = strtod_l(text, NULL, c);
+        x = narrow ? (double)strtof_l(text, NULL, c) : strtod_l(text, NULL, c);
         freelocale(c);
     } else {
-        x = strtod(text, NULL);
+        x = narrow ? (double)strtof(text, NULL) : strtod(text, NULL);
     }
     if (text != small) {
         fr_free(text);
@@ -232,9 +233,26 @@ bool fr_decimal_parse(const char *s, size_t n, double *out)
     // With digits left out the number lies between w and w + 1: when both round to the same
     // double, so does it. Far exponents were clamped above, with long digit strings too.
     if (d.cut && (x != fr_decimal_scale(d.w + 1, q) || q != d.power)) {
-        x = exact_slow(at, (size_t)(end - at));
+        x = exact_slow(at, (size_t)(end - at), false);
     }
     *out = minus ? -x : x;
+    return true;
+}
+
+bool fr_decimal_parse_float(const char *s, size_t n, float *out)
+{
+    double x;
+    if (!fr_decimal_parse(s, n, &x)) {
+        return false;
+    }
+    float f = (float)x;
+    // Rounding twice differs from rounding once only where the double is half-way between
+    // two floats: the digits decide.
+    double step = isfinite(f) ? x - (double)f : 0;
+    float next = nextafterf(f, step > 0 ? INFINITY : -INFINITY);
+    bool half = step != 0 && step == (double)next - x;
+    bool edge = fabs(x) >= 0x1.ffffffp127 && fabs(x) <= 0x1.ffffff0000001p127;
+    *out = half || edge ? (float)exact_slow(s, n, true) : f;
     return true;
 }
 

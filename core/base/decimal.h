@@ -14,6 +14,8 @@
 // The whole of s[0..n) must be a number: [+-] digits [. digits] [e [+-] digits], or inf,
 // infinity, nan in any case. Overflow gives an infinity, underflow zero, as strtod does.
 bool fr_decimal_parse(const char *s, size_t n, double *out);
+// The same for a float: rounded once, not by way of a double.
+bool fr_decimal_parse_float(const char *s, size_t n, float *out);
 // digits * 10^exponent, correctly rounded. `digits` exact (at most 19 digits).
 double fr_decimal_scale(uint64_t digits, int exponent);
 // [+-] digits; false when it is not that or does not fit.

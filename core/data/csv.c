@@ -567,11 +567,39 @@ static int check_options(const fr_csv_options *o, fr_err *err)
         return fr_fail(err, FR_EINVAL,
                        "quote: expected one ASCII character other than sep, or \"\" for none");
     }
+    if ((o->escape != '\0' && (o->escape == o->sep || (uint8_t)o->escape >= 0x80)) ||
+        (o->comment != '\0' && (o->comment == o->sep || (uint8_t)o->comment >= 0x80 ||
+                                o->comment == '\n' || o->comment == '\r'))) {
+        return fr_fail(err, FR_EINVAL, "escape and comment: expected one ASCII character each, "
+                                       "other than sep");
+    }
+    for (size_t i = 0; i < o->n_widths; i++) {
+        if (o->widths[i] < 1) {
+            return fr_fail(err, FR_EINVAL, "widths: item %zu: expected a number of characters, "
+                                           "got %lld", i + 1, (long long)o->widths[i]);
+        }
+    }
     if (o->skip < 0) {
         return fr_fail(err, FR_EINVAL, "skip: expected a number of lines, got %lld",
                        (long long)o->skip);
     }
     return FR_OK;
+}
+
+// From the beginning, after bad records were taken out.
+static int parse_again(csv_plan *p, fr_err *err)
+{
+    free_parts(p);
+    p->n_regions = 0;
+    p->rows = 0;
+    p->exact = false;
+    for (size_t i = 0; i < p->n_columns; i++) {
+        csv_column *c = &p->columns[i];
+        c->saw = 0;
+        c->pending = true;
+    }
+    guess_types(p);
+    return parse_all(p, err);
 }
 
 static int read_plan(csv_plan *p, fr_frame **out, fr_err *err)
@@ -580,14 +608,30 @@ static int read_plan(csv_plan *p, fr_frame **out, fr_err *err)
     bool own = o->nulls != NULL;
     csv_nulls_init(&p->nulls, own ? o->nulls : fr_csv_nulls,
                    own ? o->n_nulls : FR_COUNT(fr_csv_nulls));
-    int rc = csv_head(p, err);
+    int rc = FR_OK;
+    for (size_t i = 0; i < p->n_files && rc == FR_OK; i++) {
+        rc = csv_recast(&p->files[i].text, o, err);
+        rc = rc == FR_OK ? rc : fr_wrap(err, rc, "%s", p->files[i].name);
+    }
+    if (rc == FR_OK) {
+        rc = csv_head(p, err);
+    }
+    csv_sieve *sieve = rc == FR_OK && o->bad != NULL ? csv_sieve_new() : NULL;
     if (rc == FR_OK) {
         guess_types(p);
         rc = parse_all(p, err);
     }
+    if (rc == FR_EPARSE && sieve != NULL) {
+        rc = csv_sieve_run(sieve, p, err);
+        rc = rc == FR_OK ? parse_again(p, err) : rc;
+    }
     if (rc == FR_OK) {
         rc = to_frame(p, out, err);
     }
+    if (rc == FR_OK && sieve != NULL) {
+        rc = csv_sieve_finish(sieve, o->bad, err);
+    }
+    csv_sieve_free(sieve);
     return rc;
 }
 
@@ -595,6 +639,9 @@ int fr_csv_read(const char *const *paths, size_t n, const fr_csv_options *o, fr_
                 fr_buf *notes, fr_err *err)
 {
     *out = NULL;
+    if (o->bad != NULL) {
+        *o->bad = NULL;
+    }
     csv_plan p = {.options = o, .notes = notes};
     int rc = check_options(o, err);
     if (rc == FR_OK && n == 0) {
@@ -617,6 +664,9 @@ int fr_csv_read_bytes(const char *name, const void *bytes, size_t n, const fr_cs
                       fr_frame **out, fr_buf *notes, fr_err *err)
 {
     *out = NULL;
+    if (o->bad != NULL) {
+        *o->bad = NULL;
+    }
     csv_plan p = {.options = o, .notes = notes};
     int rc = check_options(o, err);
     p.files = fr_zalloc(sizeof *p.files);

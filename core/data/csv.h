@@ -37,6 +37,12 @@ typedef struct fr_csv_options {
     size_t n_formats;
     const char *const *columns;   // only these, in this order; NULL = all
     size_t n_columns;
+    char escape;                  // inside quotes, what follows it is meant as it stands; 0: none
+    char comment;                 // lines that start with it do not count; 0: none
+    const int64_t *widths;        // fields of fixed widths, in characters, instead of sep
+    size_t n_widths;
+    fr_frame **bad;               // receives records that cannot be read (file, line, reason,
+                                  // text); NULL: the first one is the error
     size_t chunk;                 // bytes per region, 0: the standard; tests make it small
 } fr_csv_options;
 

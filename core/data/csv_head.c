@@ -105,7 +105,14 @@ static int read_header(csv_plan *p, csv_file *f, names *out, fr_err *err)
                          (long long)csv_line(f, f->body), n);
             break;
         }
-        if (csv_utf8_bad(s + from, n) != SIZE_MAX || memchr(s + from, '\0', n) != NULL) {
+        if (memchr(s + from, '\0', n) != NULL) {
+            rc = fr_fail(err, FR_EPARSE,
+                         "line %lld: the name of column %zu holds a zero byte: give names = {...}"
+                         " and skip = 1, header = false",
+                         (long long)csv_line(f, f->body), i + 1);
+            break;
+        }
+        if (csv_utf8_bad(s + from, n) != SIZE_MAX) {
             rc = fr_fail(err, FR_EPARSE,
                          "line %lld: the name of column %zu is not UTF-8: try encoding = "
                          "\"latin-1\"",
@@ -305,9 +312,9 @@ static void prepare_file(csv_plan *p, csv_file *f)
     csv_text *t = &f->text;
     bool unix_lines = t->size == 0 || memchr(t->at, '\n', t->size) != NULL ||
                       memchr(t->at, '\r', t->size) == NULL;
-    f->dialect = (csv_dialect){.sep = (uint8_t)o->sep,
+    f->dialect = (csv_dialect){.sep = o->n_widths > 0 ? CSV_CUT : (uint8_t)o->sep,
                                .quote = (uint8_t)o->quote,
-                               .quoting = o->quote != '\0',
+                               .quoting = o->quote != '\0' && o->n_widths == 0,
                                .newline = unix_lines ? '\n' : '\r'};
     if (t->size > 0 && t->at[t->size - 1] != f->dialect.newline) {
         t->at[t->size++] = f->dialect.newline; // into the padding

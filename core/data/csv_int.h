@@ -1,9 +1,10 @@
 #pragma once
 // csv_int -- what the parts of the CSV reader share. Private to core/data/csv*.c.
 //
-// csv_load: bytes of a file, decompressed, as UTF-8, padded on both sides.
+// csv_load: bytes of a file, decompressed, as UTF-8, padded on both sides. csv_recast: fixed
+// widths, escapes and comments as the scanners know them.
 // csv_scan: where records and fields end. csv_parse: fields of one column to values.
-// csv_infer: which type a column has. csv.c: the plan and the frame.
+// csv_infer: which type a column has. csv.c: the plan and the frame. csv_sieve: bad records.
 
 #include "core/data/csv.h"
 
@@ -13,6 +14,7 @@ enum {
     CSV_SAMPLE = 1000,                // records that types are guessed from
     CSV_COLUMNS_MAX = 1 << 20,
     CSV_RECORD_MAX = 1 << 30,
+    CSV_CUT = 0x1f,                   // separates what was cut by widths
 };
 
 typedef struct csv_dialect {
@@ -28,6 +30,8 @@ typedef struct csv_text {
     size_t size;
 } csv_text;
 
+FR_NODISCARD int csv_text_new(size_t capacity, csv_text *out, fr_err *err);   // size 0
+void csv_text_free(csv_text *t);
 // The encoding CSV_BINARY leaves the bytes as they are (gzip and zstd included).
 extern const char CSV_BINARY[];
 int csv_load_file(const char *path, const char *encoding, csv_text *out, fr_err *err);

@@ -17,7 +17,7 @@ enum { PIECE = 4 << 20, GROW_FIRST = 1 << 20 };
 static const size_t TEXT_MAX = (size_t)1 << 40;
 const char CSV_BINARY[] = "binary";
 
-static int text_new(size_t capacity, csv_text *out, fr_err *err)
+int csv_text_new(size_t capacity, csv_text *out, fr_err *err)
 {
     int rc = fr_block_new(capacity + 2 * CSV_PAD, &out->block, err);
     if (rc == FR_OK) {
@@ -38,7 +38,7 @@ static int text_grow(csv_text *t, fr_err *err)
         return fr_fail(err, FR_ELIMIT, "more than %zu bytes of text", TEXT_MAX);
     }
     csv_text bigger;
-    int rc = text_new(capacity * 2, &bigger, err);
+    int rc = csv_text_new(capacity * 2, &bigger, err);
     if (rc == FR_OK) {
         memcpy(bigger.at, t->at, t->size);
         bigger.size = t->size;
@@ -50,7 +50,7 @@ static int text_grow(csv_text *t, fr_err *err)
 
 static void text_end(csv_text *t) { memset(t->at + t->size, 0, CSV_PAD); }
 
-static void text_free(csv_text *t)
+void csv_text_free(csv_text *t)
 {
     fr_block_unref(t->block);
     *t = (csv_text){0};
@@ -95,7 +95,7 @@ static int read_regular(int fd, const struct stat *before, csv_text *out, fr_err
     if (size > TEXT_MAX) {
         return fr_fail(err, FR_ELIMIT, "a file of %zu bytes", size);
     }
-    int rc = text_new(size, out, err);
+    int rc = csv_text_new(size, out, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -122,7 +122,7 @@ static int read_regular(int fd, const struct stat *before, csv_text *out, fr_err
 
 static int read_stream(int fd, csv_text *out, fr_err *err)
 {
-    int rc = text_new(GROW_FIRST, out, err);
+    int rc = csv_text_new(GROW_FIRST, out, err);
     while (rc == FR_OK) {
         if (out->size == text_capacity(out)) {
             rc = text_grow(out, err);
@@ -149,12 +149,12 @@ static int inflate_text(csv_text *t, fr_err *err)
 {
     csv_text plain = {0};
     z_stream z = {0};
-    int rc = text_new(FR_MAX(t->size * 4, GROW_FIRST), &plain, err);
+    int rc = csv_text_new(FR_MAX(t->size * 4, GROW_FIRST), &plain, err);
     if (rc != FR_OK) {
         return rc;
     }
     if (inflateInit2(&z, 15 + 32) != Z_OK) {
-        text_free(&plain);
+        csv_text_free(&plain);
         return fr_fail(err, FR_ENOMEM, "starting zlib");
     }
     const uint8_t *at = t->at;
@@ -192,7 +192,7 @@ static int inflate_text(csv_text *t, fr_err *err)
         }
     }
     (void)inflateEnd(&z);
-    text_free(rc == FR_OK ? t : &plain);
+    csv_text_free(rc == FR_OK ? t : &plain);
     if (rc == FR_OK) {
         *t = plain;
     }
@@ -204,7 +204,7 @@ static int unzstd_text(csv_text *t, fr_err *err)
     csv_text plain = {0};
     ZSTD_DStream *z = ZSTD_createDStream();
     int rc = z == NULL ? fr_fail(err, FR_ENOMEM, "starting zstd")
-                       : text_new(FR_MAX(t->size * 4, GROW_FIRST), &plain, err);
+                       : csv_text_new(FR_MAX(t->size * 4, GROW_FIRST), &plain, err);
     ZSTD_inBuffer in = {t->at, t->size, 0};
     size_t code = 1;
     while (rc == FR_OK && (in.pos < in.size || code != 0)) {
@@ -226,7 +226,7 @@ static int unzstd_text(csv_text *t, fr_err *err)
         }
     }
     (void)ZSTD_freeDStream(z);
-    text_free(rc == FR_OK ? t : &plain);
+    csv_text_free(rc == FR_OK ? t : &plain);
     if (rc == FR_OK) {
         *t = plain;
     }
@@ -273,7 +273,7 @@ static int from_bytes(csv_text *t, bool windows, fr_err *err)
         return FR_OK;
     }
     csv_text u;
-    int rc = text_new(t->size + 2 * more, &u, err);
+    int rc = csv_text_new(t->size + 2 * more, &u, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -284,7 +284,7 @@ static int from_bytes(csv_text *t, bool windows, fr_err *err)
         }
         u.size += put_utf8(u.at + u.size, c);
     }
-    text_free(t);
+    csv_text_free(t);
     *t = u;
     return FR_OK;
 }
@@ -295,7 +295,7 @@ static int from_utf16(csv_text *t, size_t skip, bool big, fr_err *err)
         return fr_fail(err, FR_EPARSE, "UTF-16 text with an odd number of bytes");
     }
     csv_text u;
-    int rc = text_new((t->size - skip) / 2 * 3, &u, err);
+    int rc = csv_text_new((t->size - skip) / 2 * 3, &u, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -311,12 +311,12 @@ static int from_utf16(csv_text *t, size_t skip, bool big, fr_err *err)
             }
         }
         if (c >= 0xd800 && c < 0xe000) {
-            text_free(&u);
+            csv_text_free(&u);
             return fr_fail(err, FR_EPARSE, "byte %zu: half of a UTF-16 pair", i);
         }
         u.size += put_utf8(u.at + u.size, c);
     }
-    text_free(t);
+    csv_text_free(t);
     *t = u;
     return FR_OK;
 }
@@ -410,7 +410,7 @@ int csv_load_file(const char *path, const char *encoding, csv_text *out, fr_err 
         rc = decode(out, encoding, err);
     }
     if (rc != FR_OK) {
-        text_free(out);
+        csv_text_free(out);
         return fr_wrap(err, rc, "%s", path);
     }
     return FR_OK;
@@ -420,7 +420,7 @@ int csv_load_bytes(const char *name, const void *bytes, size_t n, const char *en
                    csv_text *out, fr_err *err)
 {
     *out = (csv_text){0};
-    int rc = text_new(n, out, err);
+    int rc = csv_text_new(n, out, err);
     if (rc == FR_OK) {
         if (n > 0) {
             memcpy(out->at, bytes, n);
@@ -429,7 +429,7 @@ int csv_load_bytes(const char *name, const void *bytes, size_t n, const char *en
         rc = decode(out, encoding, err);
     }
     if (rc != FR_OK) {
-        text_free(out);
+        csv_text_free(out);
         return fr_wrap(err, rc, "%s", name);
     }
     return FR_OK;

@@ -331,14 +331,13 @@ static bool parse_value(const csv_cells *c, csv_part *p, const uint8_t *s, size_
         return csv_infer_value(s, n) == CSV_SAW_INT && fr_decimal_parse_int(t, n, &v) &&
                store_int(c->type, p->values, r, v);
     case CSV_FLOAT:
+        if (c->type->kind == FR_FLOAT32) {
+            return fr_decimal_parse_float(t, n, (float *)p->values + r);
+        }
         if (!fr_decimal_parse(t, n, &x)) {
             return false;
         }
-        if (c->type->kind == FR_FLOAT32) {
-            ((float *)p->values)[r] = (float)x;
-        } else {
-            ((double *)p->values)[r] = x;
-        }
+        ((double *)p->values)[r] = x;
         return true;
     case CSV_DATE:
         if (c->format != NULL ? !fr_when_scan(c->format, t, n, &w)

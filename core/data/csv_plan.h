@@ -55,3 +55,12 @@ int64_t csv_line(const csv_file *f, size_t at);          // 1-based line of a by
 // "line 7, column 3 \"kw\": " for messages.
 int csv_fail_cell(const csv_plan *p, const csv_region *r, size_t row_at, size_t column,
                   const uint8_t *s, size_t n, fr_err *err);
+// Rewrites a text as the options describe it into one with separators and doubled quotes.
+int csv_recast(csv_text *t, const fr_csv_options *o, fr_err *err);
+
+// Bad records of all files, taken out of their texts. Owned by the reading.
+typedef struct csv_sieve csv_sieve;
+csv_sieve *csv_sieve_new(void);
+void csv_sieve_free(csv_sieve *s);
+int csv_sieve_run(csv_sieve *s, csv_plan *p, fr_err *err);
+int csv_sieve_finish(csv_sieve *s, fr_frame **out, fr_err *err);

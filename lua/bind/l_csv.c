@@ -138,10 +138,36 @@ static void *pairs_field(lua_State *L, int arg, const char *name, size_t each, s
     return to;
 }
 
+static const int64_t *widths_field(lua_State *L, int arg, size_t *n)
+{
+    *n = 0;
+    if (!field(L, arg, "widths")) {
+        return NULL;
+    }
+    int list = lua_gettop(L);
+    if (!lua_istable(L, list) || lua_rawlen(L, list) == 0) {
+        bind_fail(L, FR_EINVAL, "widths: expected a list of widths in characters");
+    }
+    *n = lua_rawlen(L, list);
+    int64_t *widths = vector(L, *n, sizeof *widths);
+    for (size_t i = 0; i < *n; i++) {
+        int whole;
+        lua_rawgeti(L, list, (lua_Integer)i + 1);
+        widths[i] = lua_tointegerx(L, -1, &whole);
+        if (!whole) {
+            bind_fail(L, FR_EINVAL, "widths: item %zu is a %s, expected a number of characters",
+                      i + 1, luaL_typename(L, -1));
+        }
+        lua_pop(L, 1);
+    }
+    return widths;
+}
+
 static void read_options(lua_State *L, int arg, const char *what, fr_csv_options *o)
 {
     static const char *const known[] = {"sep",   "quote",   "header", "names",   "skip", "encoding",
-                                        "null",  "types",   "formats", "columns", NULL};
+                                        "null",  "types",   "formats", "columns", "escape",
+                                        "comment", "widths", "quarantine", NULL};
     fr_csv_defaults(o);
     if (lua_isnoneornil(L, arg)) {
         return;
@@ -158,6 +184,9 @@ static void read_options(lua_State *L, int arg, const char *what, fr_csv_options
     o->columns = names_field(L, arg, "columns", &o->n_columns);
     o->types = pairs_field(L, arg, "types", sizeof *o->types, &o->n_types, put_type);
     o->formats = pairs_field(L, arg, "formats", sizeof *o->formats, &o->n_formats, put_format);
+    o->escape = char_field(L, arg, "escape", '\0', true);
+    o->comment = char_field(L, arg, "comment", '\0', true);
+    o->widths = widths_field(L, arg, &o->n_widths);
     if (field(L, arg, "skip")) {
         int whole;
         o->skip = lua_tointegerx(L, -1, &whole);
@@ -169,20 +198,39 @@ static void read_options(lua_State *L, int arg, const char *what, fr_csv_options
     }
 }
 
-static int finish_read(lua_State *L, int rc, const fr_frame *f, fr_buf *notes, const fr_err *err)
+// A box for the bad records when they are wanted, on the stack; else nil.
+static fr_frame **bad_box(lua_State *L, int arg)
 {
+    if (!lua_isnoneornil(L, arg) && bool_field(L, arg, "quarantine", false)) {
+        return bind_frame_box(L);
+    }
+    lua_pushnil(L);
+    return NULL;
+}
+
+// The stack ends with bad's box (or nil) and the frame's.
+static int finish_read(lua_State *L, int rc, fr_frame *const *slot, const fr_csv_options *o,
+                       fr_buf *notes, const fr_err *err)
+{
+    int box = lua_gettop(L);
     if (rc != FR_OK) {
         return bind_raise(L, rc, err);
     }
-    bind_frame_sealed(L, f);
-    if (notes->size == 0) {
-        return 1;
+    bind_frame_sealed(L, *slot);
+    if (o->bad != NULL) {
+        bind_frame_sealed(L, *o->bad);
     }
-    bind_push_buffer(L, notes);
-    return 2;
+    lua_pushvalue(L, box);
+    lua_pushvalue(L, box - 1);
+    if (notes->size == 0) {
+        lua_pushnil(L);
+    } else {
+        bind_push_buffer(L, notes);
+    }
+    return 3;
 }
 
-// read(paths, options, what) -> frame, notes
+// read(paths, options, what) -> frame, bad, notes
 static int csv_read(lua_State *L)
 {
     size_t n;
@@ -192,13 +240,14 @@ static int csv_read(lua_State *L)
     fr_csv_options o;
     read_options(L, 2, what, &o);
     fr_buf *notes = bind_buffer(L, NOTES_MAX);
+    o.bad = bad_box(L, 2);
     fr_frame **slot = bind_frame_box(L);
     fr_err err = FR_ERR_INIT;
     int rc = fr_csv_read(paths, n, &o, slot, notes, &err);
-    return finish_read(L, rc, *slot, notes, &err);
+    return finish_read(L, rc, slot, &o, notes, &err);
 }
 
-// parse(text, options, what) -> frame, notes
+// parse(text, options, what) -> frame, bad, notes
 static int csv_parse(lua_State *L)
 {
     size_t n;
@@ -207,10 +256,11 @@ static int csv_parse(lua_State *L)
     fr_csv_options o;
     read_options(L, 2, luaL_checkstring(L, 3), &o);
     fr_buf *notes = bind_buffer(L, NOTES_MAX);
+    o.bad = bad_box(L, 2);
     fr_frame **slot = bind_frame_box(L);
     fr_err err = FR_ERR_INIT;
     int rc = fr_csv_read_bytes("text", text, n, &o, slot, notes, &err);
-    return finish_read(L, rc, *slot, notes, &err);
+    return finish_read(L, rc, slot, &o, notes, &err);
 }
 
 static void write_options(lua_State *L, int arg, const char *what, fr_csv_write_options *o)

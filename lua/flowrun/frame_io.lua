@@ -9,11 +9,11 @@ local args = require "flowrun.frame_args"
 local frame_io = {}
 local files_of = args.files_of
 
-local function with_notes(frame, notes)
+local function with_notes(frame, bad, notes)
   for note in (notes or ""):gmatch("[^\n]+") do
     require("flowrun.log").warn("%s", note) -- not at load time: frames work without an engine
   end
-  return frame
+  return frame, bad
 end
 
 --- Reads delimited text: one file, several, or a pattern (`"scada/*.csv"`: one table, columns
@@ -30,11 +30,20 @@ end
 --- of the header's), `skip` (lines before the header), `encoding` ("utf-8", "latin-1",
 --- "windows-1252", "utf-16"), `null` (a list), `types` (`{meter = "utf8"}`), `formats`
 --- (`{when = "%d/%m/%Y %H:%M"}`), `columns` (only these). Errors name file, line and column.
+--- `escape = "\\"`: inside quotes, what follows it is meant as it stands. `comment = "#"`: lines that
+--- start with it do not count. `widths = {8, 10, 6}`: fields of fixed widths in characters, without
+--- the blanks around them.
+---
+--- `quarantine = true` reads what can be read and gives a second frame with the other records:
+--- `file`, `line`, `reason`, `text`. Bad are records with another number of fields, open quotes or
+--- text behind a closing one, bytes that are not UTF-8, values that do not fit a type asked for.
 ---
 ---     local df = frame.read_csv("scada/*.csv", {formats = {when = "%m/%d/%y %H:%M"}})
+---     local good, bad = frame.read_csv("m.csv", {types = {kw = "float64"}, quarantine = true})
 ---@param paths string|string[]
 ---@param options? table
 ---@return flowrun.Frame
+---@return flowrun.Frame? bad with `quarantine`
 function frame_io.read_csv(paths, options)
   return with_notes(csv.read(files_of("read_csv", paths), options, "read_csv"))
 end

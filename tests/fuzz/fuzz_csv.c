@@ -55,6 +55,21 @@ static void read_back(const fr_frame *f)
     fr_buf_fini(&b);
 }
 
+// With quarantine: the same frame when nothing is bad, else the first bad record is the error.
+static void sieve(const uint8_t *data, size_t size, fr_csv_options *o, const fr_frame *f)
+{
+    fr_frame *good = NULL, *bad = NULL;
+    fr_err err = FR_ERR_INIT;
+    o->bad = &bad;
+    int rc = fr_csv_read_bytes("f", data, size, o, &good, NULL, &err);
+    FR_ASSERT((rc == FR_OK) == (good != NULL) && (rc == FR_OK) == (bad != NULL));
+    FR_ASSERT(f == NULL || (rc == FR_OK && bad->rows == 0 &&
+                            fr_hash_eq(fr_frame_hash(f), fr_frame_hash(good))));
+    FR_ASSERT(f != NULL || rc != FR_OK || bad->rows > 0);
+    fr_frame_unref(good);
+    fr_frame_unref(bad);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -69,6 +84,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     o.header = (data[0] & 8) == 0;
     const char *const encodings[] = {"utf-8", "latin-1"};
     o.encoding = encodings[data[0] >> 4 & 1];
+    static const int64_t widths[] = {3, 1, 5};
+    o.escape = size % 5 == 1 ? '\\' : '\0';
+    o.comment = size % 5 == 2 ? '#' : '\0';
+    o.widths = size % 5 == 3 ? widths : NULL;
+    o.n_widths = size % 5 == 3 ? FR_COUNT(widths) : 0;
     fr_err err = FR_ERR_INIT, err2 = FR_ERR_INIT;
     fr_frame *f = NULL, *g = NULL;
     int rc = fr_csv_read_bytes("f", data + 1, size - 1, &o, &f, NULL, &err);
@@ -84,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             read_back(f);
         }
     }
+    sieve(data + 1, size - 1, &o, f);
     fr_frame_unref(f);
     fr_frame_unref(g);
     return 0;

@@ -7,6 +7,8 @@ dir.path = testing.temp_dir()
 return function()
   local df = frame.parse_csv("k,x,when\na,1.5,2024-01-31\nb,,2024-02-01\n")
   assert(#df == 2 and df:to_csv():find("2024%-02%-01"))
+  local _, bad = frame.parse_csv("a\n1\nx\n", {types = {a = "int64"}, quarantine = true, escape = "\\"})
+  assert(#bad == 1 and #frame.parse_csv("ab12\n", {widths = {2, 2}, header = false}) == 1)
   df:write_csv(dir.path .. "/a.csv")
   assert(#frame.read_csv(dir.path .. "/*.csv", {types = {k = "category"}}) == 2)
 end
