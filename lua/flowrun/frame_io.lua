@@ -30,9 +30,9 @@ end
 --- of the header's), `skip` (lines before the header), `encoding` ("utf-8", "latin-1",
 --- "windows-1252", "utf-16"), `null` (a list), `types` (`{meter = "utf8"}`), `formats`
 --- (`{when = "%d/%m/%Y %H:%M"}`), `columns` (only these). Errors name file, line and column.
---- `escape = "\\"`: inside quotes, what follows it is meant as it stands. `comment = "#"`: lines that
---- start with it do not count. `widths = {8, 10, 6}`: fields of fixed widths in characters, without
---- the blanks around them.
+--- `escape = "\\"`: inside quotes, what follows it is meant as it stands. `comment = "#"`: lines
+--- that start with it do not count. `widths = {8, 10, 6}`: fields of fixed widths in characters,
+--- without the blanks around them.
 ---
 --- `quarantine = true` reads what can be read and gives a second frame with the other records:
 --- `file`, `line`, `reason`, `text`. Bad are records with another number of fields, open quotes or
