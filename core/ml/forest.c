@@ -285,6 +285,9 @@ static int forest_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
     job.tree = fr_zalloc(trees * sizeof *job.tree);
     job.importance = fr_zalloc(trees * fit->x->count * sizeof *job.importance);
     rc = prepare(&job, fit, err);
+    if (fit->y->classes == 2 && !(bins > 0)) {
+        fr_ranks_turn(ranks);
+    }
     if (rc == FR_OK) {
         rc = fr_pool_try(trees, grow_one, &job);
         rc = rc == FR_OK ? write_payload(&job, payload, err)

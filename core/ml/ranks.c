@@ -7,6 +7,12 @@
 #include <math.h>
 #include <string.h>
 
+enum {
+    CACHE = 1 << 17,    // bytes of ranks that stay close to a core
+    MOST_TURNED = 64,   // features; of more, few are looked at in a small subtree
+    TURNED_ROWS = 1024, // at a time
+};
+
 typedef struct rank_job {
     const fr_columns *x;
     uint32_t most;
@@ -146,6 +152,23 @@ int fr_ranks_new(const fr_columns *x, uint32_t most, fr_ranks **out, fr_err *err
     return rc;
 }
 
+void fr_ranks_turn(fr_ranks *r)
+{
+    size_t n = r->rows, p = r->features;
+    if (n * p * sizeof(uint16_t) < CACHE || p > MOST_TURNED || r->by_row != NULL) {
+        return;
+    }
+    r->by_row = fr_try_alloc(n * p * sizeof *r->by_row);
+    for (size_t from = 0; from < n && r->by_row != NULL; from += TURNED_ROWS) {
+        size_t end = FR_MIN(n, from + TURNED_ROWS);
+        for (size_t f = 0; f < p; f++) {
+            for (size_t i = from; i < end; i++) {
+                r->by_row[i * p + f] = r->rank[f][i];
+            }
+        }
+    }
+}
+
 void fr_ranks_free(fr_ranks *r)
 {
     if (r == NULL) {
@@ -160,6 +183,7 @@ void fr_ranks_free(fr_ranks *r)
     fr_free(r->missing);
     fr_free(r->low);
     fr_free(r->high);
+    fr_free(r->by_row);
     fr_free(r);
 }
 

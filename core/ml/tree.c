@@ -51,22 +51,38 @@ void fr_tree_fini(fr_tree *t)
     *t = (fr_tree){0};
 }
 
-// Stable and without branches: half of all directions are surprises.
-size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, uint32_t feature,
-                           uint32_t left)
+static void find_faces(const fr_sample *s, const uint16_t *rank, size_t begin,
+                       size_t middle, size_t end, fr_cut *c)
 {
-    const uint16_t *rank = g->data->ranks->rank[feature];
+    c->left = 0;
+    c->right = UINT32_MAX;
+    for (size_t i = begin; i < middle; i++) {
+        c->left = FR_MAX(c->left, (uint32_t)rank[s[i].row]);
+    }
+    for (size_t i = middle; i < end; i++) {
+        c->right = FR_MIN(c->right, (uint32_t)rank[s[i].row]);
+    }
+}
+
+// Stable and without branches: half of all directions are surprises.
+size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, fr_cut *c)
+{
+    const uint16_t *rank = g->rank[c->feature];
     fr_sample *s = g->samples, *spare = g->spare;
     size_t l = n->begin, r = 0;
+    uint32_t limit = c->left;
     for (size_t i = n->begin; i < n->end; i++) {
         fr_sample x = s[i];
-        size_t goes_left = rank[x.row] <= left;
+        size_t goes_left = rank[x.row] <= limit;
         s[l] = x;
         spare[r] = x;
         l += goes_left;
         r += 1 - goes_left;
     }
     memcpy(s + l, spare, r * sizeof *s);
+    if (c->right == 0) {
+        find_faces(s, rank, n->begin, l, n->end, c);
+    }
     return l;
 }
 
@@ -115,11 +131,21 @@ static bool room_for_binary(fr_grower *g, size_t bins)
     g->bin = zeroed(bins, sizeof *g->bin, &ok);
     g->below = zeroed(bins, sizeof *g->below, &ok);
     g->score = zeroed(bins, sizeof *g->score, &ok);
-    g->list = zeroed(bins, sizeof *g->list, &ok);
+    g->list = zeroed(FR_MAX(bins, g->data->ranks->rows + 1), sizeof *g->list, &ok);
     g->lane_filled = zeroed(FR_SMALL_LEVELS * (p / 64 + 1), sizeof *g->lane_filled, &ok);
     g->lane = aligned_alloc(64, FR_SMALL_LEVELS * p * FR_LANES_MOST * sizeof *g->lane);
     if (g->options->min_leaf > 1) {
         g->rows = zeroed(bins, sizeof *g->rows, &ok);
+    } else if (bins > FR_COARSE_BUCKETS + 64) {
+        g->at = zeroed(g->data->ranks->rows, sizeof *g->at, &ok);
+        g->fine = zeroed(bins, sizeof *g->fine, &ok);
+    }
+    if (g->data->ranks->by_row != NULL) {
+        g->packed = zeroed(FR_PACKED_STRIDE * p, sizeof *g->packed, &ok);
+        g->packed_rank = zeroed(p, sizeof *g->packed_rank, &ok);
+        for (size_t f = 0; f < p && ok; f++) {
+            g->packed_rank[f] = g->packed + f * FR_PACKED_STRIDE;
+        }
     }
     if (g->data->ranks->rows >= 65536) {
         g->wide = zeroed(bins, sizeof *g->wide, &ok);
@@ -168,7 +194,8 @@ void fr_grower_free(fr_grower *g)
                             g->wide,  g->bin,     g->below,       g->score,
                             g->list,  g->rows,    g->lane,        g->lane_filled,
                             g->items, g->place,   g->spare_items, g->start,
-                            g->sums};
+                            g->sums,  g->at,      g->fine,        g->packed,
+                            g->packed_rank};
     for (size_t i = 0; i < FR_COUNT(blocks); i++) {
         fr_free(blocks[i]);
     }

@@ -9,12 +9,6 @@
 
 enum { CANCEL_ROWS = 4096 };
 
-typedef struct cut {
-    double score;                  // negative: none found
-    uint32_t feature, left, right; // the facing bins
-    uint32_t weight, positive;     // of the left side
-} cut;
-
 // positives << 16 | weight, for nodes of weight below 65,536.
 static inline uint32_t packed(const fr_sample *s)
 {
@@ -121,19 +115,11 @@ static void keep_min_leaf(fr_grower *g, const uint16_t *rank, const fr_open_node
     }
 }
 
-// Sum over both sides of positives^2 / weight: the part of the Gini decrease that depends
-// on the cut. Exact enough in double to tell any two different cuts of 65,535 apart.
-static inline double score_of(double wl, double pl, double weight, double positive)
-{
-    double wr = weight - wl, pr = positive - pl;
-    return (pl * pl * wr + pr * pr * wl) / (wl * wr);
-}
-
 // Weighs all cuts of one feature. False when the feature is constant in the node.
-static bool try_feature(fr_grower *g, uint32_t f, const fr_open_node *n, cut *best)
+static bool try_feature(fr_grower *g, uint32_t f, const fr_open_node *n, fr_cut *best)
 {
     const fr_ranks *ranks = g->data->ranks;
-    const uint16_t *rank = ranks->rank[f];
+    const uint16_t *rank = g->rank[f];
     const fr_sample *s = g->samples + n->begin, *end = g->samples + n->end;
     uint32_t bins = ranks->bins[f], rows = (uint32_t)(n->end - n->begin);
     uint32_t used = rows * 2 > bins || bins <= 64 ? sweep_dense(g, rank, bins, s, end)
@@ -154,18 +140,18 @@ static bool try_feature(fr_grower *g, uint32_t f, const fr_open_node *n, cut *be
     for (uint32_t k = 0; k < near; k++) {
         uint32_t i = first + g->list[k], wl = g->below[i] & 0xffff,
                  pl = g->below[i] >> 16;
-        double v = score_of(wl, pl, n->weight, n->positive);
+        double v = fr_cut_score(wl, pl, n->weight, n->positive);
         if (v > best->score) {
-            *best = (cut){v, f, g->bin[i], g->bin[i + 1], wl, pl};
+            *best = (fr_cut){v, f, g->bin[i], g->bin[i + 1], wl, pl};
         }
     }
     return true;
 }
 
 // The same for the few nodes of weight 65,536 and more.
-static bool try_feature_wide(fr_grower *g, uint32_t f, const fr_open_node *n, cut *best)
+static bool try_feature_wide(fr_grower *g, uint32_t f, const fr_open_node *n, fr_cut *best)
 {
-    const uint16_t *rank = g->data->ranks->rank[f];
+    const uint16_t *rank = g->rank[f];
     uint32_t bins = g->data->ranks->bins[f], rows = (uint32_t)(n->end - n->begin);
     for (size_t i = n->begin; i < n->end; i++) {
         const fr_sample *s = &g->samples[i];
@@ -184,9 +170,9 @@ static bool try_feature_wide(fr_grower *g, uint32_t f, const fr_open_node *n, cu
         }
         varied |= left > 0;
         if (left >= g->options->min_leaf && rows - left >= g->options->min_leaf) {
-            double v = score_of(wl, pl, n->weight, n->positive);
+            double v = fr_cut_score(wl, pl, n->weight, n->positive);
             if (v > best->score) {
-                *best = (cut){v, f, last, b, wl, pl};
+                *best = (fr_cut){v, f, last, b, wl, pl};
             }
         }
         last = b;
@@ -199,23 +185,25 @@ static bool try_feature_wide(fr_grower *g, uint32_t f, const fr_open_node *n, cu
 
 // As scikit-learn draws: at least one feature that is not constant here, otherwise
 // max_features in all.
-static cut find_cut(fr_grower *g, const fr_open_node *n)
+static fr_cut find_cut(fr_grower *g, const fr_open_node *n)
 {
-    cut best = {.score = -1};
+    fr_cut best = {.score = -1};
     uint32_t left = (uint32_t)g->data->ranks->features, tried = 0;
     bool varied = false;
     while (left > 0 && (tried < g->options->max_features || !varied)) {
         uint32_t f = fr_grower_feature(g, &left);
-        varied |= n->weight < 65536 ? try_feature(g, f, n, &best)
-                                    : try_feature_wide(g, f, n, &best);
+        bool coarse = g->at != NULL && g->data->ranks->bins[f] > FR_COARSE_BUCKETS;
+        varied |= coarse               ? fr_grower_coarse(g, f, n, &best)
+                  : n->weight < 65536 ? try_feature(g, f, n, &best)
+                                      : try_feature_wide(g, f, n, &best);
         tried++;
     }
     return best;
 }
 
-static void split(fr_grower *g, const fr_open_node *n, const cut *c)
+static void split(fr_grower *g, const fr_open_node *n, fr_cut *c)
 {
-    size_t middle = fr_grower_partition(g, n, c->feature, c->left);
+    size_t middle = fr_grower_partition(g, n, c);
     uint32_t child = fr_tree_pair(g->tree);
     if (g->tree->failed) {
         return;
@@ -223,7 +211,7 @@ static void split(fr_grower *g, const fr_open_node *n, const cut *c)
     double p = n->positive, w = n->weight;
     g->importance[c->feature] += 2 * (c->score - p * p / w);
     g->tree->node[n->node] =
-        (fr_node){.cut = fr_ranks_cut(g->data->ranks, c->feature, c->left, c->right),
+        (fr_node){.cut = fr_cut_ranks(c->left, c->right),
                   .feature = fr_node_flagged(c->feature, middle - n->begin,
                                              n->end - middle),
                   .left = child,
@@ -234,33 +222,82 @@ static void split(fr_grower *g, const fr_open_node *n, const cut *c)
         g, (fr_open_node){n->begin, middle, child, n->depth + 1, c->weight, c->positive});
 }
 
-void fr_grower_binary(fr_grower *g, size_t samples, uint32_t weight, uint32_t positive)
+// Copies the ranks of a node's rows together and numbers its samples anew: its subtree
+// then works in cache, where each row of all data would be a miss.
+static void pack(fr_grower *g, const fr_open_node *n)
+{
+    size_t p = g->data->ranks->features, rows = n->end - n->begin;
+    fr_sample *s = g->samples + n->begin;
+    for (size_t i = 0; i < rows; i++) {
+        const uint16_t *from = g->data->ranks->by_row + (size_t)s[i].row * p;
+        for (size_t f = 0; f < p; f++) {
+            g->packed[f * FR_PACKED_STRIDE + i] = from[f];
+        }
+        s[i].row = (uint32_t)i;
+    }
+    g->rank = g->packed_rank;
+}
+
+static void place_cuts(fr_grower *g)
+{
+    for (size_t k = 0; k < g->tree->count; k++) {
+        fr_node *n = &g->tree->node[k];
+        if (n->feature >= 0) {
+            uint32_t both;
+            memcpy(&both, &n->cut, sizeof both);
+            n->cut = fr_ranks_cut(g->data->ranks, (size_t)fr_node_feature(n),
+                                  both & 0xffff, both >> 16);
+        }
+    }
+}
+
+// Splits the node on top of the stack, or makes it a leaf.
+static void grow_next(fr_grower *g, size_t small)
 {
     const fr_tree_options *o = g->options;
-    size_t small = (size_t)g->kernel->most_parts * FR_LANES_PART;
+    fr_open_node n = g->stack[--g->open];
+    size_t rows = n.end - n.begin;
+    if (rows <= small && n.weight < 256) {
+        fr_grower_small(g, &n);
+        return;
+    }
+    g->tree->depth = FR_MAX(g->tree->depth, n.depth);
+    fr_cut c = {.score = -1};
+    if (n.positive > 0 && n.positive < n.weight && rows >= o->min_split &&
+        n.depth < o->max_depth) {
+        c = find_cut(g, &n);
+    }
+    if (c.score < 0) {
+        fr_tree_leaf(g->tree, n.node, (float)((double)n.positive / n.weight), n.weight);
+    } else {
+        split(g, &n, &c);
+    }
+}
+
+void fr_grower_binary(fr_grower *g, size_t samples, uint32_t weight, uint32_t positive)
+{
+    const uint16_t *const *all = (const uint16_t *const *)g->data->ranks->rank;
+    size_t small = (size_t)g->kernel->most_parts * FR_LANES_PART, packed = SIZE_MAX;
     g->open = 0;
+    g->rank = all;
     fr_grower_push(g, (fr_open_node){0, samples, 0, 0, weight, positive});
     while (g->open > 0 && !g->tree->failed) {
-        fr_open_node n = g->stack[--g->open];
-        size_t rows = n.end - n.begin;
-        if (rows <= small && n.weight < 256) {
-            fr_grower_small(g, &n);
-            continue;
+        const fr_open_node *next = &g->stack[g->open - 1];
+        size_t rows = next->end - next->begin;
+        if (g->open <= packed) { // the packed subtree is done
+            packed = SIZE_MAX;
+            g->rank = all;
+        }
+        if (g->packed != NULL && g->rank == all && rows <= FR_PACKED_ROWS) {
+            packed = g->open - 1;
+            pack(g, next);
         }
         if (rows > CANCEL_ROWS && fr_cancelled()) {
             return;
         }
-        g->tree->depth = FR_MAX(g->tree->depth, n.depth);
-        cut c = {.score = -1};
-        if (n.positive > 0 && n.positive < n.weight && rows >= o->min_split &&
-            n.depth < o->max_depth) {
-            c = find_cut(g, &n);
-        }
-        if (c.score < 0) {
-            fr_tree_leaf(g->tree, n.node, (float)((double)n.positive / n.weight),
-                         n.weight);
-        } else {
-            split(g, &n, &c);
-        }
+        grow_next(g, small);
+    }
+    if (!g->tree->failed) {
+        place_cuts(g);
     }
 }

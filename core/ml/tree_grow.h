@@ -5,6 +5,8 @@
 #include "core/ml/tree.h"
 #include "core/ml/tree_lanes.h"
 
+#include <string.h>
+
 // A row in play: how often the bootstrap drew it, and how often as class 1.
 typedef struct fr_sample {
     uint32_t row;
@@ -71,6 +73,38 @@ typedef struct fr_wide_bin {
     uint32_t weight, positive, rows;
 } fr_wide_bin;
 
+// While a tree grows, a node keeps the facing ranks of its cut where the cut will be:
+// their values would be misses of the cache, one after the other; at the end they are
+// independent of each other.
+static inline float fr_cut_ranks(uint32_t left, uint32_t right)
+{
+    uint32_t both = right << 16 | left;
+    float held;
+    memcpy(&held, &both, sizeof held);
+    return held;
+}
+
+// The best cut of a node so far, of two classes.
+typedef struct fr_cut {
+    double score;                  // negative: none found
+    uint32_t feature, left, right; // the facing bins
+    uint32_t weight, positive;     // of the left side
+} fr_cut;
+
+// Sum over both sides of positives^2 / weight: the part of the Gini decrease that depends
+// on the cut. Exact enough in double to tell any two different cuts of 65,535 apart.
+static inline double fr_cut_score(double wl, double pl, double weight, double positive)
+{
+    double wr = weight - wl, pr = positive - pl;
+    return (pl * pl * wr + pr * pr * wl) / (wl * wr);
+}
+
+enum {
+    FR_COARSE_BUCKETS = 256,
+    FR_PACKED_ROWS = 1024,
+    FR_PACKED_STRIDE = FR_PACKED_ROWS + 32, // not all features in one set of the cache
+};
+
 enum { FR_SMALL_LEVELS = 3 }; // groups of 128, 64 and 32 lanes
 
 struct fr_grower {
@@ -95,6 +129,11 @@ struct fr_grower {
     float *score;          // scores of the cuts between them,
     uint32_t *list;        // and the best of those
     uint32_t *rows;        // distinct rows by bin, when needed
+    const uint16_t *const *rank; // [feature][row], of the data or of a packed subtree
+    uint16_t *packed;            // ranks of a subtree's rows, see fr_grower_binary
+    const uint16_t **packed_rank;
+    uint16_t *at;          // of a feature with many values: each sample's rank
+    uint64_t *fine;        // and a histogram of some of them
     uint16_t *lane;        // small nodes: [level][feature][128] ranks
     uint64_t *lane_filled; // [level], a bit per feature
     fr_item *items, *spare_items; // general trees, instead of samples
@@ -113,10 +152,13 @@ static inline uint32_t fr_grower_feature(fr_grower *g, uint32_t *left)
     return f;
 }
 
-// Moves the samples with rank <= left of `feature` to the front; returns where the others
-// begin.
-size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, uint32_t feature,
-                           uint32_t left);
+// Moves the samples with rank <= c->left to the front; returns where the others begin.
+// When c->right is 0, c->left and c->right become the ranks that face each other.
+size_t fr_grower_partition(fr_grower *g, const fr_open_node *n, fr_cut *c);
+// Weighs all cuts of one feature of many values, see tree_coarse.c; in `best`, left is any
+// rank between what the cut parts and right is 0. False when the feature is constant in the node.
+bool fr_grower_coarse(fr_grower *g, uint32_t feature, const fr_open_node *n,
+                      fr_cut *best);
 void fr_grower_push(fr_grower *g, fr_open_node n);
 void fr_grower_binary(fr_grower *g, size_t samples, uint32_t weight, uint32_t positive);
 // Any criterion, weights, missing values, random cuts: tree_general.c.

@@ -44,7 +44,7 @@ static const uint16_t *lanes_of(lane_job *job, uint32_t f)
     uint64_t bit = 1ULL << (f & 63);
     if ((job->filled[f >> 6] & bit) == 0) {
         job->filled[f >> 6] |= bit;
-        const uint16_t *rank = job->g->data->ranks->rank[f];
+        const uint16_t *rank = job->g->rank[f];
         for (uint32_t i = 0; i < job->count; i++) {
             x[i] = rank[job->samples[i].row];
         }
@@ -155,7 +155,7 @@ static int split(lane_job *job, const lane_node *n, const lane_cut *c, lane_node
     double p = n->positive, score = (double)c->num / (double)c->den;
     g->importance[c->feature] += 2 * (score - p * p / n->weight);
     g->tree->node[n->node] =
-        (fr_node){.cut = fr_ranks_cut(g->data->ranks, c->feature, c->at, next),
+        (fr_node){.cut = fr_cut_ranks(c->at, next),
                   .feature = fr_node_flagged(c->feature, left.rows, right.rows),
                   .left = child,
                   .weight = n->weight};

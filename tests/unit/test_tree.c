@@ -6,6 +6,9 @@
 #include "core/ml/tree_grow.h"
 #include "tests/fixtures/tree.h"
 
+#include <math.h>
+#include <string.h>
+
 static const char *const NAMES[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 
 static fr_tree_options plain(uint32_t features)
@@ -279,6 +282,80 @@ static void kernels_grow_the_same_tree(void)
     fr_free(y);
 }
 
+// ---- buckets and packed subtrees against weighing every cut
+
+static void grow_by(const fr_ranks *r, const int32_t *y, const fr_tree_options *o,
+                    bool buckets, fr_tree *out)
+{
+    fr_tree_data data = {.ranks = r, .code = y, .classes = 2};
+    double importance[6] = {0};
+    fr_grower *g;
+    *out = (fr_tree){0};
+    CHECK_INT(fr_grower_new(&data, o, &g, NULL), FR_OK);
+    CHECK(g->at != NULL);
+    if (!buckets) {
+        fr_free(g->at);
+        g->at = NULL;
+    }
+    CHECK_INT(fr_grower_grow(g, 3, out, importance), FR_OK);
+    fr_grower_free(g);
+}
+
+// Many values, ties, a constant, equal columns, and classes that follow some of them.
+static void make_many(fr_rand *r, size_t n, double *const *x, int32_t *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        double u = fr_rand_unit(r), v = fr_rand_unit(r);
+        x[0][i] = u;
+        x[1][i] = floor(700 * v) + (u > 0.9);
+        x[2][i] = u < 0.5 ? 1 : fr_rand_unit(r); // half of the rows share one value
+        x[3][i] = x[0][i];
+        x[4][i] = fr_rand_unit(r);
+        x[5][i] = (double)i;
+        double p = u > 0.3 && v > 0.4 ? 0.8 : 0.15;
+        y[i] = fr_rand_unit(r) < p;
+    }
+}
+
+static void buckets_find_what_weighing_every_cut_finds(void)
+{
+    static const size_t SIZES[] = {700, 12000, 70000}; // the second is packed, the last wide
+    fr_rand r;
+    fr_rand_init(&r, 23, 0);
+    for (size_t k = 0; k < FR_COUNT(SIZES); k++) {
+        size_t n = SIZES[k];
+        double *x[6];
+        int32_t *y = fr_alloc(n * sizeof *y);
+        for (int f = 0; f < 6; f++) {
+            x[f] = fr_alloc(n * sizeof **x);
+        }
+        make_many(&r, n, x, y);
+        fr_ranks *ranks = ranks_of((const double *const *)x, n, 6);
+        fr_tree_options o = plain(2);
+        o.bootstrap = true;
+        fr_tree all, some, packed;
+        grow_by(ranks, y, &o, false, &all);
+        grow_by(ranks, y, &o, true, &some);
+        fr_ranks_turn(ranks);
+        CHECK((ranks->by_row != NULL) == (n >= 12000));
+        grow_by(ranks, y, &o, true, &packed);
+        CHECK(all.count > n / 8);
+        CHECK_INT(some.count, all.count);
+        CHECK_INT(packed.count, all.count);
+        CHECK(memcmp(all.node, some.node, all.count * sizeof *all.node) == 0);
+        CHECK(memcmp(all.node, packed.node, all.count * sizeof *all.node) == 0);
+        fr_tree *const trees[] = {&all, &some, &packed};
+        for (size_t t = 0; t < 3; t++) {
+            fr_tree_fini(trees[t]);
+        }
+        for (int f = 0; f < 6; f++) {
+            fr_free(x[f]);
+        }
+        fr_free(y);
+        fr_ranks_free(ranks);
+    }
+}
+
 static void leaves_of_many_classes_hold_shares(void)
 {
     const double v[] = {1, 1, 2, 3, 3, 3};
@@ -437,6 +514,7 @@ int main(void)
     CASE(splits_are_those_of_scikit_learn);
     CASE(stumps_are_the_best_possible);
     CASE(kernels_grow_the_same_tree);
+    CASE(buckets_find_what_weighing_every_cut_finds);
     CASE(leaves_of_many_classes_hold_shares);
     CASE(extreme_values_are_parted);
     CASE(missing_values_are_named);
