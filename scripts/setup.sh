@@ -3,7 +3,8 @@
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config lua5.4 liblua5.4-dev libuv1-dev
   libsqlite3-dev lua-cjson-dev libcurl4-openssl-dev libopenblas-dev zlib1g-dev libzstd-dev
-  liblz4-dev libxxhash-dev libssl-dev libedit-dev libsnappy1v5 libbrotli1"
+  liblz4-dev libxxhash-dev libssl-dev libedit-dev libsnappy1v5 libbrotli1
+  libxlsxwriter-dev libminizip-dev libexpat1-dev"
 check_packages="clang libclang-rt-14-dev lua-check lua-cjson luarocks openssl"
 
 installed() {

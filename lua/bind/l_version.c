@@ -24,6 +24,8 @@ static const struct library {
     {"zlib", "libz.so.1", "zlibVersion", TEXT},
     {"libedit", "libedit.so.2", "rl_library_version", VARIABLE},
     {"libcurl", "libcurl.so.4", "curl_version", TEXT},
+    {"libxlsxwriter", "libxlsxwriter.so.4", "lxw_version", TEXT},
+    {"expat", "libexpat.so.1", "XML_ExpatVersion", TEXT},
     {"OpenBLAS", "libopenblas.so.0", "openblas_get_config", TEXT},
 };
 

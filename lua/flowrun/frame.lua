@@ -7,6 +7,7 @@
 local core = require "flowrun.core.frame"
 local array = require "flowrun.frame_array"
 local args = require "flowrun.frame_args"
+local frame_excel = require "flowrun.frame_excel"
 local frame_io = require "flowrun.frame_io"
 local frame_parquet = require "flowrun.frame_parquet"
 local frame_relate = require "flowrun.frame_relate"
@@ -214,5 +215,7 @@ frame.read_parquet = frame_parquet.read_parquet
 frame.sql, frame.read_sqlite = frame_sql.sql, frame_sql.read_sqlite   -- flowrun.frame_sql
 methods.write_csv, methods.to_csv = frame_io.write_csv, frame_io.to_csv
 methods.write_arrow = frame_io.write_arrow
+frame.read_excel, frame.excel_sheets = frame_excel.read_excel, frame_excel.excel_sheets
+frame.write_excel, methods.write_excel = frame_excel.write_excel, frame_excel.write_one
 
 return frame

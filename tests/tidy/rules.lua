@@ -18,6 +18,9 @@ rules.addresses = {
   ["lualib.h"] = {"^lua/", "^tests/"},
   ["sqlite3.h"] = {"^core/engine/store_sqlite", "^core/data/sql%.c$", "^tests/"},
   ["cblas.h"] = {"^core/ml/linalg%.c$"},
+  ["xlsxwriter.h"] = {"^core/data/xlsx_write%.c$"},
+  ["expat.h"] = {"^core/data/xlsx_part%.c$"},
+  ["minizip/unzip.h"] = {"^core/data/xlsx_part%.c$"},
   ["curl/curl.h"] = {"^core/net/http_client%.c$"},
   ["uv.h"] = {"^core/engine/", "^core/net/", "^lua/", "^tests/", "^bench/"},
   ["histedit.h"] = {"^lua/"},
@@ -88,6 +91,8 @@ rules.writable = {
   },
   ["bigmem.c"] = {pool = "column buffers kept for reuse by all threads"},
   ["pool.c"] = {pool = "one compute pool per process"},
+  ["xlsx_part.c"] = {lib = "the functions of minizip and expat, opened at first use"},
+  ["xlsx_write.c"] = {lib = "the functions of libxlsxwriter, opened at first use"},
   ["linalg.c"] = {table = "OpenBLAS's functions, opened once at first use"},
 }
 
