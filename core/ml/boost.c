@@ -373,7 +373,7 @@ static int start(fit_state *s, const fr_fit *fit, fr_err *err)
     }
     bool coarse = s->truth.loss == FR_LOSS_LOG && s->truth.weight == NULL && !compat;
     s->bits = coarse ? 21 : compat && n >= 1 << 20 ? 19 : 30;
-    return compat ? fr_boost_exact_new(fit->x, &s->exact, err)
+    return compat ? fr_boost_exact_new(fit->x, s->options.depth, &s->exact, err)
                   : fr_boost_hist_new(fit->x, &s->options, &s->hist, err);
 }
 

@@ -8,7 +8,7 @@
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
-#include "core/ml/boost_grow.h"
+#include "core/ml/boost_bucket.h"
 #include "core/ml/kernel_gain.h"
 
 #include <string.h>
@@ -40,6 +40,7 @@ struct fr_boost_exact {
     cut *found;              // [feature][range]
     range *open, *made;      // this level's and the next's
     size_t opens, mades, room;
+    fr_boost_bucket *bucket; // grows the trees when they are shallow
 };
 
 typedef struct level_job {
@@ -67,7 +68,8 @@ static void sort_rows(fr_boost_exact *g, size_t f)
     fr_free(at);
 }
 
-int fr_boost_exact_new(const fr_columns *x, fr_boost_exact **out, fr_err *err)
+int fr_boost_exact_new(const fr_columns *x, uint32_t depth, fr_boost_exact **out,
+                       fr_err *err)
 {
     *out = NULL;
     fr_boost_exact *g = fr_zalloc(sizeof *g);
@@ -97,6 +99,7 @@ int fr_boost_exact_new(const fr_columns *x, fr_boost_exact **out, fr_err *err)
         fr_boost_exact_free(g);
         return fr_fail(err, FR_ENOMEM, "no memory to sort %zu x %zu values", n, p);
     }
+    g->bucket = fr_boost_bucket_new(g->ranks, g->sorted, depth);
     *out = g;
     return FR_OK;
 }
@@ -118,6 +121,7 @@ void fr_boost_exact_free(fr_boost_exact *g)
     fr_free(g->found);
     fr_free(g->open);
     fr_free(g->made);
+    fr_boost_bucket_free(g->bucket);
     fr_ranks_free(g->ranks);
     fr_free(g);
 }
@@ -376,6 +380,9 @@ static int grow_level(level_job *job, fr_boost_rows *rows, fr_tree *tree, bool l
 int fr_boost_exact_grow(fr_boost_exact *g, fr_boost_rows *rows, const fr_boost_options *o,
                         fr_tree *tree, double *importance)
 {
+    if (g->bucket != NULL) {
+        return fr_boost_bucket_grow(g->bucket, rows, o, tree, importance);
+    }
     reserve(g, 2);
     int64_t sum = 0;
     for (size_t i = 0; i < g->rows; i++) {

@@ -59,8 +59,9 @@ double fr_boost_quantile(double *value, const double *weight, size_t n, double a
 // A grower makes one tree per call: appends nodes to *tree, adds to raw (of the rows
 // chosen) and importance.
 typedef struct fr_boost_exact fr_boost_exact;
-FR_NODISCARD int fr_boost_exact_new(const fr_columns *x, fr_boost_exact **out,
-                                    fr_err *err);
+// depth: of the trees to come.
+FR_NODISCARD int fr_boost_exact_new(const fr_columns *x, uint32_t depth,
+                                    fr_boost_exact **out, fr_err *err);
 FR_NODISCARD int fr_boost_exact_grow(fr_boost_exact *g, fr_boost_rows *rows,
                                      const fr_boost_options *o, fr_tree *tree,
                                      double *importance);

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/base/rand.h"
+#include "core/ml/boost_grow.h"
 #include "core/ml/kernel_gain.h"
 #include "core/ml/kernel_logistic.h"
 #include "core/ml/metric.h"
@@ -323,6 +324,88 @@ static void equal_calls_give_equal_models_at_any_thread_count(void)
     fr_free(y);
 }
 
+// ---- trees from buckets are those from lists, node for node
+
+enum { BUCKET_ROWS = 3200, BUCKET_FEATURES = 11 };
+
+static void make_gradients(fr_rand *r, int round, double *const *x, int32_t *gradient,
+                           int32_t *hessian)
+{
+    for (size_t i = 0; i < BUCKET_ROWS; i++) {
+        double noise = fr_rand_unit(r) - 0.5, v = noise * (round % 2 == 0 ? 1 : 0.02);
+        v += round < 4 ? 0.3 * (x[1][i] > 0.7) - 0.2 * x[2][i] : 0;
+        gradient[i] = (int32_t)floor(ldexp(v, 29));
+        hessian[i] = 1 << 28;
+    }
+}
+
+static fr_tree grown(fr_boost_exact *g, int32_t *gradient, int32_t *hessian,
+                     uint32_t min_leaf, double *importance)
+{
+    double *raw = fr_zalloc(BUCKET_ROWS * sizeof *raw);
+    fr_boost_rows rows = {.rows = BUCKET_ROWS,
+                          .gradient = gradient,
+                          .hessian = hessian,
+                          .unit = 0x1p-30,
+                          .hessian_unit = 0x1p-30,
+                          .most = 0x1p30,
+                          .raw = raw,
+                          .renew = -1,
+                          .factor = 1};
+    fr_boost_options o = {
+        .leaves = UINT32_MAX, .depth = 4, .min_leaf = min_leaf, .learning_rate = 0.1};
+    fr_tree t = {0};
+    CHECK_INT(fr_boost_exact_grow(g, &rows, &o, &t, importance), FR_OK);
+    importance[BUCKET_FEATURES] = 0;
+    for (size_t i = 0; i < BUCKET_ROWS; i++) {
+        importance[BUCKET_FEATURES] += raw[i] * (double)(i + 1);
+    }
+    fr_free(raw);
+    return t;
+}
+
+static void buckets_grow_what_lists_grow(void)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f",
+                                        "g", "h", "i", "j", "k"};
+    double *x[BUCKET_FEATURES];
+    int32_t *gradient = fr_alloc(2 * BUCKET_ROWS * sizeof *gradient);
+    fr_rand r;
+    fr_rand_init(&r, 77, 0);
+    for (size_t f = 0; f < BUCKET_FEATURES; f++) {
+        x[f] = fr_alloc(BUCKET_ROWS * sizeof **x);
+        for (size_t i = 0; i < BUCKET_ROWS; i++) {
+            double u = fr_rand_unit(&r);
+            x[f][i] = f == 3 ? 1 : f == 4 ? floor(3 * u) : f == 5 ? floor(300 * u * u) : u;
+            x[f][i] = f == 6 ? x[1][i] : x[f][i]; // ties between features
+        }
+    }
+    fr_columns columns = {BUCKET_ROWS, BUCKET_FEATURES, (const double *const *)x, names,
+                          false};
+    fr_boost_exact *buckets, *lists;
+    CHECK_INT(fr_boost_exact_new(&columns, 4, &buckets, NULL), FR_OK);
+    CHECK_INT(fr_boost_exact_new(&columns, UINT32_MAX, &lists, NULL), FR_OK);
+    for (int round = 0; round < 10; round++) {
+        double a[BUCKET_FEATURES + 1] = {0}, b[BUCKET_FEATURES + 1] = {0};
+        uint32_t least = round % 3 == 0 ? 1 : 150;
+        make_gradients(&r, round, x, gradient, gradient + BUCKET_ROWS);
+        fr_tree t = grown(buckets, gradient, gradient + BUCKET_ROWS, least, a);
+        fr_tree u = grown(lists, gradient, gradient + BUCKET_ROWS, least, b);
+        CHECK(t.count > 10);
+        CHECK(t.count == u.count &&
+              memcmp(t.node, u.node, t.count * sizeof *t.node) == 0);
+        CHECK(memcmp(a, b, sizeof a) == 0);
+        fr_tree_fini(&t);
+        fr_tree_fini(&u);
+    }
+    fr_boost_exact_free(buckets);
+    fr_boost_exact_free(lists);
+    for (size_t f = 0; f < BUCKET_FEATURES; f++) {
+        fr_free(x[f]);
+    }
+    fr_free(gradient);
+}
+
 static void trees_keep_their_limits_and_learn(void)
 {
     enum { N = 4000 };
@@ -437,6 +520,7 @@ int main(void)
     CASE(logistic_is_that_of_libm);
     CASE(gains_are_within_their_slack);
     CASE(equal_calls_give_equal_models_at_any_thread_count);
+    CASE(buckets_grow_what_lists_grow);
     CASE(trees_keep_their_limits_and_learn);
     CASE(constant_features_leave_the_share);
     CASE(damaged_parts_are_refused);
