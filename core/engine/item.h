@@ -15,7 +15,8 @@
 enum {
     FR_ITEM_FAILED = 1, FR_ITEM_DEGRADED = 2, FR_ITEM_CANCELLED = 4, FR_ITEM_CACHED = 8,
     FR_ITEM_SKIPPED = 16,
-};
+    FR_ITEM_OBJECT = 32,     // in memory only: its result has a record of its own; loaded from
+};                           // the log: args is the item's key
 
 typedef struct fr_item_done {
     uint32_t index;          // from 0

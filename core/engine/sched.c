@@ -78,6 +78,7 @@ void fr_sched_free(fr_sched *s)
     fr_free(s->divergence);
     fr_free(s->running);
     fr_free(s->undo);
+    fr_free(s->ends);
     fr_value_unref(s->root_result);
     fr_value_unref(s->root_error);
     fr_free(s);
@@ -190,7 +191,7 @@ uint32_t sched_new_edge(fr_sched *s, uint32_t next, uint32_t target, uint32_t se
     return i;
 }
 
-static uint32_t take_edge(fr_sched *s, uint32_t i, uint32_t *target, uint32_t *serial)
+uint32_t sched_take_edge(fr_sched *s, uint32_t i, uint32_t *target, uint32_t *serial)
 {
     edge *e = &s->edges[i];
     uint32_t next = e->next;
@@ -452,7 +453,7 @@ void sched_arrived(fr_sched *s, uint32_t id)
     uint32_t e = node_at(s, id)->dependents, target, serial;
     node_at(s, id)->dependents = 0;
     while (e != 0) {
-        e = take_edge(s, e, &target, &serial);
+        e = sched_take_edge(s, e, &target, &serial);
         node *d = node_at(s, target);
         if ((--d->pending == 0 || sched_early(s, d, id)) && !d->begun && !node_final(d)) {
             sched_ready_to_start(s, target);
@@ -470,7 +471,7 @@ void sched_observe(fr_sched *s, uint32_t id)
     uint32_t e = n->waiters, b, serial;
     n->waiters = 0;
     while (e != 0) {
-        e = take_edge(s, e, &b, &serial);
+        e = sched_take_edge(s, e, &b, &serial);
         branch *br = &s->branches[b];
         if (br->blocked && br->serial == serial) {
             br->newest = FR_MAX(br->newest, n->seq);
@@ -478,6 +479,9 @@ void sched_observe(fr_sched *s, uint32_t id)
                 sched_make_ready(s, b);
             }
         }
+    }
+    if (n->watchers != 0) {
+        (void)sched_items_wake(s, id, n->seq);
     }
 }
 
@@ -528,6 +532,14 @@ void sched_ready_to_start(fr_sched *s, uint32_t id)
     }
     bool cleanup = n->n_setups > 0 && s->divergence == NULL;
     bool stop = sched_stopping(s, n) && !cleanup;
+    if (n->kind == FR_CALL_MAP && n->known) {
+        sched_map_recall(s, id);
+    }
+    if (stop && n->map != NULL) {
+        sched_move(s, n, FR_QUEUED, FR_BECAUSE_WORKER);
+        sched_map_start(s, id);
+        return;
+    }
     if (n->kind == FR_CALL_POKE && !stop) {
         sched_wait_start(s, id);
         n->need = s->seq;

@@ -212,6 +212,18 @@ FR_NODISCARD int fr_sched_value(fr_sched *s, uint32_t branch, const char *name, 
 fr_hash fr_sched_draw(fr_sched *s, uint32_t branch, const char *name);
 // true: satisfied (any/all of the nodes were observed, or the run is being cancelled).
 bool fr_sched_wait(fr_sched *s, uint32_t branch, const uint32_t *nodes, uint32_t n, bool any);
+// The items of a map as they end. false: the branch is blocked until more are behind place `at`
+// (0 = the beginning) or the map has ended.
+bool fr_sched_wait_item(fr_sched *s, uint32_t branch, uint32_t node, uint64_t at);
+typedef struct fr_map_item {
+    uint32_t index;
+    bool failed;
+    fr_value *value;                  // a new reference; of a failed one the error
+} fr_map_item;
+// The next one that was observed, and the place behind it; false: none at the moment.
+bool fr_sched_next_item(fr_sched *s, uint32_t node, uint64_t *at, fr_map_item *out);
+// The map was observed, and nothing but its items says how it ended.
+bool fr_sched_items_over(const fr_sched *s, uint32_t node);
 void fr_sched_branch_end(fr_sched *s, uint32_t branch, fr_value *result, fr_value *error);
 bool fr_sched_seen(const fr_sched *s, uint32_t node);     // observed: its result may be read
 fr_state fr_sched_state(const fr_sched *s, uint32_t node, fr_reason *reason);   // as observed

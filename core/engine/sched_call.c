@@ -300,6 +300,24 @@ bool fr_sched_wait(fr_sched *s, uint32_t b, const uint32_t *nodes, uint32_t n, b
     return false;
 }
 
+bool fr_sched_wait_item(fr_sched *s, uint32_t b, uint32_t id, uint64_t at)
+{
+    went_on(s, b);
+    node *n = node_at(s, id);
+    branch *br = &s->branches[b];
+    br->newest = FR_MAX(br->newest, n->map != NULL ? n->map->shown_seq : 0);
+    br->newest = FR_MAX(br->newest, n->seen ? n->seq : 0);
+    bool more = n->seen || (n->map != NULL && at < n->map->shown);
+    if (more || fr_sched_cancelled(s, b) != FR_OK || s->divergence != NULL) {
+        return true;
+    }
+    br->any = true;
+    br->pending = 1;
+    br->blocked = true;
+    n->watchers = sched_new_edge(s, n->watchers, b, br->serial);
+    return false;
+}
+
 // What failed first in a subflow and was not handled; FR_NO_NODE = nothing.
 static uint32_t unhandled_inside(const fr_sched *s, const node *flow)
 {
@@ -332,6 +350,10 @@ void sched_end_flow(fr_sched *s, uint32_t id)
     if (sched_recall(s, id, error != NULL)) {
         fr_value_unref(result);
         fr_value_unref(error);
+        return;
+    }
+    if (error == NULL && sched_scope_early(s, n)) {
+        n->result = result;
         return;
     }
     if (is_scope(n) && n->stop_code != FR_OK && !s->cancel_seen) {

@@ -19,6 +19,7 @@ enum {
     BUG_LAST_GOOD_ANY, BUG_DEGRADED_IS_GOOD,
     BUG_SKIP_LOST = 60, BUG_RULE_HASTY, BUG_WHEN_IGNORED,
     BUG_GROUP_SAME_BRANCH, BUG_GROUP_EARLY, BUG_STOP_UNRECORDED,
+    BUG_ITEMS_AT_ONCE = 70, BUG_ITEM_OBJECTS_LOST,
 };
 #ifdef FR_SEEDED_BUGS
 extern int fr_seeded_bug;             // which one; tests/sim/sim.c
@@ -37,16 +38,18 @@ typedef struct edge {                 // singly linked, in s->edges; index 0 end
 typedef struct cache_state cache_state;       // sched_cache.c
 
 typedef struct part_mark {
-    uint64_t seq;                     // of the first part it stands for
-    size_t end;                       // in past.data
+    uint64_t seq;                     // of the record
+    size_t end;                       // in past_items.data, map_state.parts
 } part_mark;
 
 typedef struct past_items {           // of a map
     uint32_t n, failed;
     fr_buf data;                      // MAP parts, packed items one after the other
-    part_mark *marks;                 // where each part ends; neighbours between reruns are one
-    uint32_t n_marks;
+    part_mark *marks;                 // where each part ends
+    uint32_t n_marks, cap_marks;
+    uint32_t objects;                 // items with a record of their own
     uint64_t gone;                    // items up to this place are made anew
+    uint64_t opened, ended;           // place of the rerun before it last began, before its end
 } past_items;
 
 typedef struct past {                 // what the log says of one key
@@ -66,6 +69,7 @@ typedef struct past {                 // what the log says of one key
     int64_t deadline;                 // wall; 0 = none
     // Of a subflow or group: attempts whose begin is on record, the latest that was stopped.
     uint32_t begun, passed, again, stop_attempt;   // passed: begins seen; again: retries on record
+    uint64_t stops;                   // bit per attempt (modulo 64) that was stopped
     fr_value *result, *error;
     past_items *items;                // NULL = none
     fr_value **why;                   // the error of each attempt that was tried again, from 1
@@ -99,7 +103,13 @@ typedef struct map_state {
     uint8_t *have;                    // bitmap: item is final
     uint32_t *todo;                   // indexes to run when some are recorded; else NULL
     uint32_t n_todo;
-    fr_buf parts;                     // all final items, packed
+    fr_buf parts;                     // all final items as they ended, packed (sched_items.c)
+    size_t shown;                     // the flow has observed those before
+    uint64_t shown_seq;               // place in the log of the last of them
+    part_mark *marks;                 // of those found in the log; next_mark is not shown yet
+    uint32_t n_marks, cap_marks, next_mark;
+    bool replaced;                    // an index may stand there twice: the latest counts
+    uint64_t *last;                   // end of the latest of each index; NULL: not looked for
     fr_value **objects;               // results that refer to objects, by index
     fr_map attempts;                  // item -> attempts made | lost << 32, once it failed
     fr_map dues;                      // item -> monotonic time of a retry that a crash interrupted
@@ -124,6 +134,7 @@ typedef struct node {
     uint32_t lost;                    // attempts that went with their process, apart from retries
     uint32_t pending;                 // dependencies that have not arrived
     uint32_t dependents, waiters;     // edges
+    uint32_t watchers;                // edges: branches that wait for its next items
     uint32_t live_prev, live_next;
     uint32_t cause;                   // the failed node whose error this one carries on
     uint32_t inside;                  // FLOW: calls of its body that have not ended
@@ -240,6 +251,8 @@ struct fr_sched {
     edge *edges;
     uint32_t n_edges, cap_edges, free_edge;
     queue32 ready, seen_queue;        // branches; nodes to be observed (CANCEL_MARK: the cancel)
+    part_mark *ends;                  // of the PART_MARKs in seen_queue, in its order
+    uint32_t first_end, n_ends, cap_ends;
     uint32_t yielded;                 // branch that gave way: it goes on first
     barrier *barriers;
     size_t barrier_head, n_barriers, cap_barriers;
@@ -347,6 +360,7 @@ uint32_t sched_cause(const fr_sched *s, uint32_t id);    // whose failure it car
 bool sched_failed(const fr_sched *s, uint32_t id);        // it ended, and not well
 uint32_t sched_new_node(fr_sched *s);
 uint32_t sched_new_edge(fr_sched *s, uint32_t next, uint32_t target, uint32_t serial);
+uint32_t sched_take_edge(fr_sched *s, uint32_t i, uint32_t *target, uint32_t *serial);
 void sched_live_add(fr_sched *s, uint32_t id);
 void sched_ready_to_start(fr_sched *s, uint32_t id);      // all it waited for has arrived
 
@@ -460,7 +474,8 @@ fr_value *sched_skip_note(const char *format, ...) FR_PRINTF(1, 2);
 // Marks beside the numbers of nodes and of the past, in seen_queue and order.
 #define BEGIN_MARK (1u << 31)
 #define STOP_MARK  (1u << 30)
-#define NO_MARKS   (STOP_MARK - 1)
+#define PART_MARK  (1u << 29)              // items of a map have ended (sched_items.c)
+#define NO_MARKS   (PART_MARK - 1)
 static inline bool is_scope(const node *n)
 {
     return n->kind == FR_CALL_FLOW || n->kind == FR_CALL_GROUP;
@@ -473,6 +488,7 @@ void sched_scope_due(fr_sched *s, uint32_t id);           // the delay before it
 void sched_scope_begin(fr_sched *s, uint32_t id);         // the flow sees its next attempt
 void sched_scope_time(fr_sched *s, uint32_t id, uint32_t attempt);   // its timeout is over
 void sched_scope_stop(fr_sched *s, uint32_t id);          // the flow sees that
+bool sched_scope_early(fr_sched *s, const node *n);       // the log says it is stopped later
 void sched_failed_fast(fr_sched *s, uint32_t id);         // this failure was observed
 void sched_deadline_set(fr_sched *s, uint32_t id);
 void sched_deadline(fr_sched *s, uint32_t id);
@@ -520,16 +536,44 @@ bool sched_has_checkpoint(const fr_sched *s, const node *n, uint32_t item);
 void sched_give_checkpoint(const fr_sched *s, run_attempt *ra, uint32_t item);
 
 // sched_map.c
-bool sched_map_has(const map_state *m, uint32_t i);       // the item is final
+static inline bool sched_map_has(const map_state *m, uint32_t i)      // the item is final
+{
+    return m->have[i >> 3] >> (i & 7) & 1;
+}
+static inline void sched_map_set(map_state *m, uint32_t i)
+{
+    m->have[i >> 3] |= (uint8_t)(1u << (i & 7));
+}
+void sched_map_failure(map_state *m, const fr_item_done *item);       // counts and keeps it
+// A row of its own for an item that failed for good or whose result is one.
+void sched_map_record_item(fr_sched *s, const node *n, const fr_item_done *item,
+                           const fr_value *result, const fr_value *error);
 void sched_map_found(fr_sched *s, uint32_t id, fr_found *found, const fr_hash *files);
 void sched_map_start(fr_sched *s, uint32_t id);
+// Before it starts, or is not to start any more: finds the items that the log has.
+void sched_map_recall(fr_sched *s, uint32_t id);
+void sched_map_reopen(fr_sched *s, uint32_t id, const past_items *p); // it ended unfinished
 void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d);
 void sched_map_unstarted(fr_sched *s, run_attempt *ra, const fr_value *error);   // it failed so
 void sched_map_retry(fr_sched *s, uint32_t id, uint32_t item);   // its delay is over
 void sched_map_stop(fr_sched *s, uint32_t id);
 void sched_map_free(map_state *m);
-void sched_map_adopt(fr_sched *s, node *n, past *p);       // a finished map
 
+// sched_items.c -- the finished items of a map, in the order in which they ended
+void sched_items_load(fr_sched *s, past *map, const void *data, size_t size, uint64_t seq);
+bool sched_items_load_object(fr_sched *s, const fr_record *r);        // one with its own record
+void sched_items_recall(fr_sched *s, uint32_t id, const past_items *p, uint64_t rerun_seq);
+void sched_items_adopt(fr_sched *s, uint32_t id, past *p);            // a finished map
+// Keeps and records items that have ended. Of one whose record is written: only keeps it.
+void sched_items_part(fr_sched *s, uint32_t id, const void *data, size_t size, uint32_t n);
+void sched_items_object_ended(fr_sched *s, uint32_t id, const fr_item_done *item);
+void sched_items_object(map_state *m, uint32_t i, const fr_value *v); // its result, or NULL
+// The flow observes the next part in seen_queue; its place in the log.
+void sched_items_seen(fr_sched *s, uint32_t id);
+uint64_t sched_items_next_seq(const fr_sched *s);
+void sched_items_show(fr_sched *s, uint32_t id, uint64_t cursor);     // what it has passed
+bool sched_items_pass(fr_sched *s, const past *p);        // replay; true: a branch may go on
+bool sched_items_wake(fr_sched *s, uint32_t id, uint64_t seq);
 fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err);
 
 // sched_value.c

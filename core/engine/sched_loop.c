@@ -108,13 +108,23 @@ void fr_sched_begin(fr_sched *s)
     sched_hook_begin(s);
 }
 
+// What comes next in the queue is durable, where it has to be.
+static bool may_observe(const fr_sched *s)
+{
+    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
+    if (!s->env.strict || (id & (BEGIN_MARK | STOP_MARK)) != 0) {
+        return true;
+    }
+    return (id & PART_MARK ? sched_items_next_seq(s) : node_at(s, id)->seq) <= s->durable;
+}
+
 static bool observe_next(fr_sched *s)
 {
     if (queue32_empty(&s->seen_queue)) {
         return false;
     }
-    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
-    if (s->env.strict && (id & (BEGIN_MARK | STOP_MARK)) == 0 && node_at(s, id)->seq > s->durable) {
+    uint32_t id;
+    if (!may_observe(s)) {
         return false;
     }
     (void)queue32_pop(&s->seen_queue, &id);
@@ -124,6 +134,8 @@ static bool observe_next(fr_sched *s)
         sched_scope_begin(s, id & NO_MARKS);
     } else if (id & STOP_MARK) {
         sched_scope_stop(s, id & NO_MARKS);
+    } else if (id & PART_MARK) {
+        sched_items_seen(s, id & NO_MARKS);
     } else {
         sched_observe(s, id);
     }
@@ -182,9 +194,7 @@ bool fr_sched_busy(const fr_sched *s)
     if (queue32_empty(&s->seen_queue)) {
         return false;
     }
-    uint32_t id = s->seen_queue.data[s->seen_queue.head & (s->seen_queue.capacity - 1)];
-    return (id & (BEGIN_MARK | STOP_MARK)) != 0 || !s->env.strict ||
-           node_at(s, id)->seq <= s->durable;
+    return may_observe(s);
 }
 
 bool fr_sched_ended(const fr_sched *s)

@@ -5,17 +5,7 @@
 
 enum { MAP_WINDOW = 1024 };            // items out at once when each has its own attempt
 
-static bool have(const map_state *m, uint32_t i)
-{
-    return m->have[i >> 3] >> (i & 7) & 1;
-}
-
-bool sched_map_has(const map_state *m, uint32_t i) { return have(m, i); }
-
-static void set_have(map_state *m, uint32_t i)
-{
-    m->have[i >> 3] |= (uint8_t)(1u << (i & 7));
-}
+static bool have(const map_state *m, uint32_t i) { return sched_map_has(m, i); }
 
 void sched_map_free(map_state *m)
 {
@@ -32,6 +22,8 @@ void sched_map_free(map_state *m)
     fr_free(m->duplicates);
     fr_free(m->have);
     fr_free(m->todo);
+    fr_free(m->marks);
+    fr_free(m->last);
     fr_buf_fini(&m->parts);
     fr_map_fini(&m->attempts);
     fr_map_fini(&m->dues);
@@ -104,7 +96,7 @@ static void name_items(fr_sched *s, const node *n, map_state *m)
     fr_map_fini(&seen);
 }
 
-static void keep_failure(map_state *m, const fr_item_done *item)
+void sched_map_failure(map_state *m, const fr_item_done *item)
 {
     m->failed++;
     if (m->first_error == NULL || item->index < m->first_failed) {
@@ -114,90 +106,7 @@ static void keep_failure(map_state *m, const fr_item_done *item)
     }
 }
 
-static void record_part(fr_sched *s, const node *n, const void *data, size_t size, uint32_t items)
-{
-    fr_record r;
-    sched_record_of(s, n, &r);
-    r.type = FR_REC_MAP_PART;
-    r.data = data;
-    r.size = size;
-    r.items = items;
-    sched_record(s, &r);
-}
-
 static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item);
-
-typedef struct recall {                // items the log has, on their way into a map
-    fr_map places;                     // key -> index, made when items do not stand where they did
-    bool indexed;
-    fr_buf moved;                      // those that stand elsewhere since a rerun
-    uint32_t n_moved;
-} recall;
-
-// Where an item of the log stands now: items are what they are, not where they stood.
-static bool place_of(const node *n, map_state *m, recall *c, const fr_item_done *item, uint32_t *i)
-{
-    *i = item->index;
-    uint32_t dup = *i < m->n && m->duplicates != NULL ? m->duplicates[*i] : 0;
-    if (*i < m->n && fr_hash_eq(m->hashes[*i], item->args) && dup == item->duplicate) {
-        return true;
-    }
-    for (uint32_t k = 0; k < m->n && !c->indexed; k++) {
-        uint32_t d = m->duplicates != NULL ? m->duplicates[k] : 0;
-        *fr_map_put(&c->places, fr_item_key(n->key, m->hashes[k], d), NULL) = k;
-    }
-    c->indexed = true;
-    uint64_t *at = fr_map_find(&c->places, fr_item_key(n->key, item->args, item->duplicate));
-    *i = at != NULL ? (uint32_t)*at : 0;
-    return at != NULL;
-}
-
-// The parts of one attempt of the flow: since the latest rerun, or before it.
-static void recall_parts(fr_sched *s, node *n, map_state *m, const past_items *p, recall *c,
-                         bool before)
-{
-    fr_reader r = fr_reader_of(p->data.data, p->data.size);
-    fr_item_done item;
-    for (uint32_t mark = 0, i; fr_item_next(&r, &item);) {
-        mark += (size_t)(r.at - p->data.data) > p->marks[mark].end;
-        uint64_t seq = p->marks[mark].seq;
-        bool dropped = item.flags & FR_ITEM_FAILED && before;
-        dropped = dropped || seq <= p->gone || sched_outdated(s, n, seq);
-        if (dropped || (seq < s->rerun_seq) != before || !place_of(n, m, c, &item, &i) ||
-            have(m, i)) {
-            continue;
-        }
-        if (item.index != i) {
-            item.index = i;
-            fr_item_put(&c->moved, &item);
-            c->n_moved++;
-        }
-        set_have(m, i);
-        m->done++;
-        fr_item_put(&m->parts, &item);
-        n->degraded |= (item.flags & FR_ITEM_DEGRADED) != 0;
-        m->skipped += (item.flags & FR_ITEM_SKIPPED) != 0;
-        if (item.flags & FR_ITEM_FAILED) {
-            keep_failure(m, &item);
-        }
-    }
-}
-
-static void recall_items(fr_sched *s, node *n, map_state *m, const past_items *p)
-{
-    recall c = {0};
-    fr_map_init(&c.places);
-    fr_buf_init(&c.moved, SIZE_MAX / 2);
-    recall_parts(s, n, m, p, &c, false);
-    if (s->rerun_seq > 0) {
-        recall_parts(s, n, m, p, &c, true);
-    }
-    if (c.n_moved > 0) {               // a finished map is read by place
-        record_part(s, n, c.moved.data, c.moved.size, c.n_moved);
-    }
-    fr_map_fini(&c.places);
-    fr_buf_fini(&c.moved);
-}
 
 static fr_hash item_slot(uint32_t item)
 {
@@ -210,7 +119,8 @@ static uint64_t *attempts_of(map_state *m, uint32_t item)
     return fr_map_put(&m->attempts, item_slot(item), NULL);
 }
 
-static void recall_objects(fr_sched *s, const node *n, map_state *m, uint64_t gone)
+// Attempts that were made of items that have not ended.
+static void recall_attempts(fr_sched *s, const node *n, map_state *m, uint64_t gone)
 {
     for (uint32_t i = 0; i < m->n; i++) {
         uint32_t dup = m->duplicates != NULL ? m->duplicates[i] : 0;
@@ -219,14 +129,7 @@ static void recall_objects(fr_sched *s, const node *n, map_state *m, uint64_t go
         if (p == NULL || (p->seq != 0 && p->seq <= gone)) {
             continue;
         }
-        if (p->seq != 0 && p->state == FR_SUCCESS && p->result != NULL) {
-            if (m->objects == NULL) {
-                m->objects = fr_zalloc(((size_t)m->n + 1) * sizeof *m->objects);
-            }
-            m->objects[i] = fr_value_ref(p->result);
-            set_have(m, i);
-            m->done++;
-        } else if (p->attempt + p->lost > 0 && p->seq == 0 && p->retry_seq > s->rerun_seq) {
+        if (p->attempt + p->lost > 0 && p->seq == 0 && p->retry_seq > s->rerun_seq) {
             *attempts_of(m, i) = p->attempt | (uint64_t)p->lost << 32;
             int64_t left = FR_MIN(p->due - s->wall, p->delay);
             if (left > 0 && !SEEDED(BUG_DELAY_FORGOTTEN)) {
@@ -255,8 +158,7 @@ static void fill_rest(fr_sched *s, uint32_t id)
         item_final(s, id, &item);
         filled++;
     }
-    fr_buf_put(&m->parts, b.data, b.size);
-    record_part(s, n, b.data, b.size, filled);
+    sched_items_part(s, id, b.data, b.size, filled);
     n->degraded = true;
     fr_buf_fini(&b);
 }
@@ -339,9 +241,8 @@ static void ask_item(fr_sched *s, uint32_t id, const fr_item_done *item, fr_ask 
     sched_send(s, ra);
 }
 
-// A row of its own for an item that failed for good or whose result refers to objects.
-static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
-                        const fr_value *result, const fr_value *error)
+void sched_map_record_item(fr_sched *s, const node *n, const fr_item_done *item,
+                           const fr_value *result, const fr_value *error)
 {
     fr_record r;
     sched_record_of(s, n, &r);
@@ -371,14 +272,14 @@ static void record_item(fr_sched *s, const node *n, const fr_item_done *item,
 static void item_final(fr_sched *s, uint32_t id, const fr_item_done *item)
 {
     map_state *m = node_at(s, id)->map;
-    set_have(m, item->index);
+    sched_map_set(m, item->index);
     m->done++;
     s->stats.items_done++;
     s->tasks[node_at(s, id)->task].stats.items_done++;
     m->skipped += (item->flags & FR_ITEM_SKIPPED) != 0;
     if (item->flags & FR_ITEM_FAILED) {
         s->stats.items_failed++;
-        keep_failure(m, item);
+        sched_map_failure(m, item);
     }
 }
 
@@ -397,9 +298,8 @@ static bool quarantined(fr_sched *s, uint32_t id, uint32_t index, uint32_t attem
     fr_buf b;
     fr_buf_init(&b, SIZE_MAX / 2);
     fr_item_put(&b, &item);
-    fr_buf_put(&n->map->parts, b.data, b.size);
-    record_part(s, n, b.data, b.size, 1);
-    record_item(s, n, &item, NULL, error);
+    sched_items_part(s, id, b.data, b.size, 1);
+    sched_map_record_item(s, n, &item, NULL, error);
     item_final(s, id, &item);
     fr_buf_fini(&b);
     fr_value_unref(error);
@@ -436,45 +336,89 @@ static bool any_checkpoint(const fr_sched *s, const node *n, const map_state *m)
     return any;
 }
 
-void sched_map_start(fr_sched *s, uint32_t id)
+static bool find_list(fr_sched *s, uint32_t id, const char **wrong)
 {
     node *n = node_at(s, id);
     fr_value *list = n->list != NULL ? fr_value_ref(n->list) : sched_dep_value(s, n->list_dep);
-    const char *wrong = NULL;
-    n->map = open_list(list, &wrong);
+    n->map = open_list(list, wrong);
     fr_value_unref(list);
     if (n->map == NULL) {
+        return false;
+    }
+    name_items(s, n, n->map);
+    return true;
+}
+
+static void count_items(fr_sched *s, const node *n)
+{
+    s->stats.items += n->map->n;
+    s->stats.items_done += n->map->done;
+    s->tasks[n->task].stats.items += n->map->n;
+    s->tasks[n->task].stats.items_done += n->map->done;
+}
+
+// Finds the items, and what the log has of them. false: there is no list; *wrong says what is.
+static bool open_map(fr_sched *s, uint32_t id, const char **wrong)
+{
+    node *n = node_at(s, id);
+    if (!find_list(s, id, wrong)) {
+        return false;
+    }
+    past *p = n->known ? sched_past(s, n->key) : NULL;
+    n->queued = p != NULL && p->queued != 0 ? p->queued : s->wall;
+    // Parts name the map by its row, which must stay; a rerun says that it has found items.
+    bool said = p != NULL && p->began && p->row == n->row && p->items->opened == s->rerun_seq;
+    if (!said && s->divergence == NULL) {
+        fr_record r;
+        sched_record_of(s, n, &r);
+        r.type = FR_REC_TIMER;
+        sched_record(s, &r);
+    }
+    if (p != NULL && p->items != NULL) {
+        sched_items_recall(s, id, p->items, s->rerun_seq);
+    }
+    if (s->pasts.n > 0) {
+        recall_attempts(s, n, n->map, p != NULL && p->items != NULL ? p->items->gone : 0);
+    }
+    count_items(s, n);
+    return true;
+}
+
+void sched_map_recall(fr_sched *s, uint32_t id)
+{
+    const past *p = sched_past(s, node_at(s, id)->key);
+    const char *wrong;
+    if (p != NULL && p->items != NULL && node_at(s, id)->map == NULL) {
+        (void)open_map(s, id, &wrong);
+    }
+}
+
+void sched_map_reopen(fr_sched *s, uint32_t id, const past_items *p)
+{
+    const char *wrong;
+    if (find_list(s, id, &wrong)) {
+        sched_items_recall(s, id, p, p->ended);
+        count_items(s, node_at(s, id));
+    }
+}
+
+void sched_map_start(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    const char *wrong = NULL;
+    if (n->map == NULL && !open_map(s, id, &wrong)) {
         sched_move(s, n, FR_RUNNING, FR_BECAUSE_FIRST);
         sched_finish(s, id, FR_FAILED, FR_BECAUSE_ERROR, NULL,
                      sched_error("type", "%s:map needs a list of items, got %s",
                                  s->tasks[n->task].name, wrong));
         return;
     }
-    map_state *m = n->map;
-    name_items(s, n, m);
-    past *p = n->known ? sched_past(s, n->key) : NULL;
-    if (p != NULL && p->items != NULL) {
-        recall_items(s, n, m, p->items);
+    const map_state *m = n->map;
+    if (sched_stopping(s, n)) {                // it had begun when the run was cancelled
+        end_map(s, id);
+    } else if (m->done == m->n || !sched_cache_items(s, id)) {
+        go_on(s, id);
     }
-    if (s->pasts.n > 0) {
-        recall_objects(s, n, m, p != NULL && p->items != NULL ? p->items->gone : 0);
-    }
-    s->stats.items += m->n;
-    s->stats.items_done += m->done;
-    s->tasks[n->task].stats.items += m->n;
-    s->tasks[n->task].stats.items_done += m->done;
-    n->queued = p != NULL && p->queued != 0 ? p->queued : s->wall;
-    // Parts name the map by its row, which must stay.
-    if (p == NULL || !p->began || p->row != n->row) {
-        fr_record r;
-        sched_record_of(s, n, &r);
-        r.type = FR_REC_TIMER;
-        sched_record(s, &r);
-    }
-    if (m->done < m->n && sched_cache_items(s, id)) {
-        return;
-    }
-    go_on(s, id);
 }
 
 // Starts the items that are still to be made.
@@ -513,11 +457,9 @@ static void found_object(fr_sched *s, uint32_t id, fr_item_done *item, const fr_
 {
     node *n = node_at(s, id);
     map_state *m = n->map;
-    if (m->objects == NULL) {
-        m->objects = fr_zalloc(((size_t)m->n + 1) * sizeof *m->objects);
-    }
-    m->objects[item->index] = fr_value_ref(f->result);
-    record_item(s, n, item, f->result, NULL);
+    sched_items_object(m, item->index, f->result);
+    sched_map_record_item(s, n, item, f->result, NULL);
+    sched_items_object_ended(s, id, item);
     sched_cache_keep_item(s, id, item, s->seq, f);
     item_final(s, id, item);
 }
@@ -546,8 +488,7 @@ void sched_map_found(fr_sched *s, uint32_t id, fr_found *found, const fr_hash *f
         }
     }
     if (kept > 0) {
-        fr_buf_put(&m->parts, b.data, b.size);
-        record_part(s, n, b.data, b.size, kept);
+        sched_items_part(s, id, b.data, b.size, kept);
     }
     fr_reader r = fr_reader_of(b.data, b.size);
     for (fr_item_done item; fr_item_next(&r, &item);) {
@@ -743,14 +684,14 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
         while (fr_item_next(&r, &item)) {
             item_final(s, id, &item);
         }
-        fr_buf_put(&m->parts, d->items, d->size);
-        record_part(s, n, d->items, d->size, plain);
+        sched_items_part(s, id, d->items, d->size, plain);
         keep_items(s, id, d->items, d->size);
         return;
     }
     fr_buf kept;
     fr_buf_init(&kept, SIZE_MAX / 2);
     while (fr_item_next(&r, &item)) {
+        item.flags &= (uint8_t)~FR_ITEM_OBJECT;    // a process may say anything
         if (have(m, item.index)) {
             continue;                          // a late or repeated reply
         }
@@ -763,15 +704,14 @@ static void take_items(fr_sched *s, run_attempt *ra, const fr_done *d)
         fr_value_unref(error);
     }
     if (n_kept > 0) {
-        fr_buf_put(&m->parts, kept.data, kept.size);
-        record_part(s, n, kept.data, kept.size, n_kept);
+        sched_items_part(s, id, kept.data, kept.size, n_kept);
         keep_items(s, id, kept.data, kept.size);
     }
     r = fr_reader_of(kept.data, kept.size);    // behind their part: a crash between is harmless
     while (fr_item_next(&r, &item)) {
         if (item.flags & FR_ITEM_FAILED) {
             fr_value *error = fr_value_new(item.value, item.size, NULL, 0);
-            record_item(s, n, &item, NULL, error);
+            sched_map_record_item(s, n, &item, NULL, error);
             fr_value_unref(error);
         }
     }
@@ -787,15 +727,13 @@ static void take_object(fr_sched *s, run_attempt *ra, const fr_done *d)
         s->outbox = NULL;
         return;
     }
-    if (m->objects == NULL) {
-        m->objects = fr_zalloc(((size_t)m->n + 1) * sizeof *m->objects);
-    }
-    m->objects[i] = fr_value_ref(d->result);
+    sched_items_object(m, i, d->result);
     fr_item_done item = {.index = i, .attempt = ra->a.attempt, .args = m->hashes[i],
                          .duplicate = m->duplicates != NULL ? m->duplicates[i] : 0,
                          .start_us = (uint64_t)FR_MAX(d->started - n->queued, 0) / 1000,
                          .duration_us = (uint64_t)FR_MAX(d->ended - d->started, 0) / 1000};
-    record_item(s, n, &item, d->result, NULL);
+    sched_map_record_item(s, n, &item, d->result, NULL);
+    sched_items_object_ended(s, ra->node, &item);
     sched_cache_keep_item(s, ra->node, &item, s->seq, NULL);
     item_final(s, ra->node, &item);
 }
@@ -890,46 +828,4 @@ void sched_map_stop(fr_sched *s, uint32_t id)
             sched_cancel_attempt(s, ra, sched_stop_code(s, n));
         }
     }
-}
-
-// --- results ---
-
-void sched_map_adopt(fr_sched *s, node *n, past *p)
-{
-    map_state *m = fr_zalloc(sizeof *m);
-    m->n = m->done = p->items->n;
-    m->failed = p->items->failed;
-    m->parts = p->items->data;                 // moved
-    fr_buf_init(&p->items->data, SIZE_MAX / 2);
-    n->map = m;
-    s->stats.items += m->n;
-    s->stats.items_done += m->n;
-    s->tasks[n->task].stats.items += m->n;
-    s->tasks[n->task].stats.items_done += m->n;
-}
-
-fr_value *sched_map_result(fr_sched *s, node *n, fr_err *err)
-{
-    map_state *m = n->map;
-    const uint8_t **at = fr_zalloc(((size_t)m->n + 1) * sizeof *at);
-    size_t *size = fr_zalloc(((size_t)m->n + 1) * sizeof *size);
-    static const uint8_t nil[1] = {FR_NIL};
-    for (uint32_t i = 0; i < m->n; i++) {
-        at[i] = nil;
-        size[i] = 1;
-    }
-    fr_reader r = fr_reader_of(m->parts.data, m->parts.size);
-    fr_item_done item;
-    while (fr_item_next(&r, &item)) {
-        if (item.index < m->n) {               // the latest word counts, also when it is none
-            bool none = (item.flags & (FR_ITEM_FAILED | FR_ITEM_SKIPPED)) != 0;
-            at[item.index] = none ? nil : item.value;
-            size[item.index] = none ? 1 : item.size;
-        }
-    }
-    (void)s;
-    fr_value *v = sched_list(at, size, m->objects, m->n, err);
-    fr_free(at);
-    fr_free(size);
-    return v;
 }

@@ -137,6 +137,7 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     p->error = r->error != NULL ? fr_value_ref(r->error) : NULL;
     if (r->kind == FR_CALL_MAP) {
         sched_items_of(p)->n = r->items;
+        p->items->ended = s->rerun_seq;
         p->items->failed = r->failed_items;
     }
     if (r->kind == FR_CALL_SIGNAL) {
@@ -144,6 +145,8 @@ static void load_end(fr_sched *s, uint32_t i, const fr_record *r)
     }
     if (r->kind != FR_CALL_ITEM) {
         set_order(s, r->seq, i + 1);
+    } else if (sched_items_load_object(s, r)) {
+        set_order(s, r->seq, s->past_rows[r->parent] | PART_MARK);
     }
 }
 
@@ -167,18 +170,6 @@ static void load_request(fr_sched *s, const fr_record *r)
     } else {
         (void)sched_load_rerun(s, r);
     }
-}
-
-static void load_part(const fr_sched *s, past_items *p, const fr_record *r)
-{
-    fr_buf_put(&p->data, r->data, r->size);
-    part_mark *last = p->n_marks > 0 ? &p->marks[p->n_marks - 1] : NULL;
-    if (last == NULL || last->seq < s->rerun_seq) {
-        p->marks = fr_realloc(p->marks, (p->n_marks + 1) * sizeof *p->marks);
-        last = &p->marks[p->n_marks++];
-        last->seq = r->seq;
-    }
-    last->end = p->data.size;
 }
 
 static void keep_value(past *p, const fr_value *v)
@@ -226,6 +217,7 @@ static void load_mark(fr_sched *s, uint32_t i, const fr_record *r)
     }
     if (r->reason == FR_BECAUSE_TIMEOUT) {
         p->stop_attempt = r->attempt;
+        p->stops |= UINT64_C(1) << (r->attempt & 63);
         set_order(s, r->seq, (i + 1) | STOP_MARK);
         return;
     }
@@ -254,6 +246,7 @@ static void load_timer(fr_sched *s, uint32_t i, const fr_record *r)
     if (r->kind == FR_CALL_MAP) {
         p->queued = r->queued;
         p->began = true;
+        sched_items_of(p)->opened = s->rerun_seq;
     }
     if (r->kind == FR_CALL_POKE) {
         p->attempt = r->attempt;
@@ -285,7 +278,8 @@ int fr_sched_load(fr_sched *s, const fr_record *r, fr_err *err)
             return fr_fail(err, FR_ECORRUPT, "record %llu has items of an unknown map (row %u)",
                            (unsigned long long)r->seq, r->row);
         }
-        load_part(s, sched_items_of(map), r);
+        sched_items_load(s, map, r->data, r->size, r->seq);
+        set_order(s, r->seq, s->past_rows[r->row] | PART_MARK);
         return FR_OK;
     }
     uint32_t i = past_of(s, r);
@@ -408,8 +402,8 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
 {
     node *n = node_at(s, id);
     s->next_past = p->row + 1;
-    if (is_scope(n)) {
-        p->node = id;                          // marks of its attempts find it
+    if (is_scope(n) || n->kind == FR_CALL_MAP) {
+        p->node = id;                          // marks of its attempts, its items find it
     }
     if (n->kind == FR_CALL_GROUP) {            // its body runs again in any case
         p->seq = p->seq <= s->rerun_seq ? 0 : p->seq;
@@ -465,7 +459,7 @@ int sched_adopt(fr_sched *s, uint32_t id, past *p, fr_err *err)
     bool ran = p->reason != FR_BECAUSE_UPSTREAM && p->reason != FR_BECAUSE_UPSTREAM_SKIPPED &&
                p->reason != FR_BECAUSE_RULE && p->reason != FR_BECAUSE_CONDITION;
     if (n->kind == FR_CALL_MAP && ran) {
-        sched_map_adopt(s, n, p);
+        sched_items_adopt(s, id, p);
     }
     if (p->state == FR_SUCCESS && !s->env.keep_args && !sched_keeps_args(n)) {
         sched_free_args(n);
@@ -572,6 +566,12 @@ bool sched_advance(fr_sched *s)
             continue;
         }
         past *p = past_at(s, (entry & NO_MARKS) - 1);
+        if ((entry & PART_MARK) != 0) {
+            if (sched_items_pass(s, p)) {
+                return true;
+            }
+            continue;
+        }
         if ((entry & (BEGIN_MARK | STOP_MARK)) != 0) {
             if (pass_mark(s, p, entry)) {
                 return true;

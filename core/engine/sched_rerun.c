@@ -76,6 +76,7 @@ static void forget_attempts(fr_sched *s)
         past *p = past_at(s, i);
         p->begun = FR_MIN(p->begun, 1);
         p->passed = p->again = p->stop_attempt = 0;
+        p->stops = 0;
     }
 }
 

@@ -208,9 +208,23 @@ static void stop_inside(fr_sched *s, uint32_t id, int code)
 void sched_scope_stop(fr_sched *s, uint32_t id)
 {
     const node *n = node_at(s, id);
-    if (n->state == FR_RUNNING && n->stop_code == FR_OK) {
-        stop_inside(s, id, FR_ETIMEOUT);
+    if (n->state != FR_RUNNING || n->stop_code != FR_OK) {
+        return;
     }
+    bool held = n->body_over && n->inside == 0;    // by sched_scope_early
+    stop_inside(s, id, FR_ETIMEOUT);
+    if (held) {
+        sched_end_flow(s, id);
+    }
+}
+
+// In replay what a call inside gave is there at once, so that the whole may end before it is
+// stopped, as it was while that call ran.
+bool sched_scope_early(fr_sched *s, const node *n)
+{
+    const past *p = is_scope(n) && n->stop_code == FR_OK ? past_of(s, n) : NULL;
+    return p != NULL && p->again >= n->attempt && (p->stops >> (n->attempt & 63) & 1) != 0 &&
+           fr_sched_replaying(s);
 }
 
 // Deterministic: it follows an observation, so it needs no record. (Hooks change nothing.)

@@ -68,6 +68,9 @@ typedef struct flow_opts {
     char **files;                     // of the cache
     fr_fallback *fallbacks;           // its texts and values are owned
 } flow_opts;
+// options{...} of flowrun.core.flow: a new object (flow_opts.c), and its class.
+int flow_opts_new(lua_State *L);
+void flow_opts_class(lua_State *L);
 
 // How a sensor waits, made by wait.every{…}; kept by the callable.
 #define FLOW_EVERY "flowrun.Every"

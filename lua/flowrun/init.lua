@@ -7,6 +7,7 @@ local flow = require "flowrun.flow"
 local flow_core = require "flowrun.core.flow"
 local limits = require "flowrun.limits"
 local lists = require "flowrun.lists"
+local options = require "flowrun.options"
 local log = require "flowrun.log"
 local task = require "flowrun.task"
 
@@ -71,18 +72,34 @@ function fr.any(handles)
   end
 end
 
---- Goes over handles in the order in which they end, while the others run on:
+-- The items of a map as they end. What stops the map as a whole is raised.
+local function collect_items(map)
+  local at = 0
+  return function()
+    local behind, i, ok, v = flow_core.item(map, at)
+    if not behind then return nil end
+    at = behind
+    if ok then return i, v end
+    return i, nil, v
+  end
+end
+
+--- Goes over handles, or over the items of a running map, in the order in which they end, while
+--- the others run on:
 ---
 ---     for i, value, err in fr.collect{fetch("north"), fetch("south")} do … end
+---     for i, value, err in fr.collect(fetch:map(regions)) do … end
 ---
 --- gives the place in the list and the value; of a failed one nil and its error, which is handled
 --- by that. A replay sees the same order.
----@param handles flowrun.Handle[]
+---@param handles flowrun.Handle[]|flowrun.Handle handles, or the handle of a map
 ---@return fun(): integer?, any, any
 function fr.collect(handles)
   local left = {}
+  if options.is_handle(handles) then return collect_items(handles) end
   if type(handles) ~= "table" or getmetatable(handles) then
-    error_class.raise("type", "fr.collect: expected a list of handles, as in fr.collect{a, b}")
+    error_class.raise("type", "fr.collect: expected the handle of a map or a list of handles, "
+      .. "as in fr.collect{a, b}")
   end
   for i, h in ipairs(handles) do left[i] = {i, h} end
   return function()

@@ -3,7 +3,8 @@
 local core = require "flowrun.core.flow"
 local wait = require "flowrun.core.wait"
 require "flowrun.core.error"
-local world = ...                                -- now(): the clock; saw(v): flow code has v
+-- now(): the clock; saw(v): flow code has v; check(ok, what): else the simulation has found a fault
+local world = ...
 
 local sim = {}
 
@@ -29,6 +30,8 @@ local kinds = {
   helped_item = {functions = {"fallback"}, retries = 1, base = 2},
   asked_item = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   poison_item = {},
+  posted    = {retries = 1, base = 1},             -- leaves a message with its result
+  posted_item = {retries = 1, base = 1},
   limited   = {limits = {{name = "a", n = 1}}, retries = 1, base = 1},
   greedy    = {limits = {{name = "a", n = 2}, {name = "b", n = 1}}, retries = 1, base = 1,
                priority = 2},
@@ -91,14 +94,16 @@ end
 
 -- Kinds whose end does not depend on time, and all.
 local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped",
-                "asked", "limited", "greedy", "hooked", "skipper"}
+                "asked", "limited", "greedy", "hooked", "skipper", "posted"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
                 "helped", "poison", "asked", "limited", "limited", "greedy", "rated", "hurried",
-                "hurried_backed", "hooked", "skipper", "dated", "dated_backed", "dated_good"}
+                "hurried_backed", "hooked", "skipper", "dated", "dated_backed", "dated_good",
+                "posted"}
 local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item",
-                      "limited_item", "skip_item"}
+                      "limited_item", "skip_item", "posted_item"}
 local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item",
-               "asked_item", "limited_item", "limited_item", "skip_item", "dated_item"}
+               "asked_item", "limited_item", "limited_item", "skip_item", "dated_item",
+               "posted_item", "posted_item"}
 local budget, whole, pure
 
 local make_ops
@@ -135,7 +140,7 @@ local function make_op(depth)
     budget = budget - 3
     return {op = "map", n = below(7), kind = any_of(pure and steady_items or items),
             dup = below(3) == 0, wait = below(2) == 0, from = below(4), constant = below(4) == 0,
-            after = below(6) == 0 and 1}
+            after = below(6) == 0 and 1, collect = below(3) == 0}
   elseif r < 72 and depth < 3 then
     local branches = {}
     for i = 1, 2 + below(2) do branches[i] = make_ops(depth + 1, 1 + below(3)) end
@@ -313,12 +318,44 @@ local function list_of(o, s)
   return list
 end
 
+-- Goes over the items of a map as they end; what it does with each depends on the order.
+local function collect(h, s)
+  local at, seen, values = 0, {}, {}
+  while true do
+    local ok, next_at, i, good, v = pcall(core.item, h, at)
+    if not ok then
+      seen[#seen + 1] = "!" .. tostring(next_at.code)
+      break
+    elseif not next_at then
+      break
+    end
+    at = next_at
+    world.saw(v)
+    world.check(values[i] == nil, "an item is collected twice")
+    values[i] = good and v ~= nil and v or false
+    seen[#seen + 1] = i .. (good and "=" .. tostring(v) or "!" .. tostring(v.code))
+    if not s.pure and #seen <= 2 then
+      s.open[#s.open + 1] = tasks.effect("item", i, s.n, values[i], #s.shared)
+      s.shared[#s.shared + 1] = i
+    end
+  end
+  if s.pure then table.sort(seen) end
+  s.out[#s.out + 1] = table.concat(seen, ",")
+  local ok, v = h:try()
+  for i, given in pairs(ok and type(v) == "table" and values or {}) do
+    world.check((v[i] or false) == given, "an item is collected with another value than the map's")
+  end
+end
+
 function act.map(o, s)
   local list, constant = list_of(o, s), o.constant and s.last or next_n(s)
   local t = o.after and with(o.kind, nil, some(s, o.after)) or tasks[o.kind]
   local h = core.map(t, list, constant)
   opened(s, h)
-  if o.wait then
+  if o.collect then
+    s.last = 7
+    collect(h, s)
+  elseif o.wait then
     s.last = 7
     take(h, s.out)
   end

@@ -554,6 +554,26 @@ static bool is_stopping(uint32_t row)
     return fr_sched_cancelled(W.s, n.branch) != FR_OK;
 }
 
+// A result and the messages of its body are one record.
+static void check_messages(const fr_record *r)
+{
+    bool item = r->kind == FR_CALL_ITEM && strcmp(r->name, "sim:posted_item") == 0;
+    bool left = item || (r->kind == FR_CALL_TASK && strcmp(r->name, "sim:posted") == 0);
+    bool ran = left && r->state == FR_SUCCESS && r->reason == FR_BECAUSE_RAN;
+    char text[32] = "";
+    if (ran) {
+        fr_reader at = fr_reader_of(r->result->bytes, r->result->size);
+        fr_item v;
+        (void)fr_value_next(&at, &v);
+        (void)snprintf(text, sizeof text, "%" PRId64, v.integer);
+        W.totals.events[item ? EV_posted_item : EV_posted]++;
+    }
+    if (strlen(text) != r->size || (r->size > 0 && memcmp(text, r->data, r->size) != 0)) {
+        sim_fail("%s (row %u) is recorded with %zu bytes of messages, not with '%s'", r->name,
+                 r->row, r->size, text);
+    }
+}
+
 static void check_end(const fr_record *r, const facts *f)
 {
     const fr_record *old = terminal(f);
@@ -635,6 +655,7 @@ void oracle_append(const fr_record *r)
     switch (r->type) {
     case FR_REC_TASK:
         check_end(r, f);
+        check_messages(r);
         break;
     case FR_REC_MAP_PART:
         check_part(r);

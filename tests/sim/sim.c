@@ -71,6 +71,14 @@ static int sim_saw(lua_State *L)
     return 0;
 }
 
+static int sim_check(lua_State *L)
+{
+    if (!lua_toboolean(L, 1)) {
+        sim_fail("%s", luaL_checkstring(L, 2));
+    }
+    return 0;
+}
+
 static void boot(bool rerun)
 {
     W.code.durable = W.n_log;
@@ -424,7 +432,8 @@ static bool simulate(uint64_t seed, bool trace)
 static void open_lua(void)
 {
     W.L = fr_vm_new(NULL);
-    static const luaL_Reg functions[] = {{"now", sim_now}, {"saw", sim_saw}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"now", sim_now}, {"saw", sim_saw}, {"check", sim_check}, {NULL, NULL}};
     int rc = luaL_loadfile(W.L, FR_SIM_FLOWS);
     if (rc == LUA_OK) {
         luaL_newlib(W.L, functions);

@@ -276,7 +276,8 @@ uint32_t world_retries(const fr_attempt *a)
 {
     static const char *const once[] = {"hooked", "timed", "effect",    "mailer",     "helped",
                                        "item",  "slow_item", "helped_item",
-                                       "limited", "teardown", "greedy",   "limited_item"};
+                                       "limited", "teardown", "greedy",   "limited_item",
+                                       "posted", "posted_item"};
     static const char *const twice[] = {"retried", "asked", "asked_item", "dated",
                                         "dated_backed", "dated_good", "dated_item"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
@@ -503,6 +504,17 @@ static fr_value *result_of(const fr_attempt *a)
     return v;
 }
 
+// What a body leaves for others with its result, which it names.
+static fr_value *message_of(const fr_value *result)
+{
+    fr_reader r = fr_reader_of(result->bytes, result->size);
+    fr_item v;
+    char text[32];
+    (void)fr_value_next(&r, &v);
+    (void)snprintf(text, sizeof text, "%" PRId64, v.integer);
+    return fr_value_text(text, strlen(text));
+}
+
 static void remove_flying(uint32_t i) { W.fly[i] = W.fly[--W.n_fly]; }
 
 static void end_single(uint32_t i)
@@ -542,9 +554,12 @@ static void end_single(uint32_t i)
         d.result = v = result_of(f.a);
         sim_count(done_ok);
     }
+    fr_value *message = v != NULL && world_is(f.a, "posted") ? message_of(v) : NULL;
+    d.outbox = message;
     sim_note("done %s row %u code %d", f.a->task, f.a->row, d.code);
     fr_sched_done(W.s, f.a, &d);
     fr_value_unref(v);
+    fr_value_unref(message);
 }
 
 static void put_item(fr_buf *b, const fr_attempt *a, uint32_t i, int stop)
@@ -589,6 +604,40 @@ static void let_go(uint32_t i)
     sim_note("end of %s row %u", a->task, a->row);
     sim_count(let_go_late);
     fr_sched_done(W.s, a, &(fr_done){.last = true});
+}
+
+// An item with a message comes by itself.
+static void end_posted(uint32_t i)
+{
+    flying *f = &W.fly[i];
+    fr_attempt *a = f->a;
+    uint32_t index = a->indexes != NULL ? a->indexes[f->at] : f->at;
+    uint32_t dup = a->duplicates != NULL ? a->duplicates[index] : 0;
+    fr_value *v = fr_value_int(fresh(fr_item_key(a->key, a->item_args[index], dup), 0));
+    fr_value *message = message_of(v);
+    int64_t wall = world_wall();
+    fr_done d = {.started = wall - 1000, .ended = wall, .result = v, .outbox = message,
+                 .index = index, .n_items = 1,
+                 .last = ++f->at == a->first + a->count && sim_pick(4) > 0};
+    sim_count(items);
+    if (d.last) {
+        remove_flying(i);
+    }
+    sim_note("item %u of %s row %u with a message", index, a->task, a->row);
+    fr_sched_done(W.s, a, &d);
+    fr_value_unref(v);
+    fr_value_unref(message);
+}
+
+static bool posts(const flying *f)
+{
+    const fr_attempt *a = f->a;
+    if (!world_is(a, "posted_item") || f->stop != FR_OK) {
+        return false;
+    }
+    uint32_t index = a->indexes != NULL ? a->indexes[f->at] : f->at;
+    uint32_t dup = a->duplicates != NULL ? a->duplicates[index] : 0;
+    return !one_of(3, fr_item_key(a->key, a->item_args[index], dup), a->attempt);
 }
 
 static void end_chunk(uint32_t i)
@@ -645,6 +694,8 @@ void world_step(void)
         body_kills(f);
     } else if (lingers(f)) {
         let_go(i);
+    } else if (f->a->list != NULL && posts(f)) {
+        end_posted(i);
     } else if (f->a->list != NULL) {
         end_chunk(i);
     } else {

@@ -39,7 +39,7 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(rec_death) X(again_dropped) X(again_changed) X(degraded) X(upstream)               \
     X(quarantined) X(outputs) X(empty_map) X(ended_success) X(ended_failed)              \
     X(ended_stopped) X(replayed_all) X(same_result) X(divergence) X(cache_hit)    \
-    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good)
+    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good) X(posted) X(posted_item)
 
 enum {
 #define X(name) EV_##name,

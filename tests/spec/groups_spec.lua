@@ -251,6 +251,6 @@ describe("fr.collect", function()
   end)
 
   it("wants a list of handles", function()
-    expect(function() require("flowrun").collect("x") end).to_fail("expected a list of handles")
+    expect(function() require("flowrun").collect("x") end).to_fail("or a list of handles")
   end)
 end)

@@ -10,7 +10,7 @@ return function()
   end
   assert(body.late("module") == nil)
   assert(body.late("module", "module.lua", "return 1") == "return 1")
-  for _, name in ipairs{"call", "map", "map_tuples", "subflow", "group", "spawn", "wait", "peek",
+  for _, name in ipairs{"call", "map", "map_tuples", "subflow", "group", "spawn", "wait", "peek", "item",
     "forgive", "sleep", "record", "draw", "replaying", "log", "run_info"} do
     pcall(flow[name], {}, "text", {})
   end
