@@ -5,8 +5,9 @@ check demo: ; @./$@
 SEEDS = 100000
 sim: all    ; @build/tests/sim/sim --jobs 2 --seeds $(SEEDS)
 power: all  ; @build/test_store_power $(SEEDS)
-fuzz:       ; @cmake --workflow --preset fuzz
+fuzz:       ; @cmake --preset dev && cmake --build --preset dev --target fuzzers && \
+              ctest --preset dev -L fuzz
 reference: all ; @build/flowrun lua docs/make_stubs.lua && build/flowrun lua docs/make_reference.lua
 bench: all  ; @build/flowrun lua bench/run.lua $(ARGS)
-clean:      ; @cmake -E rm -rf build build-clang build-dev build-dev-clang build-tsan build-fuzz
+clean:      ; @cmake -E rm -rf build build-dev build-tsan
 .PHONY: all test check demo sim power fuzz reference bench clean

@@ -212,8 +212,8 @@ static int sink_put(sink *to, const uint8_t *s, size_t n, bool last, fr_err *err
             (void)deflate(to->gzip, last && give == n ? Z_FINISH : Z_NO_FLUSH);
             rc = fr_sys_write(to->fd, out, GZIP_OUT - to->gzip->avail_out, to->path, err);
         } while (rc == FR_OK && to->gzip->avail_out == 0);
-        s += give;
         n -= give;
+        s = n > 0 ? s + give : s;
     } while (rc == FR_OK && n > 0);
     fr_free(out);
     return rc;

@@ -287,7 +287,7 @@ void fr_arima_concentrate(const fr_arima_problem *m, fr_arima_value *v)
     size_t k = m->series - 1, series = m->series;
     double *g = v->gram, rest = g[0], n = (double)m->used;
     // Cholesky of the regressors' block, in the lower triangle of a copy on top of beta.
-    double *beta = v->beta, *c = beta + k;
+    double *beta = v->beta, *c = k > 0 ? beta + k : NULL;
     v->objective = impossible;
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j <= i; j++) {
