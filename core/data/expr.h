@@ -41,6 +41,24 @@ FR_NODISCARD int fr_expr_eval(const fr_expr *e, fr_array **out, fr_err *err);
 // As above; lag, rank, rolling_mean … see the parts and the order of w (NULL: all rows).
 FR_NODISCARD int fr_expr_eval_window(const fr_expr *e, const fr_window *w, fr_array **out,
                                      fr_err *err);
+// Which rows need not be looked at. `columns` has, for every column of the frame that e was
+// compiled against, what is known of some rows; false: e is true for none of them.
+typedef struct fr_expr_value {
+    int64_t i;                    // as the column's type has it
+    double x;
+    const char *s;
+    size_t n;
+} fr_expr_value;
+
+typedef struct fr_expr_bounds {
+    bool known;                   // all values that are not null lie in [least, most]
+    bool empty, full;             // every row is null; none is
+    fr_expr_value least, most;
+} fr_expr_bounds;
+
+bool fr_expr_may(const fr_expr *e, const fr_expr_bounds *columns);
+bool fr_expr_by_rows(const fr_expr *e);              // what it says of a row depends on that row
+bool fr_expr_uses(const fr_expr *e, size_t column);
 // Aggregates, for group():agg. "sum(a) / count()" compiles to two calls (sum of the
 // expression a, count of rows) and an outer expression over their results:
 //   compile_agg; for each call: agg_input (one value per row), aggregate per group into

@@ -197,6 +197,7 @@ expr_kernel expr_kernel_arith(expr_op op, expr_phys p);
 expr_kernel expr_kernel_compare(expr_op op, expr_phys p);
 expr_set *expr_set_new(expr_phys p, size_t n);           // room for n
 void expr_set_put(expr_set *set, int64_t i, double x, expr_str s);   // text is borrowed
+bool expr_set_item(const expr_set *set, size_t i, fr_expr_value *out);    // false: no more
 void expr_set_free(expr_set *s);
 int expr_kernel_in(expr_eval *e, const expr_node *node, const expr_vec *args, expr_vec *out,
                    size_t n);

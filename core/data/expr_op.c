@@ -369,6 +369,23 @@ void expr_set_put(expr_set *s, int64_t i, double x, expr_str t)
     s->slots[at] = (uint32_t)s->n;
 }
 
+bool expr_set_item(const expr_set *s, size_t i, fr_expr_value *out)
+{
+    if (i >= s->n) {
+        return false;
+    }
+    *out = (fr_expr_value){0};
+    if (s->p == EXPR_P_TEXT) {
+        out->s = s->text[i].s;
+        out->n = s->text[i].n;
+    } else if (s->p == EXPR_P_F64) {
+        memcpy(&out->x, &s->bits[i], sizeof out->x);
+    } else {
+        out->i = (int64_t)s->bits[i];
+    }
+    return true;
+}
+
 EXPR_KERNEL(in)
 {
     (void)e;

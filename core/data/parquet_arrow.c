@@ -10,9 +10,10 @@
 
 enum { MESSAGE_HEAD = 8 };
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 static int digit(uint8_t c)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *at = c != 0 ? strchr(digits, c) : NULL;
     return at != NULL ? (int)(at - digits) : -1;
 }
@@ -71,4 +72,41 @@ void pq_arrow_hints(pq_meta *m)
     }
     arrow_schema_fini(&schema);
     fr_free(bytes);
+}
+
+static void to_base64(const uint8_t *s, size_t n, fr_buf *to)
+{
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t word = (uint32_t)s[i] << 16 | (i + 1 < n ? (uint32_t)s[i + 1] << 8 : 0) |
+                        (i + 2 < n ? s[i + 2] : 0);
+        for (size_t k = 0; k < 4; k++) {
+            fr_buf_put_u8(to, i + k <= n ? (uint8_t)digits[word >> (18 - 6 * k) & 63] : '=');
+        }
+    }
+}
+
+void pq_arrow_note(const fr_frame *f, fr_buf *to)
+{
+    flat_writer w;
+    fr_buf message;
+    size_t n;
+    flat_init(&w);
+    fr_buf_init(&message, UINT32_MAX);
+    flat_ref header = arrow_schema_write(&w, f);
+    flat_table(&w, 4);
+    flat_put(&w, 3, 0, 8);
+    flat_put_ref(&w, 2, header);
+    flat_put(&w, 0, ARROW_V5, 2);
+    flat_put(&w, 1, ARROW_SCHEMA, 1);
+    const uint8_t *bytes = flat_finish(&w, flat_end(&w), &n);
+    size_t padded = (n + 7) / 8 * 8;
+    fr_buf_put_u32(&message, UINT32_MAX);
+    fr_buf_put_u32(&message, (uint32_t)padded);
+    fr_buf_put(&message, bytes, n);
+    while (message.size < MESSAGE_HEAD + padded) {
+        fr_buf_put_u8(&message, 0);
+    }
+    to_base64(message.data, message.size, to);
+    fr_buf_fini(&message);
+    flat_fini(&w);
 }

@@ -12,7 +12,7 @@
 // snappy and brotli are opened at first use: snappy brings the C++ runtime, which costs a
 // start of the program 2 ms, and few files need either.
 typedef struct library {
-    const char *file, *name, *package, *symbols[3];
+    const char *file, *package, *symbols[3];
     pthread_once_t once;
     bool open;
     void *functions[3];
@@ -20,11 +20,11 @@ typedef struct library {
 } library;
 
 static library snappy = {
-    .file = "libsnappy.so.1", .name = "snappy", .package = "libsnappy1v5",
+    .file = "libsnappy.so.1", .package = "libsnappy1v5",
     .symbols = {"snappy_uncompress", "snappy_compress", "snappy_max_compressed_length"},
     .once = PTHREAD_ONCE_INIT};
 static library brotli = {
-    .file = "libbrotlidec.so.1", .name = "brotli", .package = "libbrotli1",
+    .file = "libbrotlidec.so.1", .package = "libbrotli1",
     .symbols = {"BrotliDecoderDecompress", NULL, NULL}, .once = PTHREAD_ONCE_INIT};
 
 // As the headers of libsnappy and libbrotli have them.
@@ -53,14 +53,14 @@ static void open_library(library *l)
 static void open_snappy(void) { open_library(&snappy); }
 static void open_brotli(void) { open_library(&brotli); }
 
-static int need(library *l, void (*open)(void), fr_err *err)
+static int need(library *l, void (*open)(void), const char *what, fr_err *err)
 {
     (void)pthread_once(&l->once, open);
     if (l->open) {
         return FR_OK;
     }
-    return fr_fail(err, FR_EMISSING, "this file is compressed with %s, which cannot be opened "
-                   "(%s): apt install %s", l->name, l->why, l->package);
+    return fr_fail(err, FR_EMISSING, "%s needs a library that cannot be opened (%s): apt "
+                   "install %s", what, l->why, l->package);
 }
 
 static int wrong(fr_err *err, const char *codec)
@@ -134,7 +134,7 @@ static bool unpack_lz4_frame(const uint8_t *from, size_t n, uint8_t *to, size_t 
 static int unpack_snappy(const uint8_t *from, size_t n, uint8_t *to, size_t size, fr_err *err)
 {
     snappy_unpack_fn *unpack;
-    int rc = need(&snappy, open_snappy, err);
+    int rc = need(&snappy, open_snappy, "a file compressed with snappy", err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -147,7 +147,7 @@ static int unpack_snappy(const uint8_t *from, size_t n, uint8_t *to, size_t size
 static int unpack_brotli(const uint8_t *from, size_t n, uint8_t *to, size_t size, fr_err *err)
 {
     brotli_unpack_fn *unpack;
-    int rc = need(&brotli, open_brotli, err);
+    int rc = need(&brotli, open_brotli, "a file compressed with brotli", err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -183,5 +183,76 @@ int pq_unpack(int codec, const uint8_t *from, size_t n, uint8_t *to, size_t size
     default:
         return fr_fail(err, FR_EUNSUPPORTED, "compressed with %s; known are snappy, gzip, zstd, "
                        "lz4 and brotli", codec == PQ_LZO ? "lzo" : "an unknown codec");
+    }
+}
+
+static int pack_gzip(int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
+{
+    z_stream z = {0};
+    level = level > 0 ? level : 6;
+    if (deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+        return fr_fail(err, FR_ENOMEM, "starting zlib");
+    }
+    size_t most = deflateBound(&z, n);
+    int rc = fr_buf_reserve(to, most, err);
+    if (rc == FR_OK) {
+        z.next_in = (Bytef *)(uintptr_t)from;
+        z.avail_in = (uInt)n;
+        z.next_out = to->data + to->size;
+        z.avail_out = (uInt)most;
+        bool good = deflate(&z, Z_FINISH) == Z_STREAM_END;
+        to->size += most - z.avail_out;
+        rc = good ? FR_OK : fr_fail(err, FR_ENOMEM, "packing with gzip");
+    }
+    (void)deflateEnd(&z);
+    return rc;
+}
+
+static int pack_snappy(const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
+{
+    snappy_pack_fn *pack;
+    snappy_most_fn *most_of;
+    int rc = need(&snappy, open_snappy, "compression = \"snappy\"", err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    memcpy(&pack, &snappy.functions[1], sizeof pack);
+    memcpy(&most_of, &snappy.functions[2], sizeof most_of);
+    size_t size = most_of(n);
+    rc = fr_buf_reserve(to, size, err);
+    if (rc == FR_OK && pack((const char *)from, n, (char *)to->data + to->size, &size) != 0) {
+        rc = fr_fail(err, FR_ENOMEM, "packing with snappy");
+    }
+    to->size += rc == FR_OK ? size : 0;
+    return rc;
+}
+
+static int pack_zstd(int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
+{
+    size_t most = ZSTD_compressBound(n);
+    int rc = fr_buf_reserve(to, most, err);
+    if (rc != FR_OK) {
+        return rc;
+    }
+    size_t size = ZSTD_compress(to->data + to->size, most, from, n, level > 0 ? level : 1);
+    if (ZSTD_isError(size)) {
+        return fr_fail(err, FR_ENOMEM, "packing with zstd: %s", ZSTD_getErrorName(size));
+    }
+    to->size += size;
+    return FR_OK;
+}
+
+int pq_pack(int codec, int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
+{
+    switch (codec) {
+    case PQ_GZIP:
+        return pack_gzip(level, from, n, to, err);
+    case PQ_SNAPPY:
+        return pack_snappy(from, n, to, err);
+    case PQ_ZSTD:
+        return pack_zstd(level, from, n, to, err);
+    default:
+        fr_buf_put(to, from, n);
+        return fr_buf_check(to, err);
     }
 }

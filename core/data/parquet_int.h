@@ -5,9 +5,12 @@
 // parquet_meta: the footer. parquet_type: which of our types a column gets. parquet_codec:
 // compression. parquet_bits: packed numbers. parquet_page: values of one page.
 // parquet_chunk: one column of one row group. parquet_read: files, the plan, the frame.
-// parquet_stats: row groups that a filter rules out. parquet_encode, parquet_write: writing.
+// parquet_filter: rows, and row groups that bounds rule out. parquet_stats: bounds.
+// parquet_encode, parquet_write: writing.
 
+#include "core/base/buf.h"
 #include "core/base/map.h"
+#include "core/data/expr.h"
 #include "core/data/parquet.h"
 
 enum {
@@ -119,6 +122,21 @@ static inline bool pq_layout_text(pq_layout l) { return l >= PQ_AS_TEXT; }
 // Corrects types by the schema that Arrow's libraries put beside, where it fits.
 void pq_arrow_hints(pq_meta *m);
 
+// parquet_filter: rows by an expression, and row groups of which the bounds say that they
+// have none.
+typedef struct pq_filter {
+    const pq_meta *meta;
+    fr_expr *expr;                    // NULL: there is no filter
+    size_t *column_of;                // columns of the expression's frame -> of the file
+    size_t n;
+} pq_filter;
+
+int pq_filter_open(const pq_meta *m, const fr_parquet_options *o, pq_filter *out, fr_err *err);
+void pq_filter_fini(pq_filter *f);
+bool pq_filter_uses(const pq_filter *f, const pq_column *c);
+bool pq_filter_may(const pq_filter *f, const pq_group *g);
+int pq_filter_apply(const fr_parquet_options *o, size_t n, fr_frame **f, fr_err *err);
+
 // Exactly `size` bytes come out of from[0, n), or FR_ECORRUPT; FR_EMISSING when the library
 // is not installed.
 int pq_unpack(int codec, const uint8_t *from, size_t n, uint8_t *to, size_t size, fr_err *err);
@@ -199,3 +217,42 @@ int pq_chunk_decode(const pq_chunk *chunk, const uint8_t *bytes, size_t n, pq_pa
                     fr_err *err);
 // One dictionary for the codes of n parts, `stride` apart.
 int pq_categories_join(pq_part *parts, size_t n, size_t stride, fr_array **dict, fr_err *err);
+
+// parquet_encode: values of rows [at, at + n) of an array, without the nulls, behind what is
+// in `to`. `scratch` is reused between calls.
+void pq_put_levels(const fr_array *a, int64_t at, int64_t n, fr_buf *to);
+void pq_put_bools(const fr_array *a, int64_t at, int64_t n, fr_buf *to);
+// Fixed-width kinds as numbers of `width` (4 or 8) bytes; whole ones as deltas, others plain.
+void pq_put_fixed(const fr_array *a, int64_t at, int64_t n, size_t width, bool deltas,
+                  fr_buf *scratch, fr_buf *to);
+void pq_put_delta(const void *values, size_t n, size_t width, fr_buf *to);
+void pq_put_texts(const fr_array *a, int64_t at, int64_t n, fr_buf *scratch, fr_buf *to);
+void pq_put_indexes(const uint32_t *codes, size_t n, unsigned width, fr_buf *to);
+
+// parquet_dictionary: the distinct texts of rows [at, at + n) by first appearance, or given up.
+typedef struct pq_dictionary {
+    uint32_t *codes;                  // of the rows that are not null, one after the other
+    size_t n_codes, n;                // n: distinct ones
+    fr_buf plain;                     // they as a PLAIN page
+    bool good;                        // false: too many are distinct
+} pq_dictionary;
+
+int pq_dictionary_make(const fr_array *a, int64_t at, int64_t n, pq_dictionary *out, fr_err *err);
+void pq_dictionary_fini(pq_dictionary *d);
+
+// parquet_stats.
+enum { PQ_BOUND_MAX = 64 };           // longer texts have no bounds
+typedef struct pq_bounds {
+    uint8_t least[PQ_BOUND_MAX], most[PQ_BOUND_MAX];
+    size_t n_least, n_most;
+    bool known;
+    int64_t nulls;
+} pq_bounds;
+
+void pq_bounds_of(const fr_array *a, int64_t at, int64_t n, size_t width, pq_bounds *out);
+
+// What pages of a writer are packed with; appends to `to`.
+int pq_pack(int codec, int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err);
+
+// The value of ARROW:schema for f.
+void pq_arrow_note(const fr_frame *f, fr_buf *to);

@@ -29,7 +29,8 @@ typedef struct plan {
     pq_meta meta;
     size_t pages_end;             // where the footer starts
     pq_column **columns;          // the wanted ones, in the result's order
-    size_t n_columns;
+    size_t n_columns, n_asked;    // with and without those that only the filter wants
+    pq_filter filter;
     size_t *groups;               // the wanted ones
     size_t n_groups;
     int64_t rows;
@@ -145,10 +146,18 @@ static int choose_column(plan *p, size_t i)
 static int choose_columns(plan *p)
 {
     p->n_columns = p->o->columns != NULL ? p->o->n_columns : p->meta.n_columns;
-    p->columns = fr_zalloc((p->n_columns + 1) * sizeof *p->columns);
+    p->columns = fr_zalloc((p->n_columns + p->meta.n_columns + 1) * sizeof *p->columns);
     int rc = FR_OK;
     for (size_t i = 0; i < p->n_columns && rc == FR_OK; i++) {
         rc = choose_column(p, i);
+    }
+    p->n_asked = p->n_columns;
+    for (size_t i = 0; i < p->meta.n_columns && rc == FR_OK; i++) {
+        pq_column *c = &p->meta.columns[i];
+        if (!c->wanted && pq_filter_uses(&p->filter, c)) {
+            c->wanted = true;
+            p->columns[p->n_columns++] = c;
+        }
     }
     return rc;
 }
@@ -166,7 +175,10 @@ static int choose_group(plan *p, size_t i)
     }
     pq_group *g = &p->meta.groups[at];
     int64_t most = p->o->most_rows;
-    p->groups[i] = at;
+    if (!pq_filter_may(&p->filter, g)) {
+        return FR_OK;
+    }
+    p->groups[p->n_groups++] = at;
     g->first_row = p->rows;
     p->rows += g->rows;
     if (g->rows > INT64_MAX / 4 || (most > 0 && p->rows > most)) {
@@ -177,11 +189,14 @@ static int choose_group(plan *p, size_t i)
 
 static int choose_groups(plan *p)
 {
-    p->n_groups = p->o->groups != NULL ? p->o->n_groups : p->meta.n_groups;
-    p->groups = fr_zalloc((p->n_groups + 1) * sizeof *p->groups);
+    size_t n = p->o->groups != NULL ? p->o->n_groups : p->meta.n_groups;
+    p->groups = fr_zalloc((n + 1) * sizeof *p->groups);
     int rc = FR_OK;
-    for (size_t i = 0; i < p->n_groups && rc == FR_OK; i++) {
+    for (size_t i = 0; i < n && rc == FR_OK; i++) {
         rc = choose_group(p, i);
+    }
+    if (p->o->groups_read != NULL) {
+        *p->o->groups_read = p->n_groups;
     }
     return rc;
 }
@@ -433,6 +448,7 @@ static void plan_fini(plan *p)
         pq_categories_fini(&p->parts[i].categories);
         fr_free(p->errors[i]);
     }
+    pq_filter_fini(&p->filter);
     fr_free(p->columns);
     fr_free(p->groups);
     fr_free(p->arrays);
@@ -449,6 +465,9 @@ static int read_source(const source *s, const fr_parquet_options *o, fr_frame **
     if (rc == FR_OK) {
         pq_type_all(&p.meta, o);
         pq_arrow_hints(&p.meta);
+        rc = pq_filter_open(&p.meta, o, &p.filter, err);
+    }
+    if (rc == FR_OK) {
         rc = choose_columns(&p);
     }
     if (rc == FR_OK) {
@@ -466,6 +485,9 @@ static int read_source(const source *s, const fr_parquet_options *o, fr_frame **
         }
         rc = fr_frame_new(p.n_columns, names, p.arrays, out, err);
         fr_free(names);
+    }
+    if (rc == FR_OK && o->filter != NULL) {
+        rc = pq_filter_apply(o, p.n_asked, out, err);
     }
     plan_fini(&p);
     fr_block_unref(footer);

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/data/expr.h"
 #include "core/data/group.h"
+#include "lua/bind/expr_box.h"
 #include "lua/bind/frame_box.h"
 
 #include <string.h>
@@ -54,9 +55,7 @@ static void fill_param(lua_State *L, fr_expr_param *p, const char *name, int anc
     }
 }
 
-// The parameters in the table at idx, which keeps texts alive; what is made stays on the
-// stack.
-static fr_expr_param *read_params(lua_State *L, int idx, size_t *n)
+fr_expr_param *bind_expr_params(lua_State *L, int idx, size_t *n)
 {
     *n = 0;
     fr_expr_param *list = lua_newuserdatauv(L, MAX_PARAMS * sizeof *list, 0);
@@ -143,7 +142,7 @@ static int expr_eval(lua_State *L)
     fr_window **window = lua_isnil(L, 5) ? NULL : luaL_checkudata(L, 5, WINDOW);
     fr_array **out = bind_array_box(L);
     fr_expr **e = expr_box(L);
-    const fr_expr_param *params = read_params(L, 3, &n_params);
+    const fr_expr_param *params = bind_expr_params(L, 3, &n_params);
     fr_err err = FR_ERR_INIT;
     int rc = fr_expr_compile(text, n, f, params, n_params, e, &err);
     if (rc == FR_OK) {
@@ -167,7 +166,7 @@ static int expr_filter(lua_State *L)
     fr_frame **out = bind_frame_box(L);
     fr_array **mask = bind_array_box(L);
     fr_expr **e = expr_box(L);
-    const fr_expr_param *params = read_params(L, 3, &n_params);
+    const fr_expr_param *params = bind_expr_params(L, 3, &n_params);
     fr_err err = FR_ERR_INIT;
     int rc = fr_expr_compile(text, n, f, params, n_params, e, &err);
     if (rc == FR_OK && fr_expr_type(*e)->kind != FR_BOOL) {
@@ -318,7 +317,7 @@ static int expr_agg(lua_State *L)
     agg *a = lua_newuserdatauv(L, sizeof *a, 0);
     *a = (agg){0};
     luaL_setmetatable(L, AGG);
-    const fr_expr_param *params = read_params(L, 5, &n_params);
+    const fr_expr_param *params = bind_expr_params(L, 5, &n_params);
     a->expr = fr_zalloc((n_texts + 1) * sizeof *a->expr);
     a->n_expr = n_texts;
     a->n_keys = n_keys;

@@ -217,5 +217,6 @@ methods.write_csv, methods.to_csv = frame_io.write_csv, frame_io.to_csv
 methods.write_arrow = frame_io.write_arrow
 frame.read_excel, frame.excel_sheets = frame_excel.read_excel, frame_excel.excel_sheets
 frame.write_excel, methods.write_excel = frame_excel.write_excel, frame_excel.write_one
+methods.write_parquet = frame_parquet.write_parquet
 
 return frame

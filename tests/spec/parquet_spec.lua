@@ -95,6 +95,78 @@ describe("frame.read_parquet", function()
   end)
 end)
 
+describe("write_parquet", function()
+  it("writes what reads back as it was, types included", function()
+    local path = t.temp_dir() .. "/a.parquet"
+    for _, name in ipairs{"types", "tall", "empty"} do
+      local df = frame.read_parquet(fixtures .. "/" .. name .. ".parquet")
+      for _, way in ipairs{{}, {compression = "snappy", row_group = 100}, {compression = "none"},
+        {compression = "gzip", level = 9, dictionary = false}, {level = 9, row_group = 5}} do
+        df:write_parquet(path, way)
+        local back = frame.read_parquet(path)
+        expect(back:types()).to_equal(df:types())
+        expect(frame.hash(back)).to_equal(frame.hash(df))
+      end
+    end
+  end)
+  it("keeps the order of ordered categories", function()
+    local path = t.temp_dir() .. "/a.parquet"
+    local df = frame.from{{"size", {"M", "S", "L"}, "category"}}
+    df:write_parquet(path)
+    expect(frame.read_parquet(path):sort{"size"}:col("size"):to_table()).to_equal{"L", "M", "S"}
+  end)
+  it("says what is wrong with options", function()
+    local df = frame.from{{"a", {1}}}
+    expect(failure(df.write_parquet, df, "x", {compression = "lzo"})).to_contain('"zstd"')
+    expect(failure(df.write_parquet, df, "x", {row_group = 0})).to_contain("from 1")
+    expect(failure(df.write_parquet, df, "x", {level = 20})).to_contain("from 1 to 19")
+    expect(failure(df.write_parquet, df, "x", {dictionary = "a"})).to_contain("true or false")
+    expect(failure(df.write_parquet, df, "x", {rowgroup = 5})).to_contain("row_group")
+    expect(failure(df.write_parquet, df, "/none/x.parquet")).to_contain("/none/x.parquet")
+  end)
+end)
+
+describe("a filter of read_parquet", function()
+  local core = require "flowrun.core.parquet"
+  local path = t.temp_dir() .. "/f.parquet"
+  local n, null = 1000, frame.null
+  local id, zone, kw, half, tens = {}, {}, {}, {}, {}
+  for i = 1, n do
+    id[i], half[i], tens[i] = i, i * 0.5, i // 10
+    zone[i] = (i <= 500 and "A" or "B") .. i % 3
+    kw[i] = i <= 100 and null or i / 4
+  end
+  local df = frame.from{{"id", id}, {"zone", zone}, {"cat", zone, "category"}, {"kw", kw},
+    {"half", half, "float32"}, {"tens", tens, "int8"},
+    {"at", frame.date_range{start = "2024-01-01", periods = n, freq = "1h", tz = "Europe/Berlin"}},
+    {"day", frame.date_range{start = "2024-01-01", periods = n, freq = "1h"}}}
+  df:write_parquet(path, {row_group = 100})
+  it("gives the rows that df:filter gives and skips groups by their bounds", function()
+    for filter, groups in pairs{["id > 950"] = 1, ["id = 5"] = 1, ["5 = id"] = 1, ["zone = 'B1'"] = 5,
+      ["id between 201 and 300"] = 1, ["zone in ('A0', 'C')"] = 5, ["cat = 'A1'"] = 5,
+      ["kw is null"] = 1, ["kw > 200.5"] = 2, ["id > 900 and zone = 'A1'"] = 0,
+      ["id < 50 or id > 990"] = 2, ["not (id < 900)"] = 10, ["half <= 25"] = 1, ["tens = 3"] = 1,
+      ["at >= '2024-01-20'"] = 6, ["day < '2024-01-03'"] = 1, ["id in (5, 995)"] = 2,
+      ["id ~= 3"] = 10, ["kw + 1 > 200"] = 10, ["id > 2.5 and id < 7.5"] = 1, ["true"] = 10,
+      ["is_null(kw) and id > 500"] = 0, ["id in (2000)"] = 0, ["id < 1"] = 0, ["id <= 1"] = 1} do
+      local got, read = core.read(path, {filter = filter})
+      expect({filter, read}).to_equal{filter, groups}
+      expect(frame.hash(got)).to_equal(frame.hash(df:filter(filter)))
+    end
+  end)
+  it("may use columns that are not asked for, and parameters", function()
+    local got = frame.read_parquet(path, {filter = "id > $x", params = {x = 998}, columns = {"zone"}})
+    expect(got:to_table()).to_equal{zone = {"B0", "B1"}}
+  end)
+  it("says what it cannot do", function()
+    expect(failure(frame.read_parquet, path, {filter = "idd > 3"})).to_contain('did you mean "id"')
+    expect(failure(frame.read_parquet, path, {filter = "id + 3"})).to_contain("not true or false")
+    expect(failure(frame.read_parquet, path, {filter = "lag(id) > 3"})).to_contain("other rows")
+    expect(failure(frame.read_parquet, path, {filter = "row() > 3"})).to_contain("other rows")
+    expect(failure(frame.read_parquet, path, {filter = 3})).to_contain("expected an expression")
+  end)
+end)
+
 -- Files of parquet-testing that are not read whole, and why.
 local refused = {
   ["binary_truncated_min_max.parquet"] = {"hex", "bytes that are no text, unless asked for as hex"},
