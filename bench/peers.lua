@@ -21,10 +21,10 @@ peers.run = peer
 
 --- Whether the peers are there; says how to get them when not.
 function peers.available()
-  local _, ok = kit.output(kit.python .. " -c 'import sklearn, statsmodels, pandas, pyarrow'")
+  local needed = "sklearn, statsmodels, pandas, pyarrow, polars"
+  local _, ok = kit.output(("%s -c 'import %s'"):format(kit.python, needed))
   if not ok then
-    kit.say("skipped: %s lacks scikit-learn, statsmodels, pandas or pyarrow. Install them with",
-      kit.python)
+    kit.say("skipped: %s lacks one of %s. Install them with", kit.python, needed)
     kit.say("  python3 -m venv build/peers")
     kit.say("  build/peers/bin/pip install -r bench/peers/requirements.txt")
     kit.say("  FLOWRUN_PEERS_PYTHON=build/peers/bin/python make bench")

@@ -3,14 +3,15 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine isolate two idle pipeline threads trees peers series m4. Peers need Python
---- packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter
+--- Sections: engine isolate two idle pipeline threads trees peers parquet series m4. Peers need
+--- Python packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter
 --- (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
 local idle = require "bench.idle"
 local isolate = require "bench.isolate"
+local parquet = require "bench.parquet"
 local peers = require "bench.peers"
 local series = require "bench.series"
 local threads = require "bench.threads"
@@ -41,6 +42,9 @@ local sections = {
     peers.arima()
     peers.csv()
   end},
+  {"parquet", "Parquet, one core, in turn", function()
+    if peers.available() then parquet.run() end
+  end},
   {"series", "Time series, one core, in turn", function()
     if not peers.available() then return end
     series.fits()
@@ -70,7 +74,7 @@ for _, section in ipairs(sections) do
 end
 if next(wanted) then
   print("no section " .. next(wanted)
-    .. "; sections: engine isolate two idle pipeline threads trees peers series m4")
+    .. "; sections: engine isolate two idle pipeline threads trees peers parquet series m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

@@ -55,10 +55,47 @@ static bool next_run(pq_runs *r)
     return true;
 }
 
+// Groups of eight numbers; with a constant width all shifts are known.
+__attribute__((always_inline)) static inline void
+unpack_groups(const uint8_t *bits, size_t groups, uint32_t *to, unsigned width)
+{
+    uint64_t mask = (UINT64_C(1) << width) - 1;
+    for (size_t g = 0; g < groups; g++, bits += width, to += 8) {
+        for (unsigned i = 0; i < 8; i++) {
+            uint64_t v;
+            memcpy(&v, bits + (i * width >> 3), 8); // PQ_PAD
+            to[i] = (uint32_t)(v >> (i * width & 7) & mask);
+        }
+    }
+}
+
+#define WIDTH(w)                                                                         \
+    case w:                                                                              \
+        unpack_groups(bits, groups, to, w);                                              \
+        return;
+
+static void unpack_aligned(const uint8_t *bits, size_t groups, unsigned width, uint32_t *to)
+{
+    switch (width) {
+        WIDTH(1) WIDTH(2) WIDTH(3) WIDTH(4) WIDTH(5) WIDTH(6) WIDTH(7) WIDTH(8) WIDTH(9) WIDTH(10)
+        WIDTH(11) WIDTH(12) WIDTH(13) WIDTH(14) WIDTH(15) WIDTH(16) WIDTH(17) WIDTH(18) WIDTH(19)
+        WIDTH(20)
+    default:
+        unpack_groups(bits, groups, to, width);
+        break;
+    }
+}
+
 static void unpack(const uint8_t *bits, size_t bit, unsigned width, uint32_t *to, size_t n)
 {
     uint64_t mask = (UINT64_C(1) << width) - 1;
-    for (size_t i = 0; i < n; i++, bit += width) {
+    size_t done = 0;
+    if ((bit & 7) == 0) {
+        unpack_aligned(bits + (bit >> 3), n / 8, width, to);
+        done = n / 8 * 8;
+        bit += done * width;
+    }
+    for (size_t i = done; i < n; i++, bit += width) {
         uint64_t v;
         memcpy(&v, bits + (bit >> 3), 8); // PQ_PAD
         to[i] = (uint32_t)(v >> (bit & 7) & mask);

@@ -28,6 +28,7 @@ typedef struct reader {
     fr_block *dictionary, *dictionary_text;   // own values or pq_text; what these point to
     size_t n_dictionary;
     bool has_dictionary;
+    pq_zstd zstd;
     fr_err *err;
 } reader;
 
@@ -127,7 +128,7 @@ static int unpack(reader *r, const uint8_t *from, size_t packed, size_t plain, c
     int rc = room(r, &r->page, plain);
     if (rc == FR_OK) {
         *out = r->page->data;
-        rc = pq_unpack(r->chunk->codec, from, packed, r->page->data, plain, r->err);
+        rc = pq_unpack(r->chunk->codec, &r->zstd, from, packed, r->page->data, plain, r->err);
     }
     return rc;
 }
@@ -696,6 +697,7 @@ int pq_chunk_decode(const pq_chunk *chunk, const uint8_t *bytes, size_t n, pq_pa
     while (r.row < part->rows && rc == FR_OK) {
         rc = r.at < r.end ? read_page(&r) : damaged(&r, "fewer values than rows");
     }
+    pq_zstd_fini(&r.zstd);
     fr_block_unref(r.page);
     fr_block_unref(r.scratch);
     fr_block_unref(r.slots);

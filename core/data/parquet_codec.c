@@ -156,7 +156,21 @@ static int unpack_brotli(const uint8_t *from, size_t n, uint8_t *to, size_t size
     return unpack(n, from, &got, to) == 1 && got == size ? FR_OK : wrong(err, "brotli");
 }
 
-int pq_unpack(int codec, const uint8_t *from, size_t n, uint8_t *to, size_t size, fr_err *err)
+static bool unpack_zstd(pq_zstd *z, const uint8_t *from, size_t n, uint8_t *to, size_t size)
+{
+    z->in = z->in != NULL ? z->in : ZSTD_createDCtx();
+    return z->in != NULL && ZSTD_decompressDCtx(z->in, to, size, from, n) == size;
+}
+
+void pq_zstd_fini(pq_zstd *z)
+{
+    (void)ZSTD_freeDCtx(z->in); // NULL is fine
+    (void)ZSTD_freeCCtx(z->out);
+    *z = (pq_zstd){0};
+}
+
+int pq_unpack(int codec, pq_zstd *z, const uint8_t *from, size_t n, uint8_t *to, size_t size,
+              fr_err *err)
 {
     switch (codec) {
     case PQ_NONE:
@@ -179,7 +193,7 @@ int pq_unpack(int codec, const uint8_t *from, size_t n, uint8_t *to, size_t size
     case PQ_LZ4_RAW:
         return unpack_lz4_raw(from, n, to, size) ? FR_OK : wrong(err, "lz4");
     case PQ_ZSTD:
-        return ZSTD_decompress(to, size, from, n) == size ? FR_OK : wrong(err, "zstd");
+        return unpack_zstd(z, from, n, to, size) ? FR_OK : wrong(err, "zstd");
     default:
         return fr_fail(err, FR_EUNSUPPORTED, "compressed with %s; known are snappy, gzip, zstd, "
                        "lz4 and brotli", codec == PQ_LZO ? "lzo" : "an unknown codec");
@@ -227,14 +241,19 @@ static int pack_snappy(const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
     return rc;
 }
 
-static int pack_zstd(int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
+static int pack_zstd(int level, pq_zstd *z, const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
 {
     size_t most = ZSTD_compressBound(n);
     int rc = fr_buf_reserve(to, most, err);
     if (rc != FR_OK) {
         return rc;
     }
-    size_t size = ZSTD_compress(to->data + to->size, most, from, n, level > 0 ? level : 1);
+    z->out = z->out != NULL ? z->out : ZSTD_createCCtx();
+    if (z->out == NULL) {
+        return fr_fail(err, FR_ENOMEM, "starting zstd");
+    }
+    size_t size = ZSTD_compressCCtx(z->out, to->data + to->size, most, from, n,
+                                    level > 0 ? level : 1);
     if (ZSTD_isError(size)) {
         return fr_fail(err, FR_ENOMEM, "packing with zstd: %s", ZSTD_getErrorName(size));
     }
@@ -242,7 +261,8 @@ static int pack_zstd(int level, const uint8_t *from, size_t n, fr_buf *to, fr_er
     return FR_OK;
 }
 
-int pq_pack(int codec, int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err)
+int pq_pack(int codec, int level, pq_zstd *z, const uint8_t *from, size_t n, fr_buf *to,
+            fr_err *err)
 {
     switch (codec) {
     case PQ_GZIP:
@@ -250,7 +270,7 @@ int pq_pack(int codec, int level, const uint8_t *from, size_t n, fr_buf *to, fr_
     case PQ_SNAPPY:
         return pack_snappy(from, n, to, err);
     case PQ_ZSTD:
-        return pack_zstd(level, from, n, to, err);
+        return pack_zstd(level, z, from, n, to, err);
     default:
         fr_buf_put(to, from, n);
         return fr_buf_check(to, err);

@@ -137,9 +137,16 @@ bool pq_filter_uses(const pq_filter *f, const pq_column *c);
 bool pq_filter_may(const pq_filter *f, const pq_group *g);
 int pq_filter_apply(const fr_parquet_options *o, size_t n, fr_frame **f, fr_err *err);
 
+// parquet_codec. What zstd keeps between the pages of a chunk; start it zeroed.
+typedef struct pq_zstd {
+    void *in, *out;
+} pq_zstd;
+
+void pq_zstd_fini(pq_zstd *z);
 // Exactly `size` bytes come out of from[0, n), or FR_ECORRUPT; FR_EMISSING when the library
 // is not installed.
-int pq_unpack(int codec, const uint8_t *from, size_t n, uint8_t *to, size_t size, fr_err *err);
+int pq_unpack(int codec, pq_zstd *z, const uint8_t *from, size_t n, uint8_t *to, size_t size,
+              fr_err *err);
 
 // parquet_bits. Runs of equal or packed numbers of `width` bits, as levels and indexes are.
 typedef struct pq_runs {
@@ -252,7 +259,8 @@ typedef struct pq_bounds {
 void pq_bounds_of(const fr_array *a, int64_t at, int64_t n, size_t width, pq_bounds *out);
 
 // What pages of a writer are packed with; appends to `to`.
-int pq_pack(int codec, int level, const uint8_t *from, size_t n, fr_buf *to, fr_err *err);
+int pq_pack(int codec, int level, pq_zstd *z, const uint8_t *from, size_t n, fr_buf *to,
+            fr_err *err);
 
 // The value of ARROW:schema for f.
 void pq_arrow_note(const fr_frame *f, fr_buf *to);

@@ -23,6 +23,7 @@ typedef struct packed {
     int64_t at;                       // in the file
     bool dictionary;
     int encoding;                     // of the data pages
+    pq_zstd zstd;
     pq_bounds bounds;
 } packed;
 
@@ -84,7 +85,7 @@ static int put_page(const writing *w, packed *out, const page *p, fr_buf *scratc
         return fr_fail(err, FR_ELIMIT, "more than 2 GiB in a page");
     }
     fr_buf_clear(scratch);
-    int rc = pq_pack(w->o->codec, w->o->level, p->bytes, p->n, scratch, err);
+    int rc = pq_pack(w->o->codec, w->o->level, &out->zstd, p->bytes, p->n, scratch, err);
     if (rc != FR_OK) {
         return rc;
     }
@@ -200,6 +201,7 @@ static int encode(writing *w, size_t i, fr_err *err)
         rc = put_pages(w, a, at, end, &d, out, err);
     }
     pq_dictionary_fini(&d);
+    pq_zstd_fini(&out->zstd);
     return rc;
 }
 
