@@ -2,6 +2,7 @@
 
 #include "core/base/fault.h"
 #include "core/engine/reaper.h"
+#include "lua/bind/flow_tick.h"
 #include "lua/bind/self.h"
 #include "lua/bind/vm.h"
 
@@ -44,6 +45,7 @@ static void set_openblas(void)
 static int run(lua_State *L)
 {
     const start *s = lua_touserdata(L, 1);
+    flow_tick_coroutines(L);
     lua_createtable(L, s->argc, 0);
     for (int i = 0; i < s->argc; i++) {
         lua_pushstring(L, s->argv[i]);

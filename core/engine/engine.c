@@ -1014,6 +1014,15 @@ void fr_run_cancel(fr_run *r, int code, const char *why)
     fr_run_kick(r);
 }
 
+void fr_run_look(fr_run *r)
+{
+    uv_update_time(r->deadline.loop);
+    if (uv_is_active((const uv_handle_t *)&r->deadline) &&
+        uv_timer_get_due_in(&r->deadline) == 0) {
+        on_deadline(&r->deadline);
+    }
+}
+
 bool fr_run_waits(const fr_run *r)
 {
     return r->turn.state == FR_TURN_WAITS && r->turn.told;

@@ -96,6 +96,8 @@ void fr_run_keep_source(fr_run *r, fr_hash source, const void *bytes, size_t n);
 uint64_t fr_run_id(const fr_run *r);
 fr_code *fr_run_code(fr_run *r);
 void fr_run_cancel(fr_run *r, int code, const char *why);
+// For flow code that keeps the loop from turning: its timeout, when it is over, acts now.
+void fr_run_look(fr_run *r);
 bool fr_run_ended(const fr_run *r);
 bool fr_run_waits(const fr_run *r);               // its flow runs often enough already
 uint32_t fr_run_undelivered(const fr_run *r);     // messages it left pending when it ended

@@ -234,6 +234,8 @@ void fr_sched_handled(fr_sched *s, uint32_t node);        // try() delivered its
 void fr_sched_raised(fr_sched *s, uint32_t branch, uint32_t node);   // get() raised it
 // FR_OK, or the code of the cancel or of what stopped the subflow or group around the branch.
 int fr_sched_cancelled(const fr_sched *s, uint32_t branch);
+// The same for a branch that computes and gave way unasked: stops that wait to be observed count.
+int fr_sched_stop_due(fr_sched *s, uint32_t branch);
 bool fr_sched_replaying(const fr_sched *s);       // the cursor has not passed the last record
 
 // --- the engine ---

@@ -97,6 +97,37 @@ void sched_see_cancel(fr_sched *s)
     }
 }
 
+// The recorded cancel is what the log says next.
+static bool cancel_is_next(const fr_sched *s)
+{
+    uint64_t next = s->cursor + 1;
+    while (next <= s->n_order && s->order[next] == 0) {
+        next++;
+    }
+    return s->past_cancel == next && next <= s->n_order;
+}
+
+// A branch that computes is resumed before anything is observed, so that its stop, which waits
+// to be observed, would never come. Here it overtakes the rest of the queue.
+int fr_sched_stop_due(fr_sched *s, uint32_t b)
+{
+    if (s->past_cancel != 0 && cancel_is_next(s)) {
+        (void)sched_advance(s);
+    }
+    for (size_t i = s->seen_queue.head; i != s->seen_queue.tail; i++) {
+        uint32_t id = s->seen_queue.data[i & (s->seen_queue.capacity - 1)];
+        if (id == CANCEL_MARK) {
+            if (!s->cancel_seen) {
+                sched_see_cancel(s);
+            }
+        } else if ((id & BEGIN_MARK) == 0 && (id & STOP_MARK) != 0 &&
+                   sched_inside(s, b, id & NO_MARKS)) {
+            sched_scope_stop(s, id & NO_MARKS);
+        }
+    }
+    return fr_sched_cancelled(s, b);
+}
+
 // --- the loop ---
 
 void fr_sched_begin(fr_sched *s)

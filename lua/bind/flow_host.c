@@ -3,26 +3,12 @@
 #include "core/base/clock.h"
 #include "core/engine/exec_thread.h"
 #include "lua/bind/error_value.h"
+#include "lua/bind/flow_tick.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const char current_key;        // its address: registry key of the current host
-
-// What a signal handler may interrupt: the Lua thread that runs on the main thread.
-static lua_State *volatile interruptible;
-
-lua_State *flow_host_interruptible(lua_State *L)
-{
-    lua_State *before = interruptible;
-    interruptible = L;
-    return before;
-}
-
-lua_State *flow_host_running(void)
-{
-    return interruptible;
-}
 
 fr_host *flow_host_new(lua_State *L)
 {
@@ -42,11 +28,20 @@ fr_host *flow_host_new(lua_State *L)
     return h;
 }
 
+void flow_host_tick(fr_host *h, bool on)
+{
+    if (h->ticks != on) {
+        h->ticks = on;
+        on ? flow_tick_hold() : flow_tick_release();
+    }
+}
+
 void flow_host_free(fr_host *h)
 {
     if (h == NULL) {
         return;
     }
+    flow_host_tick(h, false);
     for (uint32_t i = 0; i < h->n_co; i++) {
         luaL_unref(h->L, LUA_REGISTRYINDEX, h->co[i]);
     }
@@ -286,9 +281,13 @@ static fr_ran host_resume(void *ctx, uint32_t branch)
     h->branch = branch;
     h->running = co;
     h->gave_way = false;
-    lua_State *outer = flow_host_interruptible(co);
+    lua_State *outer = flow_tick_enter(co);
+    if (h->cut) {
+        h->cut = false;
+        flow_tick_cut(h, co);
+    }
     int status = lua_resume(co, h->L, nargs, &n);
-    (void)flow_host_interruptible(outer);
+    flow_tick_leave(outer);
     h->branch = FR_NO_BRANCH;
     h->running = NULL;
     set_current(h->L, before);
@@ -319,6 +318,7 @@ static void host_ended(void *ctx, const fr_outcome *outcome, int64_t retry_ns)
 {
     fr_host *h = ctx;
     h->ended = true;
+    flow_host_tick(h, false);
     h->outcome = *outcome;
     h->retry_ns = retry_ns;
 }

@@ -43,7 +43,8 @@ typedef struct fr_host {
     lua_State *running;               // its coroutine
     uint32_t calls;                   // since it last gave way
     bool cache_all;                   // `flowrun watch`: tasks without the option, too
-    bool gave_way, ended, dead;
+    bool gave_way, cut, ticks, ended, dead;   // cut: unasked
+    uint32_t stops;                   // that were raised in code that computes
     fr_outcome outcome;
     int64_t retry_ns;                 // -1: the run is over
     host_moment moments[HOST_MOMENTS];   // not yet shown; the oldest are dropped
@@ -99,9 +100,8 @@ void flow_host_defaults(fr_host *h, uint32_t branch, int held);
 void flow_host_body(fr_host *h, uint32_t node, uint32_t branch, int held);
 // The host whose flow code runs in this state now; NULL outside flow code.
 fr_host *flow_host_current(lua_State *L);
-// The Lua thread that Ctrl-C interrupts; returns the one before. NULL: none.
-lua_State *flow_host_interruptible(lua_State *L);
-lua_State *flow_host_running(void);   // async-signal-safe
+// While on, flow code that computes gives way (flow_tick.h); off when the run has ended.
+void flow_host_tick(fr_host *h, bool on);
 const char *flow_host_place(fr_host *h, lua_State *L, int level);   // "file.lua:12" of a caller
 // Keeps the options at `idx` for as long as the host lives.
 void flow_host_keep(fr_host *h, lua_State *L, int idx, flow_opts *o);

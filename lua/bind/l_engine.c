@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "lua/bind/error_value.h"
 #include "lua/bind/flow_host.h"
+#include "lua/bind/flow_tick.h"
 #include "lua/bind/object_box.h"
 #include "lua/bind/self.h"
 
@@ -46,6 +47,7 @@ struct l_run {
 static volatile sig_atomic_t interrupts;
 static volatile sig_atomic_t patient;     // a session: a second Ctrl-C does not kill
 static volatile sig_atomic_t stop_asked;  // Ctrl-Z
+static lua_State *volatile called;        // by engine_call
 static uv_async_t *volatile wake_handle;
 
 static void stop_hook(lua_State *L, lua_Debug *ar)
@@ -65,9 +67,8 @@ static void on_signal(int sig)
     if (w != NULL) {
         (void)uv_async_send(w);
     }
-    lua_State *co = flow_host_running();
-    if (co != NULL) {
-        lua_sethook(co, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    if (!flow_tick_now() && called != NULL) {
+        lua_sethook(called, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
     }
 }
 
@@ -353,9 +354,10 @@ static int engine_interrupts(lua_State *L)
 static int engine_call(lua_State *L)
 {
     luaL_checkany(L, 1);
-    lua_State *outer = flow_host_interruptible(L);
+    lua_State *outer = called;
+    called = L;
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-    (void)flow_host_interruptible(outer);
+    called = outer;
     lua_sethook(L, NULL, 0, 0);
     lua_pushboolean(L, status == LUA_OK);
     lua_insert(L, 1);
@@ -568,7 +570,9 @@ static int engine_run(lua_State *L)
 
 static int run_start(lua_State *L)
 {
-    fr_run_start(check_run(L)->host->run);
+    l_run *r = check_run(L);
+    flow_host_tick(r->host, true);
+    fr_run_start(r->host->run);
     return 0;
 }
 

@@ -16,6 +16,7 @@ local hold = fr.task("hold", function(path)
 end)
 return {
   fr.flow("sums", {params = {n = 1}}, function(p) return add(p.n, 10):get() end),
+  fr.flow("computes", function() while true do end end),
   fr.flow("waits", {params = {path = ""}}, function(p) return hold(p.path):get() end),
 }]]
 
@@ -205,6 +206,18 @@ describe("flowrun repl", function()
     s.says("flowrun> ", "\3")
     s.enter("'alive' .. 2")
     s.says("= \"?alive2\"?\n.*flowrun> ")
+    expect(s.leave()).to_equal(0)
+  end)
+
+  it("answers while the body of a run computes", function()
+    local s = session("f.lua")
+    s.enter("h = computes:run{}")
+    s.says("%[1%] computes started.*flowrun> ")
+    s.enter("20 + 2")
+    s.says("= 22\n.*flowrun> ")
+    s.enter("h:get()")
+    s.says("h:get%(%)\n")
+    s.says("interrupted; the run goes on.*flowrun> ", "\3")
     expect(s.leave()).to_equal(0)
   end)
 

@@ -71,12 +71,16 @@ rules.writable = {
     plan = "the fault plan of tests, set while single-threaded",
     fr_fault_armed = "whether there is one",
   },
-  ["flow_host.c"] = {interruptible = "the state that the SIGINT handler sets a hook in"},
+  ["flow_tick.c"] = {
+    running = "the coroutine that signal handlers set a hook in",
+    tick = "the timer of the loop's thread",
+  },
   ["l_engine.c"] = {
     interrupts = "counted by the SIGINT handler",
     patient = "read by the SIGINT handler",
     wake_handle = "read by the SIGINT handler",
     before = "the SIGINT handler as it was before ours",
+    called = "the state that the SIGINT handler sets a hook in",
     stop_asked = "set by the SIGTSTP handler",
   },
   ["line.c"] = {
