@@ -117,6 +117,19 @@ function kit.task_s(home, name)
   error("no task " .. name)
 end
 
+--- Seconds from the first start to the last end of the tasks of that name.
+function kit.span_s(home, name)
+  local run = json.decode((kit.output(("%s show --home %s --json @last"):format(kit.flowrun,
+    home))))
+  local first, last = math.huge, -math.huge
+  for _, task in ipairs(run.tasks) do
+    if task.name:match("[^:]+$") == name then
+      first, last = math.min(first, task.started), math.max(last, task.ended)
+    end
+  end
+  return last - first
+end
+
 -- --- figures ---
 
 --- Prints a heading.

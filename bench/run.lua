@@ -3,8 +3,9 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine isolate two idle pipeline threads trees peers parquet series m4. Peers need
---- Python packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the interpreter
+--- Sections: engine isolate two idle pipeline threads stream trees peers parquet series m4.
+--- Peers need Python packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the
+--- interpreter
 --- (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
@@ -30,8 +31,10 @@ local sections = {
   {"pipeline", "The utility pipeline", engine.pipeline},
   {"threads", "Two threads", function()
     threads.forest()
+    threads.two_fits()
     threads.read_csv()
   end},
+  {"stream", "Streams, one core", trees.stream},
   {"trees", "Trees beside their peers", function()
     if peers.available() then trees.run() end
   end},
@@ -74,7 +77,8 @@ for _, section in ipairs(sections) do
 end
 if next(wanted) then
   print("no section " .. next(wanted)
-    .. "; sections: engine isolate two idle pipeline threads trees peers parquet series m4")
+    .. "; sections: engine isolate two idle pipeline threads stream trees peers parquet "
+    .. "series m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

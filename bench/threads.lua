@@ -33,6 +33,21 @@ function threads.forest()
   end)
 end
 
+--- Two fits on two cores beside one fit: neither may be in the other's way.
+function threads.two_fits()
+  local least = {math.huge, math.huge}
+  for _ = 1, 3 * kit.rounds do
+    for n = 1, 2 do
+      local p = kit.flow("bench/flows/stream.lua", {"--count", n}, {flow = "fits", cores = "0,1"})
+      least[n] = math.min(least[n], kit.span_s(p.home, "fit_model"))
+    end
+  end
+  kit.figure{name = "two fits at once, 10,000 x 20", value = least[2] / least[1], unit = "x one",
+    floor = 1.15, wall = true, cores = true}
+  kit.say("%.1f ms for one, %.1f ms for both (least of %d, in turn); bare threads: %.2fx",
+    1e3 * least[1], 1e3 * least[2], 3 * kit.rounds, kit.floors.two_threads)
+end
+
 --- The file for CSV figures, made once.
 function threads.csv_file()
   local path = kit.dir .. "/mixed.csv"

@@ -88,6 +88,16 @@ local function on_two(case)
     best.rows[1].version, #mine)
 end
 
+--- Events per second that half-space trees score and learn; no peer.
+function trees.stream()
+  local v = {}
+  for i = 1, kit.rounds do
+    v[i] = kit.flow("bench/flows/stream.lua", {}, {flow = "stream", cores = "0"}).value.events_per_s
+  end
+  kit.figure{name = "half-space trees, 78 columns", value = kit.median(v), unit = "events/s",
+    floor = 500000, more = true, cpu = 100000 / kit.median(v)}
+end
+
 function trees.run()
   local hist = {"lightgbm", "xgboost", "hist"}
   compare{name = "forest 10,000 x 20", model = "forest", peers = {"forest"}, rows = 10000,

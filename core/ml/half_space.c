@@ -27,7 +27,7 @@ static const fr_model_option OPTIONS[] = {
               "equal seeds give equal cuts"},
 };
 
-enum { HEAD = 5, CANCEL_ROWS = 1024 };
+enum { HEAD = 5, BLOCK = 64, LANES = 8 };
 
 typedef struct half_cut {
     float at;
@@ -111,45 +111,95 @@ static void draw_cuts(fr_draw *d, size_t k, size_t cuts, size_t p, double *from,
     from[f] = a;
 }
 
-// Counts rows and, with `score`, says how odd they were before they were counted.
-static int stream(half_space *h, const fr_columns *x, bool learns, double *score)
+typedef struct walk {
+    const half_cut *cut;
+    mass *mass;
+    size_t depth, features;
+    uint32_t few; // nodes of fewer rows are the last that count
+    bool learns;
+} walk;
+
+// LANES rows through one tree at once: each waits for its own loads, not for the others'.
+static inline __attribute__((always_inline)) void
+walk_rows(const walk *w, const float *x, size_t lanes, double *sum)
 {
-    size_t cuts = cuts_of(h->depth), nodes = nodes_of(h->depth);
-    double most = (double)h->trees * (double)h->window *
-                  ((double)((uint64_t)2 << h->depth) - 1);
-    uint64_t few = h->window / 10;
-    for (size_t i = 0; i < x->rows; i++) {
-        if (i % CANCEL_ROWS == 0 && fr_cancelled()) {
-            return fr_cancel_code();
+    size_t node[LANES] = {0};
+    bool counts[LANES];
+    for (size_t r = 0; r < lanes; r++) {
+        counts[r] = true;
+    }
+    double weight = 1;
+    for (size_t level = 0; level <= w->depth; level++, weight *= 2) {
+        for (size_t r = 0; r < lanes; r++) {
+            mass *m = &w->mass[node[r]];
+            sum[r] += counts[r] ? weight * (double)m->reference : 0;
+            counts[r] &= m->reference >= w->few;
+            m->latest += w->learns;
         }
-        double sum = 0;
-        for (size_t t = 0; t < h->trees; t++) {
-            const half_cut *cut = h->cut + t * cuts;
-            mass *m = h->mass + t * nodes;
-            bool counts = true;
-            double weight = 1;
-            for (size_t k = 0;; weight *= 2) {
-                sum += counts ? weight * (double)m[k].reference : 0;
-                counts &= m[k].reference >= few;
-                m[k].latest += learns;
-                if (k >= cuts || (!learns && !counts)) {
-                    break;
-                }
-                float v = (float)x->column[cut[k].feature][i];
-                k = 2 * k + 1 + (v >= cut[k].at);
-            }
-        }
-        if (score != NULL) {
-            score[i] = 1 - sum / most;
-        }
-        if (learns && ++h->seen == h->window) {
-            for (size_t k = 0; k < h->trees * nodes; k++) {
-                h->mass[k] = (mass){h->mass[k].latest, 0};
-            }
-            h->seen = 0;
+        for (size_t r = 0; r < lanes && level < w->depth; r++) {
+            half_cut c = w->cut[node[r]];
+            node[r] = 2 * node[r] + 1 + (x[r * w->features + c.feature] >= c.at);
         }
     }
-    return FR_OK;
+}
+
+// A block of rows through every tree: a tree's cuts and counts stay close to the core.
+static void walk_block(half_space *h, const float *x, size_t rows, bool learns, double *sum)
+{
+    size_t cuts = cuts_of(h->depth), nodes = nodes_of(h->depth);
+    for (size_t t = 0; t < h->trees; t++) {
+        walk w = {h->cut + t * cuts, h->mass + t * nodes,          h->depth,
+                  h->features,       (uint32_t)(h->window / 10), learns};
+        size_t i = 0;
+        for (; i + LANES <= rows; i += LANES) {
+            walk_rows(&w, x + i * h->features, LANES, sum + i);
+        }
+        for (; i < rows; i++) {
+            walk_rows(&w, x + i * h->features, 1, sum + i);
+        }
+    }
+}
+
+static void turn_window(half_space *h)
+{
+    for (size_t k = 0; k < h->trees * nodes_of(h->depth); k++) {
+        h->mass[k] = (mass){h->mass[k].latest, 0};
+    }
+    h->seen = 0;
+}
+
+// Counts rows and, with `score`, says how odd they were before they were counted. Only
+// `reference` makes scores, so the rows of a block do not wait for each other; a block
+// ends where the window does.
+static int stream(half_space *h, const fr_columns *x, bool learns, double *score)
+{
+    double most = (double)h->trees * (double)h->window *
+                  ((double)((uint64_t)2 << h->depth) - 1);
+    float *block = fr_alloc(BLOCK * h->features * sizeof *block);
+    double sum[BLOCK];
+    int rc = FR_OK;
+    for (size_t from = 0; from < x->rows && rc == FR_OK;) {
+        size_t rows = FR_MIN((size_t)BLOCK, x->rows - from);
+        rows = learns ? (size_t)FR_MIN(rows, h->window - h->seen) : rows;
+        for (size_t f = 0; f < h->features; f++) {
+            for (size_t i = 0; i < rows; i++) {
+                block[i * h->features + f] = (float)x->column[f][from + i];
+            }
+        }
+        memset(sum, 0, rows * sizeof *sum);
+        walk_block(h, block, rows, learns, sum);
+        for (size_t i = 0; i < rows && score != NULL; i++) {
+            score[from + i] = 1 - sum[i] / most;
+        }
+        from += rows;
+        h->seen += learns ? rows : 0;
+        if (learns && h->seen == h->window) {
+            turn_window(h);
+        }
+        rc = fr_cancelled() ? fr_cancel_code() : FR_OK;
+    }
+    fr_free(block);
+    return rc;
 }
 
 static int half_space_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
