@@ -5,6 +5,7 @@
 #include "core/base/pool.h"
 #include "core/base/sys.h"
 #include "core/ml/gather.h"
+#include "core/ml/imported.h"
 #include "core/ml/model_file.h"
 #include "core/ml/monitor.h"
 #include "core/ml/pipeline.h"
@@ -37,6 +38,8 @@ const fr_model_ops *const fr_model_kinds[] = {&fr_forest_ops,
                                               &fr_page_hinkley_ops,
                                               &fr_adwin_ops,
                                               &fr_online_logistic_ops,
+                                              &fr_imported_ops,
+                                              &fr_imported_regressor_ops,
                                               &fr_linear_ops,
                                               &fr_logistic_ops,
                                               &fr_lasso_ops,
@@ -402,17 +405,27 @@ static int model_finish(fr_model *m, const fr_buf *payload, fr_model **out, fr_e
     return FR_OK;
 }
 
-int fr_model_make(const fr_model_ops *ops, const double *option,
-                  const char *const *feature, size_t features, int64_t rows,
-                  const fr_buf *payload, fr_model **out, fr_err *err)
+int fr_model_make_as(const fr_model_ops *ops, const double *option,
+                     const fr_model_face *face, const fr_buf *payload, fr_model **out,
+                     fr_err *err)
 {
     *out = NULL;
     int rc = fr_buf_check(payload, err);
     if (rc != FR_OK) {
         return rc;
     }
-    return model_finish(model_begin(ops, option, feature, features, "", rows), payload,
-                        out, err);
+    fr_model *m = model_begin(ops, option, face->feature, face->features, face->target,
+                              face->rows);
+    m->labels = face->labels == NULL ? NULL : fr_array_ref(face->labels);
+    return model_finish(m, payload, out, err);
+}
+
+int fr_model_make(const fr_model_ops *ops, const double *option,
+                  const char *const *feature, size_t features, int64_t rows,
+                  const fr_buf *payload, fr_model **out, fr_err *err)
+{
+    const fr_model_face face = {feature, features, "", NULL, rows};
+    return fr_model_make_as(ops, option, &face, payload, out, err);
 }
 
 int fr_model_fit(const fr_model_ops *ops, const double *option, const fr_frame *x,
@@ -509,15 +522,9 @@ int fr_model_learn(const fr_model *m, const fr_frame *x, double *score, fr_model
 static int succeed(const fr_model *m, int64_t more, const fr_buf *payload, fr_model **out,
                    fr_err *err)
 {
-    int rc = fr_buf_check(payload, err);
-    if (rc != FR_OK) {
-        return rc;
-    }
-    fr_model *next =
-        model_begin(m->ops, m->option, (const char *const *)m->feature, m->features,
-                    m->target, m->rows + more);
-    next->labels = fr_array_ref(m->labels);
-    return model_finish(next, payload, out, err);
+    const fr_model_face face = {(const char *const *)m->feature, m->features, m->target,
+                                m->labels, m->rows + more};
+    return fr_model_make_as(m->ops, m->option, &face, payload, out, err);
 }
 
 int fr_model_update(const fr_model *m, const fr_frame *x, const fr_array *y, double *score,

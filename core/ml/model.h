@@ -176,6 +176,17 @@ FR_NODISCARD int fr_model_explain(const fr_model *m, const fr_frame *x, size_t o
 FR_NODISCARD int fr_model_make(const fr_model_ops *ops, const double *option,
                                const char *const *feature, size_t features, int64_t rows,
                                const fr_buf *payload, fr_model **out, fr_err *err);
+// The same with what people see of it; borrowed.
+typedef struct fr_model_face {
+    const char *const *feature;
+    size_t features;
+    const char *target;
+    fr_array *labels; // NULL: it does not classify
+    int64_t rows;
+} fr_model_face;
+FR_NODISCARD int fr_model_make_as(const fr_model_ops *ops, const double *option,
+                                  const fr_model_face *face, const fr_buf *payload,
+                                  fr_model **out, fr_err *err);
 fr_model *fr_model_ref(const fr_model *m);
 void fr_model_unref(const fr_model *m);
 static inline size_t fr_model_classes(const fr_model *m)

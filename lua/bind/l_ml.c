@@ -705,6 +705,10 @@ static int model_tostring(lua_State *L)
         lua_pushfstring(L, "%s of %d columns", m->ops->title, (int)m->features);
         return 1;
     }
+    if (m->ops->fit == NULL && m->rows == 0) {
+        lua_pushfstring(L, "%s, %d features", m->ops->title, (int)m->features);
+        return 1;
+    }
     if (m->ops->alone) {
         lua_pushfstring(L, "%s of %d features, fitted on %I rows", m->ops->title,
                         (int)m->features, (LUAI_UACINT)m->rows);

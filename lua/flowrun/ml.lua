@@ -11,6 +11,7 @@ local core = require "flowrun.core.ml"
 local frame = require "flowrun.frame"
 local ml_args = require "flowrun.ml_args"
 local ml_draw = require "flowrun.ml_draw"
+local ml_import = require "flowrun.ml_import"
 local ml_metrics = require "flowrun.ml_metrics"
 local ml_prepare = require "flowrun.ml_prepare"
 local ml_responses = require "flowrun.ml_responses"
@@ -506,6 +507,24 @@ function ml.kinds() return core.kinds() end
 ---@param path string
 ---@return flowrun.Model
 function ml.load(path) return core.load(path) end
+
+--- A model that XGBoost saved as JSON (`booster.save_model("model.json")`), for predicting: trees
+--- (gbtree) of one target, also with categories; predictions are XGBoost's to about 1e-6, as it adds
+--- in float32. Classes are 0, 1, … as in the file.
+---@param path string
+---@param options? {features: string[]} names of the columns, when the file has none: f0, f1, …
+---@return flowrun.Model
+function ml.read_xgboost(path, options) return ml_import.xgboost(path, options) end
+
+--- A model that LightGBM saved as text (`booster.save_model("model.txt")`), for predicting, with
+--- its rules for missing values and categories. Columns of pandas categories are given as codes.
+---
+---     local model = ml.read_lightgbm("model.txt")
+---     local p = model:predict_proba(df)["1"]
+---@param path string
+---@param options? {features: string[]} names of the columns in place of the file's
+---@return flowrun.Model
+function ml.read_lightgbm(path, options) return ml_import.lightgbm(path, options) end
 
 -- --- models ---
 

@@ -43,6 +43,8 @@ return function()
   assert(#phi == 4 and base and #bagged:text() > 5 and #shaped:svg() > 50 and #extra:tree(1) > 0)
   local scores, detector = ml.half_space_trees{depth = 2, window = 2}:fit(scaled, {features = {"a", "b"}}):learn(scaled)
   assert(#scores == 4 and #detector:predict(scaled) == 4)
+  local bought = ml.read_xgboost("tests/fixtures/imports/xgb_binary.json")
+  assert(#bought:info().features == 4)
   local said, chart = ml.ewma{}:fit{1, 2, 3}:update{9, frame.null}
   assert(#said == 2 and chart:update(3).ewma)
   local before, online = ml.online_logistic{}:fit(scaled, "y", {features = {"a", "b"}}):update(scaled)

@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/base/rand.h"
+#include "core/ml/imported.h"
 #include "core/ml/monitor.h"
 #include "core/ml/pipeline.h"
 #include "core/ml/preprocess.h"
@@ -144,6 +145,23 @@ static fr_model *columns_only(const fr_model_ops *ops, size_t n)
     return m;
 }
 
+// A cut, and a set of numbers, each with two leaves.
+static fr_model *imported(const fr_model_ops *ops)
+{
+    const fr_imported_node node[] = {
+        {5, 0, 1, 2, FR_IMPORTED_LEFT | FR_IMPORTED_NAN, 0, 0}, {1.5, -1, 0, 0, 0, 0, 0},
+        {-2, -1, 0, 0, 0, 0, 0},  {0, 1, 1, 2, FR_IMPORTED_SET, 0, 1},
+        {0.5, -1, 0, 0, 0, 0, 0}, {3, -1, 0, 0, 0, 0, 0},
+    };
+    const uint32_t root[] = {0, 3}, output[] = {0, 0}, set[] = {5};
+    const double base = 0.25;
+    fr_imported parts = {2, 6, 1, 1, FR_LINK_LOGISTIC, 0.5, &base, root, output, node, set};
+    fr_model *m = NULL;
+    size_t classes = ops == &fr_imported_ops ? 2 : 0;
+    CHECK_INT(fr_imported_new(&parts, classes, NAMES, COLUMNS, &m, NULL), FR_OK);
+    return m;
+}
+
 static fr_model *make_pipeline(size_t n);
 
 // Any kind; one that cannot be made here fails the test.
@@ -152,6 +170,9 @@ static fr_model *make(const fr_model_ops *ops, size_t n, double threads)
     const fr_monitor *watch = fr_monitor_of(ops);
     if (watch != NULL) {
         return monitor(watch, n);
+    }
+    if (ops == &fr_imported_ops || ops == &fr_imported_regressor_ops) {
+        return imported(ops);
     }
     if (ops == &fr_pipeline_ops) {
         return make_pipeline(n);
