@@ -228,3 +228,29 @@ describe("every kind of tree", function()
       .to_equal(7.5)
   end)
 end)
+
+describe("importances by permutation", function()
+  local function rows()
+    local r, c = random.numpy(9), {}
+    for j = 1, 5 do c[j] = r:uniform(0, 1, 200) end
+    return frame.from{{"a", c[1]}, {"b", c[2]}, {"c", c[3]}, {"d", c[4]}, {"e", c[5]}}
+      :with{{"y", "3 * a + b + 0.5 * e"}, {"k", "if_else(a + c > 1, 1, 0)"}}
+  end
+
+  it("are scikit-learn's, within the standard errors of shuffling", function()
+    local expected, df = dofile "tests/fixtures/permutation.lua", rows()
+    local four = {features = {"a", "b", "c", "d"}}
+    local models = {linear = ml.linear{}:fit(df, "y", four),
+      logistic = ml.logistic{l2 = 1}:fit(df, "k", four)}
+    for name, model in pairs(models) do
+      local repeats = 25
+      local shares = model:importances{kind = "permutation", data = df, repeats = repeats, seed = 2}
+      for i = 1, #shares do
+        local mean, std = table.unpack(expected[name][shares.feature[i]])
+        expect(shares.importance[i]).to_be_near(mean, 4 * std * (1 / repeats + 1 / 500) ^ 0.5 + 1e-12)
+        expect(shares.std[i]).to_be_between(0.6 * std, 1.5 * std + 1e-12)
+      end
+
+    end
+  end)
+end)
