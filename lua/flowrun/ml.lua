@@ -509,8 +509,8 @@ function ml.kinds() return core.kinds() end
 function ml.load(path) return core.load(path) end
 
 --- A model that XGBoost saved as JSON (`booster.save_model("model.json")`), for predicting: trees
---- (gbtree) of one target, also with categories; predictions are XGBoost's to about 1e-6, as it adds
---- in float32. Classes are 0, 1, … as in the file.
+--- (gbtree) of one target, also with categories; predictions are XGBoost's to about 1e-6, as it
+--- adds in float32. Classes are 0, 1, … as in the file.
 ---@param path string
 ---@param options? {features: string[]} names of the columns, when the file has none: f0, f1, …
 ---@return flowrun.Model

@@ -15,7 +15,9 @@ local function fail(code, what, path, format, ...)
 end
 
 local function read_file(what, path)
-  if type(path) ~= "string" then args.invalid("%s: a path is expected, got a %s", what, type(path)) end
+  if type(path) ~= "string" then
+    args.invalid("%s: a path is expected, got a %s", what, type(path))
+  end
   local file <close>, message = io.open(path, "rb")
   if not file then error_class.raise("io", ("%s: %s"):format(what, message)) end
   return file:read("a")
@@ -73,7 +75,8 @@ end
 -- --- XGBoost ---
 
 local xgboost_links = {
-  ["binary:logistic"] = {LOGISTIC, 2}, ["multi:softprob"] = {SOFTMAX}, ["multi:softmax"] = {SOFTMAX},
+  ["binary:logistic"] = {LOGISTIC, 2}, ["multi:softprob"] = {SOFTMAX},
+  ["multi:softmax"] = {SOFTMAX},
   ["reg:squarederror"] = {IDENTITY}, ["reg:absoluteerror"] = {IDENTITY},
   ["reg:pseudohubererror"] = {IDENTITY}, ["reg:squaredlogerror"] = {IDENTITY},
   ["reg:quantileerror"] = {IDENTITY}, ["reg:logistic"] = {LOGISTIC, 0}, ["count:poisson"] = {EXP},
@@ -164,7 +167,8 @@ function ml_import.xgboost(path, options)
   if not base then broken("base_score is %s", tostring(param.base_score)) end
   local parts, model = new_parts(rule[1], base), booster.model or {}
   for t, tree in ipairs(model.trees or {}) do
-    local built, problem = pcall(xgboost_tree, parts, (model.tree_info or {})[t] or 0, tree, broken)
+    local output = (model.tree_info or {})[t] or 0
+    local built, problem = pcall(xgboost_tree, parts, output, tree, broken)
     if not built then
       if error_class.is(problem) then error(problem, 0) end
       broken("tree %d: %s", t - 1, tostring(problem))
@@ -208,7 +212,8 @@ local function lightgbm_tree(parts, output, block, broken)
   local edges, words = list_of(f.cat_boundaries, math.tointeger), list_of(f.cat_threshold,
     math.tointeger)
   local inner = #feature
-  if #values ~= inner + 1 or #cut ~= inner or #kind ~= inner or #left ~= inner or #right ~= inner then
+  if #values ~= inner + 1 or #cut ~= inner or #kind ~= inner or #left ~= inner
+    or #right ~= inner then
     broken("a tree's lists differ in length")
   end
   add_tree(parts, output, inner > 0 and 0 or -1, function(k)
@@ -243,8 +248,9 @@ function ml_import.lightgbm(path, options)
   local head = text:match("^(.-\n)\n") or broken("it ends early")
   local f = fields_of(head)
   if f.version ~= "v4" and f.version ~= "v3" then
-    fail(f.version and tonumber(f.version:match("%d+") or 0) > 4 and "version" or "unsupported", what,
-      path, "format %s is not read, v3 and v4 are", tostring(f.version))
+    local newer = tonumber((f.version or ""):match("^v(%d+)$") or 0) > 4
+    fail(newer and "version" or "unsupported", what, path, "format %s is not read, v3 and v4 are",
+      tostring(f.version))
   end
   local words = list_of(f.objective, tostring)
   local rule = lightgbm_links[words[1]]
@@ -254,10 +260,12 @@ function ml_import.lightgbm(path, options)
   end
   local sigmoid = tonumber((f.objective or ""):match("sigmoid:([%d.eE+-]+)")) or 1
   local outputs = math.tointeger(tonumber(f.num_tree_per_iteration)) or broken("no num_class")
-  if (rule[1] == SOFTMAX) ~= (outputs > 1) then broken("num_class is %s", tostring(f.num_class)) end
-  local base, parts = {}, nil
+  if (rule[1] == SOFTMAX) ~= (outputs > 1) then
+    broken("num_class is %s", tostring(f.num_class))
+  end
+  local base = {}
   for k = 1, outputs do base[k] = 0 end
-  parts = new_parts(rule[1], base, sigmoid)
+  local parts = new_parts(rule[1], base, sigmoid)
   local t = 0
   for block in text:gmatch("\nTree=%d+\n(.-)\n\n") do
     local refused = lightgbm_tree(parts, t % outputs, block, broken)
@@ -268,7 +276,8 @@ function ml_import.lightgbm(path, options)
   if ("\n" .. head):find("\naverage_output\n") and t > 0 then
     parts.scale = sigmoid / (t // outputs)
   end
-  local features = math.tointeger(tonumber(f.max_feature_idx)) or broken("max_feature_idx is missing")
+  local features = math.tointeger(tonumber(f.max_feature_idx))
+    or broken("max_feature_idx is missing")
   return core.new(parts, rule[1] == SOFTMAX and outputs or rule[2] or 0,
     names_of(what, options, features + 1, list_of(f.feature_names, tostring), "Column_"))
 end

@@ -74,6 +74,7 @@ static fr_model *fit(const fr_model_ops *ops, size_t n, double threads)
     }
     set(ops, option, "trees", 3);
     set(ops, option, "rounds", 4);
+    set(ops, option, "l2", ops == &fr_logistic_ops ? 3000 : 0); // few steps
     row = fr_model_option_find(ops, "alpha");
     if (row >= 0 && ops != &fr_poisson_ops) {
         option[row] = 0.001;
