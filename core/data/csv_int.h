@@ -145,3 +145,9 @@ bool csv_unquote(const uint8_t **s, size_t *n, uint8_t quote, bool *doubled, boo
 unsigned csv_infer_cell(const csv_dialect *d, const csv_nulls *nulls, const uint8_t *s, size_t n);
 // For everything that is not text, quotes and blanks around it do not matter.
 void csv_strip(const csv_dialect *d, const uint8_t **s, size_t *n);
+
+// csv_write: rows as lines, formatted on all cores and written in order behind `head`, to a
+// file (.gz: compressed; complete or not at all) or, when path is NULL, to buf.
+typedef void csv_put_rows(void *ctx, fr_buf *to, int64_t from, int64_t end);
+int csv_write_lines(const char *path, fr_buf *buf, const fr_buf *head, int64_t rows,
+                    csv_put_rows *put, void *ctx, fr_err *err);

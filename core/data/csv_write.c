@@ -166,8 +166,9 @@ static void put_header(const writer *w, fr_buf *b)
     }
 }
 
-static void put_rows(const writer *w, fr_buf *b, int64_t from, int64_t to)
+static void put_rows(void *ctx, fr_buf *b, int64_t from, int64_t to)
 {
+    const writer *w = ctx;
     for (int64_t row = from; row < to; row++) {
         for (size_t i = 0; i < w->f->columns; i++) {
             if (i > 0) {
@@ -221,8 +222,9 @@ static int sink_put(sink *to, const uint8_t *s, size_t n, bool last, fr_err *err
 
 // Rows are formatted in waves of chunks on all cores and written in order.
 typedef struct wave {
-    const writer *w;
-    int64_t from;                 // first row
+    csv_put_rows *put;
+    void *ctx;
+    int64_t rows, from;           // of all; first row
     fr_buf bufs[WAVE];
 } wave;
 
@@ -231,21 +233,20 @@ static int format_chunk(void *ctx, size_t i)
     wave *v = ctx;
     int64_t from = v->from + (int64_t)i * ROWS;
     fr_buf_clear(&v->bufs[i]);
-    put_rows(v->w, &v->bufs[i], from, FR_MIN(from + ROWS, v->w->f->rows));
+    v->put(v->ctx, &v->bufs[i], from, FR_MIN(from + ROWS, v->rows));
     return v->bufs[i].failed ? FR_ENOMEM : FR_OK;
 }
 
-static int write_rows(const writer *w, sink *to, fr_err *err)
+static int write_rows(sink *to, const fr_buf *head, int64_t rows, csv_put_rows *put, void *ctx,
+                      fr_err *err)
 {
-    wave v = {.w = w};
-    int rc = FR_OK;
+    wave v = {.put = put, .ctx = ctx, .rows = rows};
     for (size_t i = 0; i < WAVE; i++) {
         fr_buf_init(&v.bufs[i], TEXT_MAX);
     }
-    put_header(w, &v.bufs[0]);
-    rc = sink_put(to, v.bufs[0].data, v.bufs[0].size, false, err);
-    for (; rc == FR_OK && v.from < w->f->rows; v.from += (int64_t)WAVE * ROWS) {
-        size_t left = (size_t)(w->f->rows - v.from), n = FR_MIN((left + ROWS - 1) / ROWS, WAVE);
+    int rc = sink_put(to, head->data, head->size, false, err);
+    for (; rc == FR_OK && v.from < rows; v.from += (int64_t)WAVE * ROWS) {
+        size_t left = (size_t)(rows - v.from), n = FR_MIN((left + ROWS - 1) / ROWS, WAVE);
         rc = fr_pool_try(n, format_chunk, &v);
         if (rc != FR_OK) {
             rc = fr_fail(err, rc, "writing stopped");
@@ -300,51 +301,60 @@ static void writer_fini(writer *w)
     fr_free(w->zones);
 }
 
-int fr_csv_write_buf(const fr_frame *f, const fr_csv_write_options *o, fr_buf *out, fr_err *err)
-{
-    writer w;
-    int rc = writer_init(&w, f, o, err);
-    if (rc == FR_OK) {
-        sink to = {.buf = out};
-        rc = write_rows(&w, &to, err);
-    }
-    writer_fini(&w);
-    return rc;
-}
-
-static int write_fd(const writer *w, int fd, const char *path, bool gzip, fr_err *err)
+static int write_fd(int fd, const char *path, bool gzip, const fr_buf *head, int64_t rows,
+                    csv_put_rows *put, void *ctx, fr_err *err)
 {
     z_stream z = {0};
     sink to = {.fd = fd, .path = path, .gzip = gzip ? &z : NULL};
     if (gzip && deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
         return fr_fail(err, FR_ENOMEM, "starting zlib");
     }
-    int rc = write_rows(w, &to, err);
+    int rc = write_rows(&to, head, rows, put, ctx, err);
     if (gzip) {
         (void)deflateEnd(&z);
     }
     return rc;
 }
 
-static int write_file(const writer *w, const char *path, fr_err *err)
+int csv_write_lines(const char *path, fr_buf *buf, const fr_buf *head, int64_t rows,
+                    csv_put_rows *put, void *ctx, fr_err *err)
 {
+    if (path == NULL) {
+        sink to = {.buf = buf};
+        return write_rows(&to, head, rows, put, ctx, err);
+    }
     size_t n = strlen(path);
     bool gzip = n > 3 && strcmp(path + n - 3, ".gz") == 0;
     fr_outfile o;
     int rc = fr_outfile_open(path, &o, err);
     if (rc == FR_OK) {
-        rc = fr_outfile_close(&o, write_fd(w, o.fd, path, gzip, err), err);
+        rc = fr_outfile_close(&o, write_fd(o.fd, path, gzip, head, rows, put, ctx, err), err);
     }
     return rc;
 }
 
-int fr_csv_write(const fr_frame *f, const char *path, const fr_csv_write_options *o, fr_err *err)
+static int write_csv(const fr_frame *f, const fr_csv_write_options *o, const char *path,
+                     fr_buf *buf, fr_err *err)
 {
     writer w;
+    fr_buf head;
+    fr_buf_init(&head, TEXT_MAX);
     int rc = writer_init(&w, f, o, err);
     if (rc == FR_OK) {
-        rc = write_file(&w, path, err);
+        put_header(&w, &head);
+        rc = csv_write_lines(path, buf, &head, f->rows, put_rows, &w, err);
     }
     writer_fini(&w);
+    fr_buf_fini(&head);
     return rc;
+}
+
+int fr_csv_write_buf(const fr_frame *f, const fr_csv_write_options *o, fr_buf *out, fr_err *err)
+{
+    return write_csv(f, o, NULL, out, err);
+}
+
+int fr_csv_write(const fr_frame *f, const char *path, const fr_csv_write_options *o, fr_err *err)
+{
+    return write_csv(f, o, path, NULL, err);
 }

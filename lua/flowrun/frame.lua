@@ -9,6 +9,7 @@ local array = require "flowrun.frame_array"
 local args = require "flowrun.frame_args"
 local frame_excel = require "flowrun.frame_excel"
 local frame_io = require "flowrun.frame_io"
+local frame_jsonl = require "flowrun.frame_jsonl"
 local frame_parquet = require "flowrun.frame_parquet"
 local frame_relate = require "flowrun.frame_relate"
 local frame_shape = require "flowrun.frame_shape"
@@ -218,5 +219,7 @@ methods.write_arrow = frame_io.write_arrow
 frame.read_excel, frame.excel_sheets = frame_excel.read_excel, frame_excel.excel_sheets
 frame.write_excel, methods.write_excel = frame_excel.write_excel, frame_excel.write_one
 methods.write_parquet = frame_parquet.write_parquet
+frame.read_jsonl, frame.parse_jsonl = frame_jsonl.read_jsonl, frame_jsonl.parse_jsonl
+methods.write_jsonl, methods.to_jsonl = frame_jsonl.write_jsonl, frame_jsonl.to_jsonl
 
 return frame

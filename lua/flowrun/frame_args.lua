@@ -149,6 +149,17 @@ end
 
 function args.is_lit(v) return getmetatable(v) == lit_class end
 
+-- One of several words; the first is what nil means.
+function args.choice(what, options, name, words)
+  local v = options[name]
+  if v == nil then return words[1] end
+  for _, word in ipairs(words) do
+    if v == word then return v end
+  end
+  return invalid("%s: %s is \"%s\": expected \"%s\"", what, name, tostring(v),
+    table.concat(words, "\", \""))
+end
+
 -- Paths and patterns as a list of files, in order, each pattern's files by name.
 function args.files_of(what, paths)
   if type(paths) == "string" then paths = {paths} end

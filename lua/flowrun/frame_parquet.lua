@@ -5,18 +5,7 @@ local parquet = require "flowrun.core.parquet"
 local args = require "flowrun.frame_args"
 
 local frame_parquet = {}
-local invalid = args.invalid
-
--- One of several words; the first is what nil means.
-local function choice(what, options, name, words)
-  local v = options[name]
-  if v == nil then return words[1] end
-  for _, word in ipairs(words) do
-    if v == word then return v end
-  end
-  return invalid("%s: %s is \"%s\": expected \"%s\"", what, name, tostring(v),
-    table.concat(words, "\", \""))
-end
+local choice, invalid = args.choice, args.invalid
 
 local function whole_numbers(what, name, list)
   if list == nil then return nil end
