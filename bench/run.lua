@@ -3,13 +3,13 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine isolate two idle pipeline threads stream trees peers parquet series m4.
---- Peers need Python packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names the
---- interpreter
---- (python3).
+--- Sections: engine isolate two idle pipeline threads stream trees peers parquet series frames
+--- m4. Peers need Python packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names
+--- the interpreter (python3).
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
+local frames = require "bench.frames"
 local idle = require "bench.idle"
 local isolate = require "bench.isolate"
 local parquet = require "bench.parquet"
@@ -53,6 +53,9 @@ local sections = {
     series.fits()
     series.holt_winters()
   end},
+  {"frames", "Frames of 10,000,000 rows, one core, in turn", function()
+    if peers.available() then frames.run() end
+  end},
   {"m4", "The M4 competition's hourly series", series.m4},
 }
 
@@ -78,7 +81,7 @@ end
 if next(wanted) then
   print("no section " .. next(wanted)
     .. "; sections: engine isolate two idle pipeline threads stream trees peers parquet "
-    .. "series m4")
+    .. "series frames m4")
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

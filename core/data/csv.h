@@ -43,6 +43,7 @@ typedef struct fr_csv_options {
     size_t n_widths;
     fr_frame **bad;               // receives records that cannot be read (file, line, reason,
                                   // text); NULL: the first one is the error
+    int64_t lines_before;         // of the file, when the text is a part of it: for messages
     size_t chunk;                 // bytes per region, 0: the standard; tests make it small
 } fr_csv_options;
 
@@ -77,3 +78,13 @@ FR_NODISCARD int fr_csv_write(const fr_frame *f, const char *path,
                               const fr_csv_write_options *o, fr_err *err);
 FR_NODISCARD int fr_csv_write_buf(const fr_frame *f, const fr_csv_write_options *o, fr_buf *out,
                                   fr_err *err);
+
+// Frames of the same columns one after the other into one file, as fr_csv_write writes it.
+// Owned by one thread; the options are borrowed.
+typedef struct fr_csv_out fr_csv_out;
+FR_NODISCARD int fr_csv_out_open(const char *path, const fr_csv_write_options *o,
+                                 fr_csv_out **out, fr_err *err);
+FR_NODISCARD int fr_csv_out_put(fr_csv_out *o, const fr_frame *f, fr_err *err);
+// Frees it; with rc FR_OK the file gets its name, else nothing stays. Returns rc or the
+// failure of finishing.
+FR_NODISCARD int fr_csv_out_close(fr_csv_out *o, int rc, fr_err *err);

@@ -16,7 +16,7 @@ int64_t csv_line(const csv_file *f, size_t at)
     for (size_t i = 0; i < at && i < f->text.size; i++) {
         line += s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n');
     }
-    return line;
+    return line + f->lines_before;
 }
 
 // Names of the header's fields, owned strings.
@@ -310,6 +310,7 @@ static void prepare_file(csv_plan *p, csv_file *f)
 {
     const fr_csv_options *o = p->options;
     csv_text *t = &f->text;
+    f->lines_before = o->lines_before;
     bool unix_lines = t->size == 0 || memchr(t->at, '\n', t->size) != NULL ||
                       memchr(t->at, '\r', t->size) == NULL;
     f->dialect = (csv_dialect){.sep = o->n_widths > 0 ? CSV_CUT : (uint8_t)o->sep,

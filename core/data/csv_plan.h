@@ -11,6 +11,7 @@ typedef struct csv_file {
     const char *name;
     csv_text text;
     csv_dialect dialect;
+    int64_t lines_before;             // of the file, not in the text
     size_t body;                      // where the first record starts
     size_t fields;                    // per record
     int32_t *column_of;               // field -> column of the plan, -1: not wanted

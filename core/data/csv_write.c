@@ -238,7 +238,7 @@ static int format_chunk(void *ctx, size_t i)
 }
 
 static int write_rows(sink *to, const fr_buf *head, int64_t rows, csv_put_rows *put, void *ctx,
-                      fr_err *err)
+                      bool last, fr_err *err)
 {
     wave v = {.put = put, .ctx = ctx, .rows = rows};
     for (size_t i = 0; i < WAVE; i++) {
@@ -255,7 +255,7 @@ static int write_rows(sink *to, const fr_buf *head, int64_t rows, csv_put_rows *
             rc = sink_put(to, v.bufs[i].data, v.bufs[i].size, false, err);
         }
     }
-    if (rc == FR_OK) {
+    if (rc == FR_OK && last) {
         rc = sink_put(to, NULL, 0, true, err);
     }
     for (size_t i = 0; i < WAVE; i++) {
@@ -301,15 +301,28 @@ static void writer_fini(writer *w)
     fr_free(w->zones);
 }
 
+static int start_gzip(z_stream *z, fr_err *err)
+{
+    int code = deflateInit2(z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+    return code == Z_OK ? FR_OK : fr_fail(err, FR_ENOMEM, "starting zlib");
+}
+
+static bool is_gzip(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 3 && strcmp(path + n - 3, ".gz") == 0;
+}
+
 static int write_fd(int fd, const char *path, bool gzip, const fr_buf *head, int64_t rows,
                     csv_put_rows *put, void *ctx, fr_err *err)
 {
     z_stream z = {0};
     sink to = {.fd = fd, .path = path, .gzip = gzip ? &z : NULL};
-    if (gzip && deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-        return fr_fail(err, FR_ENOMEM, "starting zlib");
+    int rc = gzip ? start_gzip(&z, err) : FR_OK;
+    if (rc != FR_OK) {
+        return rc;
     }
-    int rc = write_rows(&to, head, rows, put, ctx, err);
+    rc = write_rows(&to, head, rows, put, ctx, true, err);
     if (gzip) {
         (void)deflateEnd(&z);
     }
@@ -321,10 +334,9 @@ int csv_write_lines(const char *path, fr_buf *buf, const fr_buf *head, int64_t r
 {
     if (path == NULL) {
         sink to = {.buf = buf};
-        return write_rows(&to, head, rows, put, ctx, err);
+        return write_rows(&to, head, rows, put, ctx, true, err);
     }
-    size_t n = strlen(path);
-    bool gzip = n > 3 && strcmp(path + n - 3, ".gz") == 0;
+    bool gzip = is_gzip(path);
     fr_outfile o;
     int rc = fr_outfile_open(path, &o, err);
     if (rc == FR_OK) {
@@ -357,4 +369,71 @@ int fr_csv_write_buf(const fr_frame *f, const fr_csv_write_options *o, fr_buf *o
 int fr_csv_write(const fr_frame *f, const char *path, const fr_csv_write_options *o, fr_err *err)
 {
     return write_csv(f, o, path, NULL, err);
+}
+
+// Piece by piece.
+struct fr_csv_out {
+    fr_outfile file;
+    const fr_csv_write_options *options;
+    char *path;
+    sink to;
+    z_stream gzip;
+    bool started;                 // the header is written
+};
+
+int fr_csv_out_open(const char *path, const fr_csv_write_options *o, fr_csv_out **out,
+                    fr_err *err)
+{
+    *out = NULL;
+    fr_csv_out *w = fr_zalloc(sizeof *w);
+    w->path = fr_strdup(path);
+    w->options = o;
+    int rc = fr_outfile_open(w->path, &w->file, err);
+    if (rc != FR_OK) {
+        fr_free(w->path);
+        fr_free(w);
+        return rc;
+    }
+    w->to = (sink){.fd = w->file.fd, .path = w->path};
+    if (is_gzip(path)) {
+        rc = start_gzip(&w->gzip, err);
+        w->to.gzip = rc == FR_OK ? &w->gzip : NULL;
+    }
+    if (rc != FR_OK) {
+        return fr_csv_out_close(w, rc, err);
+    }
+    *out = w;
+    return FR_OK;
+}
+
+int fr_csv_out_put(fr_csv_out *o, const fr_frame *f, fr_err *err)
+{
+    writer w;
+    fr_buf head;
+    fr_buf_init(&head, TEXT_MAX);
+    int rc = writer_init(&w, f, o->options, err);
+    if (rc == FR_OK && !o->started) {
+        put_header(&w, &head);
+    }
+    if (rc == FR_OK) {
+        rc = write_rows(&o->to, &head, f->rows, put_rows, &w, false, err);
+        o->started = true;
+    }
+    writer_fini(&w);
+    fr_buf_fini(&head);
+    return rc;
+}
+
+int fr_csv_out_close(fr_csv_out *o, int rc, fr_err *err)
+{
+    if (rc == FR_OK) {
+        rc = sink_put(&o->to, NULL, 0, true, err);
+    }
+    if (o->to.gzip != NULL) {
+        (void)deflateEnd(o->to.gzip);
+    }
+    rc = fr_outfile_close(&o->file, rc, err);
+    fr_free(o->path);
+    fr_free(o);
+    return rc;
 }

@@ -94,6 +94,15 @@ int fr_expr_compile_agg(const char *text, size_t n, const fr_frame *f, const cha
     return compile(&c, out, err);
 }
 
+bool fr_expr_is_own(const fr_expr *e)
+{
+    bool own = e->n_windows == 0;
+    for (uint32_t i = 0; i < e->n_nodes; i++) {
+        own = own && e->nodes[i]->op != EXPR_ROW;
+    }
+    return own;
+}
+
 const fr_type *fr_expr_type(const fr_expr *e) { return &e->root->type; }
 
 static int run(const fr_expr *e, const expr_node *root, fr_array **out, fr_err *err)

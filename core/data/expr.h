@@ -36,6 +36,7 @@ FR_NODISCARD int fr_expr_compile(const char *text, size_t n, const fr_frame *f,
                                  fr_err *err);
 void fr_expr_free(fr_expr *e);                       // NULL is fine
 const fr_type *fr_expr_type(const fr_expr *e);       // of the result
+bool fr_expr_is_own(const fr_expr *e);               // no row looks at others: no row(), no lag()
 // The column as the frame's rows say. A bare column name gives the frame's own array.
 FR_NODISCARD int fr_expr_eval(const fr_expr *e, fr_array **out, fr_err *err);
 // As above; lag, rank, rolling_mean … see the parts and the order of w (NULL: all rows).
@@ -67,6 +68,7 @@ bool fr_expr_uses(const fr_expr *e, size_t column);
 typedef struct fr_expr_agg {
     fr_op op;                     // FR_OP_ROWS for count()
     double quantile;              // QUANTILE; in [0, 1]
+    size_t at, end;               // the call in the text
     fr_type input, output;        // output as fr_op_type says; bools are cast to int64 where
 } fr_expr_agg;                    // the op wants numbers, so that sum(kw > 5) counts
 

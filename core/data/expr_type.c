@@ -612,7 +612,7 @@ static int type_agg(expr_compiler *c, expr_node *n)
         return expr_fail(c, FR_EINVAL, n->at, n->end - n->at, "an aggregate inside an aggregate");
     }
     fr_expr *e = c->expr;
-    fr_expr_agg agg = {.op = (fr_op)fr_op_find(n->s.s)};
+    fr_expr_agg agg = {.op = (fr_op)fr_op_find(n->s.s), .at = n->at, .end = n->end};
     int rc = FR_OK;
     if (agg.op == FR_OP_COUNT && n->n_args == 0) {
         agg.op = FR_OP_ROWS;

@@ -2,6 +2,7 @@
 // strings the table itself keeps alive; vectors of them live in userdata on the stack.
 
 #include "core/data/csv.h"
+#include "core/data/csv_stream.h"
 #include "core/data/type.h"
 #include "lua/bind/frame_box.h"
 
@@ -307,6 +308,117 @@ static int csv_format(lua_State *L)
     return 1;
 }
 
+// --- pieces ---
+
+#define STREAM "flowrun.CsvStream"
+#define OUT    "flowrun.CsvOut"
+
+// All that is on the stack below the box at `box` lives as long as it.
+static void keep_below(lua_State *L, int box)
+{
+    lua_createtable(L, box, 0);
+    for (int i = 1; i < box; i++) {
+        lua_pushvalue(L, i);
+        lua_rawseti(L, -2, i);
+    }
+    lua_setiuservalue(L, box, 1);
+}
+
+static int stream_gc(lua_State *L)
+{
+    fr_csv_stream **slot = luaL_checkudata(L, 1, STREAM);
+    fr_csv_stream_free(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+// stream(paths, options, what, bytes of a piece or 0)
+static int csv_stream(lua_State *L)
+{
+    size_t n;
+    lua_settop(L, 4);
+    const char *what = luaL_checkstring(L, 3);
+    lua_Integer piece = luaL_checkinteger(L, 4);
+    const char *const *paths = bind_names(L, 1, &n, "files");
+    fr_csv_options *o = lua_newuserdatauv(L, sizeof *o, 0);
+    read_options(L, 2, what, o);
+    if (!lua_isnoneornil(L, 2) && bool_field(L, 2, "quarantine", false)) {
+        return bind_fail(L, FR_EUNSUPPORTED,
+                         "quarantine is not for reading in pieces: use read_csv");
+    }
+    fr_csv_stream **slot = (fr_csv_stream **)bind_box(L, STREAM);
+    keep_below(L, lua_gettop(L));
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_stream_open(paths, n, o, (size_t)piece, slot, &err);
+    return rc == FR_OK ? 1 : bind_raise(L, rc, &err);
+}
+
+// stream:next() -> frame; nil at the end; nil, true to start again
+static int stream_next(lua_State *L)
+{
+    fr_csv_stream *s = bind_check(L, 1, STREAM);
+    fr_frame **slot = bind_frame_box(L);
+    fr_err err = FR_ERR_INIT;
+    bool again;
+    int rc = fr_csv_stream_next(s, slot, &again, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    if (*slot != NULL) {
+        bind_frame_sealed(L, *slot);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushboolean(L, again);
+    return 2;
+}
+
+static int out_gc(lua_State *L)
+{
+    fr_csv_out **slot = luaL_checkudata(L, 1, OUT);
+    if (*slot != NULL) {
+        int rc = fr_csv_out_close(*slot, FR_ECANCELLED, NULL); // nothing to tell it to
+        (void)rc;
+    }
+    *slot = NULL;
+    return 0;
+}
+
+// out(path, options)
+static int csv_out(lua_State *L)
+{
+    lua_settop(L, 2);
+    const char *path = luaL_checkstring(L, 1);
+    fr_csv_write_options *o = lua_newuserdatauv(L, sizeof *o, 0);
+    write_options(L, 2, "write_csv", o);
+    fr_csv_out **slot = (fr_csv_out **)bind_box(L, OUT);
+    keep_below(L, lua_gettop(L));
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_out_open(path, o, slot, &err);
+    return rc == FR_OK ? 1 : bind_raise(L, rc, &err);
+}
+
+// out:put(frame)
+static int out_put(lua_State *L)
+{
+    fr_csv_out *o = bind_check(L, 1, OUT);
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_csv_out_put(o, bind_frame_check(L, 2), &err);
+    return rc == FR_OK ? 0 : bind_raise(L, rc, &err);
+}
+
+// out:close(done): with done the file gets its name
+static int out_close(lua_State *L)
+{
+    (void)bind_check(L, 1, OUT);
+    fr_csv_out **slot = luaL_checkudata(L, 1, OUT), *o = *slot;
+    *slot = NULL;
+    fr_err err = FR_ERR_INIT;
+    bool done = lua_toboolean(L, 2);
+    int rc = fr_csv_out_close(o, done ? FR_OK : FR_ECANCELLED, &err);
+    return rc == FR_OK || !done ? 0 : bind_raise(L, rc, &err);
+}
+
 static int glob_gc(lua_State *L)
 {
     globfree(lua_touserdata(L, 1));
@@ -342,8 +454,14 @@ int luaopen_flowrun_core_csv(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"read", csv_read},     {"parse", csv_parse}, {"write", csv_write},
-        {"format", csv_format}, {"glob", csv_glob},   {NULL, NULL},
+        {"format", csv_format}, {"glob", csv_glob},   {"stream", csv_stream},
+        {"out", csv_out},       {NULL, NULL},
     };
+    static const luaL_Reg streams[] = {{"next", stream_next}, {NULL, NULL}};
+    static const luaL_Reg outs[] = {{"put", out_put}, {"close", out_close}, {NULL, NULL}};
+    static const luaL_Reg none[] = {{NULL, NULL}};
+    bind_class(L, STREAM, streams, none, stream_gc);
+    bind_class(L, OUT, outs, none, out_gc);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -354,7 +354,53 @@ static int expr_agg(lua_State *L)
     return 1;
 }
 
+static void push_call(lua_State *L, const fr_expr_agg *call)
+{
+    char type[64];
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, fr_op_name(call->op));
+    lua_setfield(L, -2, "op");
+    lua_pushinteger(L, (lua_Integer)call->at + 1);
+    lua_setfield(L, -2, "from");
+    lua_pushinteger(L, (lua_Integer)call->end);
+    lua_setfield(L, -2, "to");
+    lua_pushstring(L, call->op == FR_OP_ROWS ? "" : fr_type_name(&call->input, type));
+    lua_setfield(L, -2, "type");
+}
+
+// inspect(frame, text, params, keys or nil) -> {own = no row looks at others, calls = with keys:
+// the aggregates in the text, as {op, from, to, type of the argument}}
+static int expr_inspect(lua_State *L)
+{
+    const fr_frame *f = bind_frame_check(L, 1);
+    size_t size, n_params, n_keys = 0;
+    const char *text = luaL_checklstring(L, 2, &size);
+    lua_settop(L, 4);
+    bool grouped = !lua_isnil(L, 4);
+    const char **keys = grouped ? bind_names(L, 4, &n_keys, "group") : NULL;
+    fr_expr **slot = expr_box(L);
+    const fr_expr_param *params = bind_expr_params(L, 3, &n_params);
+    fr_err err = FR_ERR_INIT;
+    int rc = grouped ? fr_expr_compile_agg(text, size, f, keys, n_keys, params, n_params, slot,
+                                           &err)
+                     : fr_expr_compile(text, size, f, params, n_params, slot, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    lua_createtable(L, 0, 2);
+    lua_pushboolean(L, fr_expr_is_own(*slot));
+    lua_setfield(L, -2, "own");
+    lua_newtable(L);
+    for (size_t i = 0; i < fr_expr_agg_count(*slot); i++) {
+        push_call(L, fr_expr_agg_at(*slot, i));
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "calls");
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
+    {"inspect", expr_inspect},
     {"eval", expr_eval},
     {"filter", expr_filter},
     {"agg", expr_agg},

@@ -9,6 +9,8 @@ local args = require "flowrun.frame_args"
 local frame_io = {}
 local files_of = args.files_of
 
+frame_io.files_of = files_of
+
 local function with_notes(frame, bad, notes)
   for note in (notes or ""):gmatch("[^\n]+") do
     require("flowrun.log").warn("%s", note) -- not at load time: frames work without an engine
