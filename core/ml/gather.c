@@ -37,11 +37,17 @@ static bool any_missing(const double *v, size_t n)
 int fr_gather_check(const fr_array *a, const double *v, const char *name, fr_err *err)
 {
     size_t n = (size_t)a->length, i = 0;
-    double sum = 0;
-    for (size_t k = 0; k < n; k++) {
-        sum += v[k] - v[k]; // NaN as soon as one is NaN or infinite
+    double sum[8] = {0}; // NaN as soon as one is NaN or infinite
+    for (; i + 8 <= n; i += 8) {
+        for (size_t l = 0; l < 8; l++) {
+            sum[l] += v[i + l] - v[i + l];
+        }
     }
-    if (sum == 0) {
+    for (; i < n; i++) {
+        sum[0] += v[i] - v[i];
+    }
+    i = 0;
+    if (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7] == 0) {
         return FR_OK;
     }
     while (i < n && !isnan(v[i])) {

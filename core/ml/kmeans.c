@@ -8,6 +8,7 @@
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/base/rand.h"
+#include "core/ml/kernel_block.h"
 #include "core/ml/pass.h"
 #include "core/ml/special.h"
 #include "core/ml/shape.h"
@@ -18,7 +19,7 @@
 
 enum { CLUSTERS, RUNS, MAX_ITERATIONS, TOLERANCE, SEED, THREADS };
 
-enum { BLOCK = FR_STANDARD_BLOCK, HEAD = 3, MOST_TRIALS = 16 };
+enum { BLOCK = FR_STANDARD_BLOCK, HEAD = 3, MOST_TRIALS = 16, FEW_CENTRES = 64 };
 
 static const fr_model_option OPTIONS[] = {
     [CLUSTERS] = {"clusters", "n_clusters k", FR_MODEL_INT, 8, 1, 65535, NULL,
@@ -83,31 +84,45 @@ static int each_block(const work *w, size_t from, size_t to, double *out, block_
     return rc;
 }
 
+// Four sums per centre take turns, as rows of one centre often follow each other.
+static void add_by_label(const work *w, const double *z, const int32_t *label, size_t rows,
+                         double *sum)
+{
+    double four[4 * FEW_CENTRES];
+    for (size_t j = 0; j < w->p; j++) {
+        const double *v = z + j * BLOCK;
+        if (w->k > FEW_CENTRES) {
+            for (size_t i = 0; i < rows; i++) {
+                sum[(size_t)label[i] * w->p + j] += v[i];
+            }
+            continue;
+        }
+        memset(four, 0, 4 * w->k * sizeof *four);
+        for (size_t i = 0; i < rows; i++) {
+            four[(size_t)label[i] * 4 + (i & 3)] += v[i];
+        }
+        for (size_t c = 0; c < w->k; c++) {
+            const double *s = four + 4 * c;
+            sum[c * w->p + j] += (s[0] + s[1]) + (s[2] + s[3]);
+        }
+    }
+}
+
 static void assign_block(const work *w, const double *z, size_t from, size_t rows,
                          double *d, double *out)
 {
+    (void)d;
     double *near = w->near + from;
     int32_t was[BLOCK], *label = w->label + from;
     memcpy(was, label, rows * sizeof *was);
-    for (size_t c = 0; c < w->k; c++) {
-        distances(w, z, rows, w->centre + c * w->p, d);
-        for (size_t i = 0; i < rows; i++) {
-            bool closer = c == 0 || d[i] < near[i];
-            near[i] = closer ? d[i] : near[i];
-            label[i] = closer ? (int32_t)c : label[i];
-        }
-    }
+    fr_block_nearest(z, BLOCK, rows, w->p, w->centre, w->k, near, label);
     double *count = out + 2, *sum = count + w->k;
     for (size_t i = 0; i < rows; i++) {
         out[0] += near[i];
         out[1] += was[i] != label[i];
         count[label[i]]++;
     }
-    for (size_t j = 0; j < w->p; j++) {
-        for (size_t i = 0; i < rows; i++) {
-            sum[(size_t)label[i] * w->p + j] += z[j * BLOCK + i];
-        }
-    }
+    add_by_label(w, z, label, rows, sum);
 }
 
 static int assign_pass(void *ctx, size_t from, size_t to, double *out)

@@ -7,6 +7,7 @@
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/ml/coefficients.h"
+#include "core/ml/kernel_block.h"
 #include "core/ml/kernel_logistic.h"
 #include "core/ml/pass.h"
 #include "core/ml/softmax.h"
@@ -17,7 +18,7 @@
 
 enum { L2, INTERCEPT, MAX_ITERATIONS, THREADS };
 
-enum { BLOCK = 512, MOST_FEATURES = 8192, HALVINGS = 30 };
+enum { BLOCK = 256, MOST_FEATURES = 8192, HALVINGS = 30 };
 
 static const double small = 1e-10; // greatest gradient per row at the optimum
 
@@ -77,11 +78,8 @@ static void load_block(const work *w, size_t from, size_t rows, double *z)
         z[i] = w->intercept;
     }
     for (size_t j = 0; j < w->p; j++) {
-        const double *v = w->x->column[j] + from;
-        double mean = w->mean[j], inverse = 1 / w->scale[j], *out = z + (j + 1) * BLOCK;
-        for (size_t i = 0; i < rows; i++) {
-            out[i] = (v[i] - mean) * inverse;
-        }
+        fr_block_scale(w->x->column[j] + from, rows, w->mean[j], 1 / w->scale[j],
+                       z + (j + 1) * BLOCK);
     }
 }
 
@@ -91,12 +89,7 @@ static void add_block(const work *w, const double *z, const int32_t *truth, size
                       double *work_, double *out)
 {
     double *odds = work_, *p = odds + BLOCK, *r = p + BLOCK, *weighted = r + BLOCK;
-    memset(odds, 0, rows * sizeof *odds);
-    for (size_t j = 0; j < w->q; j++) {
-        for (size_t i = 0; i < rows; i++) {
-            odds[i] += w->trial[j] * z[j * BLOCK + i];
-        }
-    }
+    fr_block_combine(z, BLOCK, rows, w->q, w->trial, odds);
     for (size_t i = 0; i < rows; i++) {
         odds[i] = fmin(700, fmax(-700, odds[i]));
         r[i] = truth[i] ? odds[i] : -odds[i];

@@ -2,6 +2,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/pool.h"
+#include "core/ml/kernel_block.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,18 +50,7 @@ int fr_pass_run(size_t rows, size_t size, fr_pass_fn fn, void *ctx, double *tota
 
 double fr_pass_dot(const double *a, const double *b, size_t n)
 {
-    double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        s0 += a[i] * b[i];
-        s1 += a[i + 1] * b[i + 1];
-        s2 += a[i + 2] * b[i + 2];
-        s3 += a[i + 3] * b[i + 3];
-    }
-    for (; i < n; i++) {
-        s0 += a[i] * b[i];
-    }
-    return (s0 + s1) + (s2 + s3);
+    return fr_block_dot(a, b, n);
 }
 
 bool fr_pass_cholesky(size_t k, double *A)

@@ -13,7 +13,7 @@ typedef struct fr_standard {
     double *mean, *scale; // [count]; a constant column has scale 1
 } fr_standard;
 
-enum { FR_STANDARD_BLOCK = 512 }; // most rows of a block
+enum { FR_STANDARD_BLOCK = 256 }; // most rows of a block
 
 // Without `centre` the means are 0. `what` is for messages. fr_standard_fini also after a
 // failure.
