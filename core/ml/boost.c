@@ -35,6 +35,7 @@ enum {
     CLASS_WEIGHT = OWN,
     LOSS = OWN,
     QUANTILE,
+    POWER,
 };
 
 enum { COMPAT_NONE, COMPAT_SKLEARN };
@@ -79,10 +80,15 @@ static const fr_model_option CLASSES[] = {
 
 static const fr_model_option NUMBERS[] = {
     BOOST_ROWS,
-    [LOSS] = {"loss", "objective", FR_MODEL_CHOICE, 0, 0, 3,
-              "squared_error absolute_error quantile poisson", "what is made small"},
+    [LOSS] = {"loss", "objective", FR_MODEL_CHOICE, 0, 0, 4,
+              "squared_error absolute_error quantile poisson tweedie",
+              "what is made small"},
     [QUANTILE] = {"quantile", "alpha", FR_MODEL_NUMBER, 0.5, 1e-6, 1 - 1e-6, NULL,
                   "which quantile loss = \"quantile\" predicts"},
+    [POWER] = {"tweedie_power", "tweedie_variance_power variance_power", FR_MODEL_NUMBER,
+               1.5, 1.0001, 1.9999, NULL,
+               "of the mean that the variance grows with, for loss = \"tweedie\": near 1 "
+               "as counts, near 2 as amounts"},
 };
 
 enum { HEAD = 6, HEAD_OF_VERSION_1 = 3, STREAM_ROWS = 1, STREAM_COLUMNS, STREAM_HELD };
@@ -178,7 +184,7 @@ static int check_together(const fr_fit *fit, const fit_state *s, fr_err *err)
         (loss == FR_LOSS_ABSOLUTE || loss == FR_LOSS_QUANTILE || loss == FR_LOSS_SOFTMAX)) {
         return fr_fail(err, FR_EUNSUPPORTED,
                        "monotone features need two classes, or loss = \"squared_error\" or "
-                       "\"poisson\"");
+                       "\"poisson\" or \"tweedie\"");
     }
     return check_shapes(fit, err);
 }
@@ -272,7 +278,8 @@ static void draw_columns(fit_state *s, size_t tree)
 static fr_boost_loss loss_of(const fr_fit *fit)
 {
     static const fr_boost_loss losses[] = {FR_LOSS_SQUARED, FR_LOSS_ABSOLUTE,
-                                           FR_LOSS_QUANTILE, FR_LOSS_POISSON};
+                                           FR_LOSS_QUANTILE, FR_LOSS_POISSON,
+                                           FR_LOSS_TWEEDIE};
     if (fit->ops == &fr_boost_ops) {
         return fit->y->classes == 2 ? FR_LOSS_LOG : FR_LOSS_SOFTMAX;
     }
@@ -346,6 +353,7 @@ static int start(fit_state *s, const fr_fit *fit, fr_err *err)
     s->truth = (fr_boost_truth){.loss = loss_of(fit), .rows = n, .y = fit->y};
     s->truth.outputs = s->truth.loss == FR_LOSS_SOFTMAX ? fit->y->classes : 1;
     s->truth.quantile = fit->ops == &fr_boost_ops ? 0 : fit->option[QUANTILE];
+    s->truth.power = fit->ops == &fr_boost_ops ? 0 : fit->option[POWER];
     s->truth.weight = fit->weight;
     if (fit->ops == &fr_boost_ops && fit->option[CLASS_WEIGHT] != 0) {
         s->balanced = fr_try_alloc(n * sizeof(double));
@@ -427,7 +435,8 @@ static int grow_tree(fit_state *s, size_t round, size_t k, const fr_boost_units 
     };
     // Steps of monotone features must be in order, and means of counts differ by factors:
     // there gains are Newton's too. Elsewhere rows are as good as hessians, and faster.
-    if (s->exact == NULL && (s->options.monotone != NULL || loss == FR_LOSS_POISSON)) {
+    if (s->exact == NULL && (s->options.monotone != NULL || loss == FR_LOSS_POISSON ||
+                             loss == FR_LOSS_TWEEDIE)) {
         rows.weight = rows.hessian;
         rows.weight_unit = unit->hessian;
     }
@@ -563,7 +572,7 @@ static bool loss_fits(const fr_model *m, uint64_t loss, uint64_t outputs)
     size_t classes = fr_model_classes(m);
     return loss == FR_LOSS_LOG       ? classes == 2 && outputs == 1
            : loss == FR_LOSS_SOFTMAX ? classes > 2 && outputs == classes
-                                     : loss <= FR_LOSS_POISSON && classes == 0 &&
+                                     : loss <= FR_LOSS_TWEEDIE && classes == 0 &&
                                            outputs == 1;
 }
 

@@ -8,6 +8,7 @@
 #include "core/ml/special.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,12 @@ static int base_of_quantile(const fr_boost_truth *t, double *base, fr_err *err)
     return FR_OK;
 }
 
+// Whether the score is the logarithm of the mean.
+static bool is_log(fr_boost_loss loss)
+{
+    return loss == FR_LOSS_POISSON || loss == FR_LOSS_TWEEDIE;
+}
+
 int fr_boost_base(const fr_boost_truth *t, double *base, fr_err *err)
 {
     if (t->loss == FR_LOSS_LOG || t->loss == FR_LOSS_SOFTMAX) {
@@ -161,18 +168,21 @@ int fr_boost_base(const fr_boost_truth *t, double *base, fr_err *err)
     double sum = 0, weight = 0;
     for (size_t i = 0; i < counted(t); i++) {
         double y = t->y->number[nth(t, i)], w = weight_of(t, nth(t, i));
-        if (t->loss == FR_LOSS_POISSON && y < 0) {
+        if (is_log(t->loss) && y < 0) {
             return fr_fail(err, FR_EINVAL,
-                           "loss = \"poisson\" needs counts, the target is %g in row %zu",
+                           "loss = \"%s\" needs %s, the target is %g in row %zu",
+                           t->loss == FR_LOSS_POISSON ? "poisson" : "tweedie",
+                           t->loss == FR_LOSS_POISSON ? "counts" : "numbers of 0 or more",
                            y, nth(t, i) + 1);
         }
         sum += w * y;
         weight += w;
     }
     base[0] = sum / weight;
-    if (t->loss == FR_LOSS_POISSON) {
+    if (is_log(t->loss)) {
         if (!(sum > 0)) {
-            return fr_fail(err, FR_EINVAL, "loss = \"poisson\": the target is 0 everywhere");
+            return fr_fail(err, FR_EINVAL, "loss = \"%s\": the target is 0 everywhere",
+                           t->loss == FR_LOSS_POISSON ? "poisson" : "tweedie");
         }
         base[0] = fr_special_log(base[0]);
     }
@@ -211,6 +221,12 @@ static void one_output(const fr_boost_truth *t, size_t i, double raw, double *g,
         e = fr_special_exp(raw);
         *g = w * (t->y->number[i] - e);
         *h = w * e;
+        break;
+    case FR_LOSS_TWEEDIE: // of -y e^((1-p) s) / (1-p) + e^((2-p) s) / (2-p)
+        e = t->y->number[i] * fr_special_exp((1 - t->power) * raw);
+        *h = fr_special_exp((2 - t->power) * raw);
+        *g = w * (e - *h);
+        *h = w * ((t->power - 1) * e + (2 - t->power) * *h);
         break;
     case FR_LOSS_LOG:
     case FR_LOSS_SOFTMAX:
@@ -350,6 +366,10 @@ static double row_loss(const fr_boost_truth *t, const double *raw, size_t i, dou
         return r > 0 ? t->quantile * r : (t->quantile - 1) * r;
     case FR_LOSS_POISSON:
         return fr_special_exp(v) - t->y->number[i] * v;
+    case FR_LOSS_TWEEDIE:
+        r = t->power;
+        return t->y->number[i] * fr_special_exp((1 - r) * v) / (r - 1) +
+               fr_special_exp((2 - r) * v) / (2 - r);
     case FR_LOSS_LOG:
     default:
         r = t->y->code[i] == 1 ? -v : v; // log(1 + e^r), without overflow
@@ -384,7 +404,7 @@ void fr_boost_link(fr_boost_loss loss, size_t outputs, double *raw, size_t n)
             }
         }
         fr_free(p);
-    } else if (loss == FR_LOSS_POISSON) {
+    } else if (is_log(loss)) {
         for (size_t i = 0; i < n; i++) {
             raw[i] = fr_special_exp(raw[i]);
         }

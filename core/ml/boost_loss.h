@@ -12,12 +12,13 @@ typedef enum fr_boost_loss {
     FR_LOSS_SQUARED,
     FR_LOSS_ABSOLUTE,
     FR_LOSS_QUANTILE,
-    FR_LOSS_POISSON, // the score is the logarithm of the mean
+    FR_LOSS_POISSON, // the score is the logarithm of the mean,
+    FR_LOSS_TWEEDIE, // here too; the variance is a power of the mean
 } fr_boost_loss;
 
 typedef struct fr_boost_truth {
     fr_boost_loss loss;
-    double quantile;
+    double quantile, power;
     size_t rows, outputs;
     const fr_target *y;
     const double *weight;  // NULL: 1

@@ -11,7 +11,7 @@
 enum { HEAD = 6, ROWS = 1024 };
 
 // LightGBM's zero.
-static const double ZERO = 1e-35F;
+static const double ZERO = (double)1e-35F;
 
 static size_t padded(size_t bytes) { return (bytes + 7) / 8 * 8; }
 
@@ -168,7 +168,7 @@ static void link_row(const fr_imported *p, double *sum, size_t classes, size_t r
                      double *out)
 {
     if (p->link == FR_LINK_SOFTMAX) {
-        double top = -INFINITY, all = 0;
+        double top = -HUGE_VAL, all = 0;
         for (size_t k = 0; k < p->outputs; k++) {
             top = fmax(top, sum[k]);
         }

@@ -56,8 +56,13 @@ ALWAYS void inside(const fr_bucket_sums *s, fr_bucket_node n, uint8_t *restrict 
 
 #if defined(__x86_64__)
 
+#if defined(__clang__)
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#else // gcc would stay with vectors of 32 bytes
 #define AVX512                                                                           \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")))
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width="      \
+                          "512")))
+#endif
 #define AVX2 __attribute__((target("avx2")))
 
 AVX512 static void between_512(const fr_bucket_sums *s, fr_bucket_node n, uint8_t *flag)

@@ -268,10 +268,13 @@ ml.gradient_boosting = maker("gradient_boosting")
 ---@field compat? "none"|"sklearn" grow the trees of its GradientBoostingRegressor
 ---@field seed? integer of subsample, colsample, early_stopping: 0 (random_state)
 ---@field threads? integer most threads: what the task may use (n_jobs)
----@field loss? "squared_error"|"absolute_error"|"quantile"|"poisson" what is made small
+---@field loss? "squared_error"|"absolute_error"|"quantile"|"poisson"|"tweedie" what is made small
 ---@field quantile? number which one loss = "quantile" predicts: 0.5 (alpha)
+---@field tweedie_power? number of the mean that the variance grows with, for loss = "tweedie":
+---  near 1 as counts, near 2 as amounts: 1.5 (tweedie_variance_power)
 
---- Gradient boosting of numbers: their mean, median, any quantile, or counts.
+--- Gradient boosting of numbers: their mean, median, any quantile, counts, or amounts that are
+--- often 0 (`loss = "tweedie"`: minutes without power, costs).
 ---@param options? flowrun.gradient_boosting_regressor.Options
 ---@return flowrun.ModelSpec
 ml.gradient_boosting_regressor = maker("gradient_boosting_regressor")

@@ -91,6 +91,7 @@ describe("histogram boosting scores as LightGBM does over five data sets", funct
     squared = regress("y"),
     absolute = regress("y", {loss = "absolute_error"}),
     poisson = regress("counts", {loss = "poisson"}),
+    tweedie = regress("counts", {loss = "tweedie", tweedie_power = 1.3}),
     missing = regress("y", nil, gaps),
     weights = regress("y", nil, {features = plain.features, weights = "w"}),
     monotone = regress("y", nil, {features = plain.features, monotone = {a = 1}}),
@@ -181,9 +182,35 @@ describe("options of boosting", function()
       .to_fail("monotone features need")
     expect(function() ml.gradient_boosting_regressor{loss = "poisson"}
       :fit(train:with{{"n", "y - 100"}}, "n", plain) end).to_fail("needs counts")
-    expect(fit({loss = "huber"})).to_fail("squared_error absolute_error quantile poisson")
+    expect(function() ml.gradient_boosting_regressor{loss = "tweedie"}
+      :fit(train:with{{"n", "y - 100"}}, "n", plain) end).to_fail("needs numbers of 0 or more")
+    expect(function() ml.gradient_boosting_regressor{loss = "tweedie"}
+      :fit(train:with{{"n", "0 * y"}}, "n", plain) end).to_fail("0 everywhere")
+    expect(function() ml.gradient_boosting_regressor{tweedie_power = 2} end).to_fail("1.9999")
+    expect(fit({loss = "huber"})).to_fail("squared_error absolute_error quantile poisson tweedie")
     expect(function() ml.random_forest():fit(train, "k", {features = {"z"},
       categorical = {"z"}}) end).to_fail("gradient_boosting does")
+  end)
+
+  it("take Newton's step of the Tweedie deviance", function()
+    -- One leaf each side of x = 0.5: its step from the common mean, by hand.
+    local x, y, p, left, right = {}, {}, 1.6, {0, 0, 1, 3}, {2, 5, 0, 9}
+    for i = 1, 8 do
+      x[i], y[i] = i <= 4 and 0 or 1, i <= 4 and left[i] or right[i - 4]
+    end
+    local m = ml.gradient_boosting_regressor{loss = "tweedie", tweedie_power = p, rounds = 1,
+      leaves = 2, min_samples_leaf = 1, learning_rate = 1}
+      :fit(frame.from{{"x", x}, {"y", y}}, "y", {features = {"x"}})
+    local got = m:predict(frame.from{{"x", {0, 1}}})
+    local start = math.log(20 / 8)
+    for side, values in ipairs{left, right} do
+      local g, h = 0, 0
+      for _, v in ipairs(values) do
+        local a, b = v * math.exp((1 - p) * start), math.exp((2 - p) * start)
+        g, h = g + a - b, h + (p - 1) * a + (2 - p) * b
+      end
+      expect(got[side]).to_be_near(math.exp(start + g / h), 1e-5)
+    end
   end)
 
   it("give the same bytes at any thread count", function()
@@ -194,6 +221,7 @@ describe("options of boosting", function()
       {"gradient_boosting_regressor", "y", {rounds = 8, loss = "quantile"}, plain},
       {"gradient_boosting_regressor", "counts", {rounds = 8, loss = "poisson",
         early_stopping = 2}, {features = {"a", "z"}, categorical = {"z"}}},
+      {"gradient_boosting_regressor", "counts", {rounds = 8, loss = "tweedie"}, plain},
       {"gradient_boosting_regressor", "y", {rounds = 8}, {features = {"a", "b"},
         monotone = {a = 1}}},
       {"gradient_boosting_regressor", "y", {rounds = 5, compat = "sklearn"}, plain},

@@ -52,7 +52,7 @@ static void rows_find_their_closest_point(void)
         fr_block_nearest(z, STRIDE, n, COLUMNS, points, POINTS, near, label);
         fr_block_combine(z, STRIDE, n, COLUMNS, points, out);
         for (size_t i = 0; i < n; i++) {
-            double least = INFINITY, sum = 0;
+            double least = HUGE_VAL, sum = 0;
             int32_t which = -1;
             for (int32_t c = 0; c < POINTS; c++) {
                 double d = 0;
