@@ -253,7 +253,7 @@ void sched_items_adopt(fr_sched *s, uint32_t id, past *p)
     m->parts = items->data;                    // moved, as are the marks
     m->marks = items->marks;
     m->n_marks = items->n_marks;
-    m->replaced = s->reruns > 0;
+    m->replaced = true;                        // by a rerun, or by a resume with other arguments
     fr_buf_init(&items->data, SIZE_MAX / 2);
     items->marks = NULL;
     items->n_marks = items->cap_marks = 0;
