@@ -57,7 +57,7 @@ struct fr_run {
     uv_idle_t idle;
     uv_poll_t poll;
     int handles;                       // open uv handles
-    bool polling, started, ending, ended, pumping, closed;
+    bool polling, started, ending, ended, pumping, closed, draining;
     fr_run_limit *limit;               // made at its first ask for a slot
     fr_turn turn;
     fr_run_outbox *outbox;             // made when it has messages to deliver
@@ -209,6 +209,14 @@ static void io_cancel(void *ctx, fr_attempt *a, int code)
 {
     fr_run *r = ctx;
     fr_exec_at(a->where)->cancel(r->engine->exec[a->where], a, code);
+}
+
+static void io_recall(void *ctx, fr_attempt *a)
+{
+    fr_run *r = ctx;
+    if (fr_exec_at(a->where)->recall != NULL) {
+        fr_exec_at(a->where)->recall(r->engine->exec[a->where], a);
+    }
 }
 
 static fr_run_outbox *outbox_of(fr_run *r)
@@ -481,7 +489,10 @@ static void end_run(fr_run *r)
 {
     fr_outcome o;
     int64_t retry_ns = -1;
-    if (r->turn.state == FR_TURN_NEVER) {
+    if (r->draining) {
+        o = (fr_outcome){.state = FR_PAUSED, .reason = FR_BECAUSE_DRAINED,
+                         .failed_node = FR_NO_NODE};
+    } else if (r->turn.state == FR_TURN_NEVER) {
         fr_turn_outcome(&r->turn, &o);
     } else {
         fr_sched_outcome(r->sched, &o);
@@ -494,7 +505,7 @@ static void end_run(fr_run *r)
         fr_run_info info = r->spec.info;
         info.state = retry_ns >= 0 ? FR_SCHEDULED : o.state;
         info.reason = retry_ns >= 0 ? FR_BECAUSE_RETRY : o.reason;
-        info.ended = retry_ns >= 0 ? 0 : fr_clock_wall_ns();
+        info.ended = retry_ns >= 0 || r->draining ? 0 : fr_clock_wall_ns();
         info.result = o.result;
         info.error = o.error;
         fr_store_run_update(r->store, &info);
@@ -612,12 +623,33 @@ static void wait_turn(fr_run *r)
     }
 }
 
+// Nothing of the run is out any more: it is let go as it is.
+static void pump_drained(fr_run *r)
+{
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    tell_durable(r);
+    if (r->store != NULL) {
+        fr_store_flush(r->engine->store);
+    }
+    bool mail = r->outbox != NULL && fr_run_outbox_holds(r->outbox, 0);
+    if (fr_sched_drained(r->sched) && !mail) {
+        end_run(r);
+    } else {
+        (void)uv_idle_stop(&r->idle);
+    }
+}
+
 static void pump(fr_run *r)
 {
     if (!r->started || r->ended || r->pumping) {
         return;
     }
     r->pumping = true;
+    if (r->draining) {
+        pump_drained(r);
+        r->pumping = false;
+        return;
+    }
     if (r->turn.state != FR_TURN_FREE) {
         wait_turn(r);
         r->pumping = false;
@@ -779,6 +811,7 @@ static int open_store_run(fr_run *r, fr_err *err)
 static void make_sched(fr_run *r)
 {
     fr_io io = {.ctx = r, .append = io_append, .start = io_start, .cancel = io_cancel,
+                .recall = io_recall,
                 .timer = io_timer, .resume = io_resume, .again = io_again, .slot_ask = io_slot_ask,
                 .slot_release = io_slot_release,
                 .moment = r->spec.host.moment != NULL ? io_moment : NULL,
@@ -1021,6 +1054,17 @@ void fr_run_look(fr_run *r)
         uv_timer_get_due_in(&r->deadline) == 0) {
         on_deadline(&r->deadline);
     }
+}
+
+void fr_run_drain(fr_run *r)
+{
+    if (r->ended) {
+        return;
+    }
+    r->draining = true;
+    fr_sched_now(r->sched, fr_clock_mono_ns(), fr_clock_wall_ns());
+    fr_sched_drain(r->sched);
+    fr_run_kick(r);
 }
 
 bool fr_run_waits(const fr_run *r)

@@ -98,6 +98,9 @@ fr_code *fr_run_code(fr_run *r);
 void fr_run_cancel(fr_run *r, int code, const char *why);
 // For flow code that keeps the loop from turning: its timeout, when it is over, acts now.
 void fr_run_look(fr_run *r);
+// The process is to end: what runs may finish, nothing else starts; then the run is let go and is
+// PAUSED until a resume. Asked again what still runs is stopped. It ends as usual for the host.
+void fr_run_drain(fr_run *r);
 bool fr_run_ended(const fr_run *r);
 bool fr_run_waits(const fr_run *r);               // its flow runs often enough already
 uint32_t fr_run_undelivered(const fr_run *r);     // messages it left pending when it ended

@@ -133,6 +133,8 @@ typedef struct fr_exec_ops {
     // Best effort; done still follows. code is FR_ECANCELLED or FR_ETIMEOUT. Items of a
     // mapped attempt that did not start come back as FR_ITEM_CANCELLED.
     void (*cancel)(fr_exec *x, fr_attempt *a, int code);
+    // (optional) What of it no worker has begun comes back as cancelled; what runs goes on.
+    void (*recall)(fr_exec *x, fr_attempt *a);
     void (*durable)(fr_exec *x);                             // some code->durable moved on
     uint32_t (*running)(fr_exec *x);                         // attempts on a worker now
     // (optional) Gives the thread of a stuck attempt up: another takes its place, done

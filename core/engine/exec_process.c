@@ -153,8 +153,9 @@ static void deliver_cancelled(process_exec *x, proc_unit *u)
     drop(x, u);
     if (a->list == NULL) {
         u->at = u->end;
-        fr_value *error = fr_exec_error(u->code, fr_err_text(u->code));
-        proc_deliver(x, u, &(fr_done){.code = u->code, .error = error});
+        int code = u->code != 0 ? u->code : FR_ECANCELLED;
+        fr_value *error = fr_exec_error(code, fr_err_text(code));
+        proc_deliver(x, u, &(fr_done){.code = code, .error = error});
         fr_value_unref(error);
         return;
     }
@@ -174,7 +175,7 @@ static void deliver_cancelled(process_exec *x, proc_unit *u)
 static bool next_is_cancelled(const process_exec *x)
 {
     const proc_unit *u = x->head;
-    return u != NULL && (u->code != 0 || u->at == u->end);
+    return u != NULL && (u->code != 0 || u->recalled || u->at == u->end);
 }
 
 void proc_turn(process_exec *x)
@@ -336,6 +337,20 @@ static void process_start(fr_exec *exec, fr_attempt *a)
     fr_mailbox_wake(x->box);
 }
 
+// First in the queue: what no worker has ends at once.
+static void to_front(process_exec *x, proc_unit *u)
+{
+    if (u->queued) {
+        drop(x, u);
+        u->prev = NULL;
+        u->next = x->head;
+        *(x->head != NULL ? &x->head->prev : &x->tail) = u;
+        x->head = u;
+        u->queued = true;
+        fr_mailbox_wake(x->box);
+    }
+}
+
 static void process_cancel(fr_exec *exec, fr_attempt *a, int code)
 {
     process_exec *x = of(exec);
@@ -355,14 +370,15 @@ static void process_cancel(fr_exec *exec, fr_attempt *a, int code)
         }
     }
     proc_arm(x);
-    if (u->queued) { // first in the queue: what no worker has ends at once
-        drop(x, u);
-        u->prev = NULL;
-        u->next = x->head;
-        *(x->head != NULL ? &x->head->prev : &x->tail) = u;
-        x->head = u;
-        u->queued = true;
-        fr_mailbox_wake(x->box);
+    to_front(x, u);
+}
+
+static void process_recall(fr_exec *exec, fr_attempt *a)
+{
+    proc_unit *u = a->slot;
+    if (u != NULL && u->queued) {
+        u->recalled = true;
+        to_front(of(exec), u);
     }
 }
 
@@ -449,6 +465,7 @@ const fr_exec_ops fr_exec_process = {
     .open = process_open,
     .start = process_start,
     .cancel = process_cancel,
+    .recall = process_recall,
     .durable = process_durable,
     .running = process_running,
     .forget = process_forget,

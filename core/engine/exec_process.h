@@ -33,7 +33,7 @@ typedef struct proc_unit {           // an attempt in the executor (a->slot)
     uint32_t left;                   // not delivered
     uint32_t flight;                 // with workers
     int code;                        // of its cancel; 0
-    bool announced, queued;
+    bool announced, queued, recalled; // recalled: what no worker has is given back
     struct proc_unit *prev, *next;               // in the queue
     struct proc_unit *all_prev, *all_next;
 } proc_unit;

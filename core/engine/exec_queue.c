@@ -301,9 +301,9 @@ static void remove_extra(thread_exec *x, exec_unit *u, exec_list *out)
     }
 }
 
-void fr_exec_queue_remove(thread_exec *x, exec_unit *u, exec_list *out)
+// Under x->lock.
+static void remove_unit(thread_exec *x, exec_unit *u, exec_list *out)
 {
-    (void)pthread_mutex_lock(&x->lock);
     exec_worker *w = u->span.batch; // only its worker may change it meanwhile, to NULL
     if (u->span.queued) {
         dequeue(x, &u->span);
@@ -318,6 +318,12 @@ void fr_exec_queue_remove(thread_exec *x, exec_unit *u, exec_list *out)
         (void)pthread_mutex_unlock(&w->lock);
     }
     remove_extra(x, u, out);
+}
+
+void fr_exec_queue_remove(thread_exec *x, exec_unit *u, exec_list *out)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    remove_unit(x, u, out);
     (void)pthread_mutex_unlock(&x->lock);
 }
 
@@ -373,6 +379,21 @@ static exec_worker *requeue(thread_exec *x, exec_worker *w)
     any = requeue_batch(x, w) || any;
     (void)pthread_mutex_unlock(&w->lock);
     return any ? choose(x) : NULL;
+}
+
+void fr_exec_queue_recall(thread_exec *x, exec_unit *u, exec_list *out)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    for (uint32_t i = 0; i < x->workers; i++) {
+        exec_worker *w = x->worker[i];
+        (void)pthread_mutex_lock(&w->lock);
+        if (w->chunk == u) {
+            (void)requeue_chunk(x, w);
+        }
+        (void)pthread_mutex_unlock(&w->lock);
+    }
+    remove_unit(x, u, out);
+    (void)pthread_mutex_unlock(&x->lock);
 }
 
 void fr_exec_queue_put_back(exec_worker *w)

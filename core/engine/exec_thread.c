@@ -172,7 +172,7 @@ static void take_local(thread_exec *x)
         fr_exec_list_remove(&list, s);
         exec_unit *u = s->u;
         fr_attempt *a = u->a;
-        int code = atomic_load(&a->cancel.flag);
+        int flag = atomic_load(&a->cancel.flag), code = flag != 0 ? flag : FR_ECANCELLED;
         if (a->list == NULL) {
             fr_value *error = fr_exec_error(code, fr_err_text(code));
             u->left = 0;
@@ -487,6 +487,25 @@ static void thread_cancel(fr_exec *exec, fr_attempt *a, int code)
     cancel_unit(x, u, code);
 }
 
+static void thread_recall(fr_exec *exec, fr_attempt *a)
+{
+    thread_exec *x = of(exec);
+    exec_unit *u = a->slot;
+    if (u == NULL || u->cancelled) {
+        return;
+    }
+    if (u->held) {
+        u->held = false;
+        fr_exec_list_remove(&x->held, &u->span);
+        fr_exec_list_push(&x->local, &u->span);
+    } else {
+        fr_exec_queue_recall(x, u, &x->local);
+    }
+    if (x->local.head != NULL) {
+        fr_mailbox_wake(x->box);
+    }
+}
+
 static void thread_durable(fr_exec *exec)
 {
     thread_exec *x = of(exec);
@@ -685,6 +704,7 @@ const fr_exec_ops fr_exec_thread = {
     .open = thread_open,
     .start = thread_start,
     .cancel = thread_cancel,
+    .recall = thread_recall,
     .durable = thread_durable,
     .running = thread_running,
     .abandon = thread_abandon,

@@ -165,6 +165,8 @@ void fr_exec_list_remove(exec_list *l, exec_span *s);
 uint32_t fr_exec_queue_push(thread_exec *x, exec_span *s, bool front);
 // Moves what no worker has started of an attempt to the list `out`.
 void fr_exec_queue_remove(thread_exec *x, exec_unit *u, exec_list *out);
+// The same, and what is left of the chunks that workers have of it.
+void fr_exec_queue_recall(thread_exec *x, exec_unit *u, exec_list *out);
 bool fr_exec_queue_take(exec_worker *w);                // false: w is now on the idle list
 exec_unit *fr_exec_queue_next(exec_worker *w);          // of the batch of single calls
 void fr_exec_queue_put_back(exec_worker *w);            // what it has not started

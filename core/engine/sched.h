@@ -136,6 +136,8 @@ typedef struct fr_io {
     void (*append)(void *ctx, const fr_record *r);
     void (*start)(void *ctx, fr_attempt *a);              // fr_sched_done follows
     void (*cancel)(void *ctx, fr_attempt *a, int code);
+    // (optional) Gives back as cancelled what of it has not started; what runs goes on.
+    void (*recall)(void *ctx, fr_attempt *a);
     // Asks for slots; fr_sched_slot answers. The ask ends by release, or with the record that
     // names it (fr_record.slot).
     void (*slot_ask)(void *ctx, const fr_slot_ask *a);
@@ -255,6 +257,10 @@ void fr_sched_durable(fr_sched *s, uint64_t seq);
 void fr_sched_slot(fr_sched *s, uint32_t ask, const char *refused);
 void fr_sched_timer(fr_sched *s);                         // the time asked for has come
 void fr_sched_cancel(fr_sched *s, int code, const char *why);   // FR_ECANCELLED, FR_ETIMEOUT
+// The process is to end: nothing starts any more and the flow does not go on; what runs may end
+// and is recorded. Asked again it is stopped, as by a crash. Drained: nothing is out any more.
+void fr_sched_drain(fr_sched *s);
+bool fr_sched_drained(const fr_sched *s);
 // Something came from outside for a wait (sched_wait.c). It is recorded; the oldest wait of
 // that name takes it, or the next one: nothing that arrives early is lost.
 typedef struct fr_arrival {

@@ -110,7 +110,7 @@ fr_value *sched_quarantine(const fr_sched *s, fr_hash call, uint32_t item)
 
 static bool gated(const fr_sched *s)
 {
-    return s->n_suspects > 0 || s->env.max_running > 0;
+    return s->n_suspects > 0 || s->env.max_running > 0 || s->draining;
 }
 
 static void go(fr_sched *s, run_attempt *ra)
@@ -124,13 +124,17 @@ static void go(fr_sched *s, run_attempt *ra)
 static bool may_go(const fr_sched *s, const run_attempt *ra)
 {
     // A death must be on disk before what caused it can cause another.
-    return s->durable >= s->deaths_seq && !s->alone && (s->n_out == 0 || !ra->alone) &&
+    return !s->draining && s->durable >= s->deaths_seq && !s->alone &&
+           (s->n_out == 0 || !ra->alone) &&
            (s->env.max_running == 0 || s->n_out < s->env.max_running ||
             (SEEDED(BUG_MOST_EXCEEDED) && ra->a.attempt > 1));
 }
 
 void sched_gate(fr_sched *s, run_attempt *ra)
 {
+    if (FR_UNLIKELY(sched_drain_hold(s, ra))) {
+        return;
+    }
     if (FR_LIKELY(!gated(s))) {
         s->io.start(s->io.ctx, &ra->a);
         return;

@@ -47,7 +47,7 @@ static void attempt_done(fr_sched *s, fr_attempt *a, const fr_done *d)
     if ((d->started != 0 || d->n_items > 0) && n->kind != FR_CALL_HOOK) {
         learn_cost(s, n, d, d->n_items);
     }
-    if (sched_queue_gave_up(s, ra, d)) {
+    if (sched_queue_gave_up(s, ra, d) || sched_drain_back(s, ra, d)) {
         return;
     }
     if (ra->limit != 0 && (d->last || d->n_items > 0 || d->result != NULL)) {

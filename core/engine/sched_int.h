@@ -286,6 +286,7 @@ struct fr_sched {
     fr_map suspect_index;
     uint64_t deaths_seq;              // of the latest record of a death
     bool alone;                       // a suspect runs
+    bool draining;                    // sched_drain.c
     queue32 held;                     // slots of attempts that wait for their turn
     bool held_mixed;                  // some have another priority than 0
     fr_map asks;                      // ask -> slot of its attempt (sched_limit.c)
@@ -451,6 +452,10 @@ void sched_take_back(fr_sched *s, run_attempt *ra);       // what is held
 void sched_release(fr_sched *s);                          // what may go now
 void sched_returned(fr_sched *s, const run_attempt *ra);
 void sched_cancel_attempt(fr_sched *s, run_attempt *ra, int code);
+
+// sched_drain.c
+bool sched_drain_hold(fr_sched *s, run_attempt *ra);      // true: it does not start any more
+bool sched_drain_back(fr_sched *s, run_attempt *ra, const fr_done *d);    // true: it was given back
 
 // sched_limit.c
 void sched_send(fr_sched *s, run_attempt *ra);            // asks for its slots, then the gate

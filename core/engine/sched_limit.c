@@ -29,6 +29,9 @@ static void ask(fr_sched *s, run_attempt *ra)
 void sched_send(fr_sched *s, run_attempt *ra)
 {
     const fr_task_opts *o = node_at(s, ra->node)->opts;
+    if (FR_UNLIKELY(sched_drain_hold(s, ra))) {
+        return;
+    }
     if (FR_LIKELY(o->n_limits == 0 && o->queue_timeout_ns == 0) || ra->ask != FR_ASK_NOTHING) {
         sched_gate(s, ra);
         return;

@@ -192,7 +192,7 @@ static void break_deadlock(fr_sched *s)
 
 void fr_sched_run(fr_sched *s, uint32_t budget)
 {
-    bool more = true;
+    bool more = !s->draining;
     while (budget > 0 && more) {
         uint32_t b = s->yielded;
         s->yielded = FR_NO_BRANCH;
@@ -216,6 +216,9 @@ void fr_sched_run(fr_sched *s, uint32_t budget)
 
 bool fr_sched_busy(const fr_sched *s)
 {
+    if (s->draining) {
+        return false;
+    }
     if (!queue32_empty(&s->ready) || s->yielded != FR_NO_BRANCH) {
         return true;
     }

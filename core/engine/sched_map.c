@@ -636,6 +636,9 @@ static bool take_item(fr_sched *s, const run_attempt *ra, fr_item_done *item, fr
 {
     node *n = node_at(s, ra->node);
     bool failed = item->flags & (FR_ITEM_FAILED | FR_ITEM_CANCELLED);
+    if (s->draining && (item->flags & FR_ITEM_CANCELLED) != 0) {
+        return false;                          // a resume makes it
+    }
     if (ra->ask == FR_ASK_RETRY_IF || ra->ask == FR_ASK_DELAY) {
         return item_answered(s, ra->node, ra, item, error, kept, n_kept);
     }
@@ -787,7 +790,7 @@ void sched_map_done(fr_sched *s, run_attempt *ra, const fr_done *d)
     }
     m->out--;
     sched_attempt_free(s, ra);
-    if (m->windowed && !sched_stopping(s, n)) {
+    if (m->windowed && !sched_stopping(s, n) && !s->draining) {
         fill_window(s, id);
     }
     // The last item may be known before the worker has let go of the attempt it came in.

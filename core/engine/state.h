@@ -65,7 +65,8 @@ typedef enum fr_state {
     X(RULE, 31, "trigger_rule")                                                          \
     X(ITSELF, 32, "itself")                                                              \
     X(DEADLINE, 33, "deadline")                                                          \
-    X(FAIL_FAST, 34, "fail_fast")
+    X(FAIL_FAST, 34, "fail_fast")                                                        \
+    X(DRAINED, 35, "drained")
 
 typedef enum fr_reason {
 #define X(name, number, shown) FR_BECAUSE_##name = (number),

@@ -375,6 +375,13 @@ static l_run *check_run(lua_State *L)
     return r;
 }
 
+struct fr_run *bind_engine_run(lua_State *L, int arg)
+{
+    l_run *r = luaL_checkudata(L, arg, FLOW_RUN);
+    luaL_argcheck(L, r->host != NULL && r->host->run != NULL, arg, "the run is closed");
+    return r->host->run;
+}
+
 static const char *string_field(lua_State *L, int t, const char *name, const char *otherwise)
 {
     lua_getfield(L, t, name);

@@ -97,7 +97,7 @@ static void boot(bool rerun)
     W.due = INT64_MAX;
     W.n_fly = 0;
     kept_crash(W.n_log);               // questions go with the process that asked
-    W.jumped = false;
+    W.jumped = W.drains = false;
     W.boot_wall = world_wall();
     fr_map_fini(&W.rows);
     fr_map_init(&W.rows);
@@ -240,11 +240,21 @@ static void ask_to_stop(void)
 static bool live(bool may_crash, bool may_cancel)
 {
     for (int step = 0; step < MAX_STEPS && W.problem[0] == '\0'; step++) {
-        if (fr_sched_ended(W.s) && !fr_sched_busy(W.s) && !fr_sched_closing(W.s, false)) {
+        if (!W.drains && fr_sched_ended(W.s) && !fr_sched_busy(W.s) && !fr_sched_closing(W.s, false)) {
             fr_sched_close_log(W.s);
             if (W.synced == W.n_log) {
                 return true;
             }
+        }
+        if (may_crash && sim_pick(W.drains ? 10 : 50) == 0) {
+            W.totals.events[W.drains ? EV_drain_stopped : EV_drain]++;
+            W.drains = true;
+            sim_note("drain");
+            fr_sched_drain(W.s);
+        }
+        if (W.drains && fr_sched_drained(W.s)) {
+            world_drained();
+            return false;
         }
         if (may_crash && sim_pick(14) == 0) {
             world_crash();

@@ -234,6 +234,19 @@ void world_crash(void)
     kept_crash(keep);
 }
 
+void world_drained(void)
+{
+    sim_note("drained");
+    while (W.synced < W.n_log) {
+        world_commit();
+    }
+    W.crashes++;
+    W.n_marks = 0;
+    limits_crash(W.n_log);
+    sim_count(drained);
+    kept_crash(W.n_log);
+}
+
 void world_forget(void)
 {
     kept_forget();
@@ -342,6 +355,19 @@ static void io_cancel(void *ctx, fr_attempt *a, int code)
     oracle_cancel(a, f, code);
     if (f != NULL) {
         f->stop = code;
+        f->recalled = f->recalled || (W.drains && W.pure);     // it does not end in another way
+    }
+}
+
+// What a worker has begun cannot be given back; a map's rest always can.
+static void io_recall(void *ctx, fr_attempt *a)
+{
+    (void)ctx;
+    flying *f = flying_of(a);
+    if (f == NULL) {
+        sim_fail("%s (row %u), which does not run, is to be given back", a->task, a->row);
+    } else if (a->list != NULL || (!f->started && sim_pick(2) == 0)) {
+        f->recalled = true;
     }
 }
 
@@ -384,6 +410,7 @@ static void io_again(void *ctx, uint32_t node, uint32_t branch)
 const fr_io world_io = {.append = io_append,
                         .start = io_start,
                         .cancel = io_cancel,
+                        .recall = io_recall,
                         .timer = io_timer,
                         .slot_ask = io_slot_ask,
                         .slot_release = io_slot_release,
@@ -523,7 +550,7 @@ static void end_single(uint32_t i)
     int64_t wall = world_wall();
     fr_done d = {.started = wall - 1000, .ended = wall, .last = true};
     fr_value *v = NULL;
-    bool stopped = f.stop != FR_OK && sim_pick(3) > 0;
+    bool stopped = f.stop != FR_OK && (f.recalled || sim_pick(3) > 0);
     if (!stopped && world_is(f.a, "mailer")) { // the effect inside it goes out now
         if (W.synced < f.a->need) {
             W.totals.events[EV_barrier_held_inside] += !W.fly[i].held;
@@ -685,6 +712,9 @@ void world_step(void)
 {
     uint32_t i = (uint32_t)sim_pick(W.n_fly);
     flying *f = &W.fly[i];
+    if (f->recalled && f->stop == FR_OK && (f->a->list == NULL || sim_pick(2) == 0)) {
+        f->stop = FR_ECANCELLED;
+    }
     if (f->a->report_start && !f->started && f->stop == FR_OK) {
         f->started = true;
         f->since = W.now;

@@ -39,7 +39,7 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(rec_death) X(again_dropped) X(again_changed) X(degraded) X(upstream)               \
     X(quarantined) X(outputs) X(empty_map) X(ended_success) X(ended_failed)              \
     X(ended_stopped) X(replayed_all) X(same_result) X(divergence) X(cache_hit)    \
-    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good) X(posted) X(posted_item)
+    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good) X(drain) X(drain_stopped) X(drained) X(posted) X(posted_item)
 
 enum {
 #define X(name) EV_##name,
@@ -80,7 +80,7 @@ typedef struct facts { // what the world knows of one call or item, by key
 
 typedef struct flying { // an execution under way
     fr_attempt *a;
-    bool started, held;
+    bool started, held, recalled;
     int64_t since;
     uint32_t at; // mapped: next position
     int stop;
@@ -123,6 +123,7 @@ typedef struct world {
     bool pure, strict, cancelled, committing, jumped;
     bool over;                        // the run has ended, this is a replay
     bool stops;                       // some of it was stopped by itself: see oracle_cancel
+    bool drains;                      // the process is to end
     bool deadly, dead;                // deadly: some bodies take the process down
     on_cpu marks[MAX_SUSPECTS];       // what the last process left
     uint32_t n_marks;
@@ -161,6 +162,7 @@ uint32_t world_most(void);             // executions at once; 0 = any number
 void world_commit(void);
 void world_step(void); // one execution goes on
 void world_crash(void);               // unless a body has done it
+void world_drained(void);             // the process ended in order
 void world_forget(void); // before a seed
 static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);

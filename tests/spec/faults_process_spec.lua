@@ -12,36 +12,6 @@ local sum = [[
     return n
   end)]]
 
-describe("SIGTERM", function()
-  it("stops a run in order: what is done stays, close variables run, rerun goes on", function()
-    local dir = real.folder[[
-      local first = fr.task("first", function() say("first") return 1 end)
-      local long = fr.task("long", function()
-        local guard <close> = setmetatable({}, {__close = function() io.open("closed", "w"):close() end})
-        if there("again") then return 2 end
-        io.open("again", "w"):close()
-        say("long")
-        fr.sleep(1000)
-      end)
-      return fr.flow("f", function() return first():get() + long():get() end)]]
-    local code = real.shell(dir, [[
-      $flowrun --home home --quiet f.lua 2>run.err &
-      run=$!
-      read -r _ <&3; read -r _ <&3; kill -TERM $run
-      wait $run; echo "code $?"
-      $flowrun show 1 --home home >show.out; test -e closed || exit 91
-      $flowrun rerun 1 --failed --home home --quiet]])
-    expect(code).to_equal(0)
-    expect(real.out(dir)):to_match("^code [1-9]%d*\n3\n$")
-    expect(real.read(dir .. "/show.out")):to_contain("STOPPED")
-    local shown = real.shown(dir, "1")
-    expect(shown.state).to_equal("SUCCESS")
-    for _, task in ipairs(shown.tasks) do
-      if task.name == "f:first" then expect(task.attempt).to_equal(1) end
-    end
-  end)
-end)
-
 describe("SIGSTOP", function()
   it("of one run holds no other run up; continued it ends as if nothing was", function()
     local dir = real.folder[[

@@ -75,6 +75,11 @@ rules.writable = {
     running = "the coroutine that signal handlers set a hook in",
     tick = "the timer of the loop's thread",
   },
+  ["l_drain.c"] = {
+    asked = "counted by the SIGTERM handler",
+    wake_handle = "read by the SIGTERM handler",
+    before = "what SIGTERM did",
+  },
   ["l_engine.c"] = {
     interrupts = "counted by the SIGINT handler",
     patient = "read by the SIGINT handler",

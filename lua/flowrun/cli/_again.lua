@@ -10,8 +10,8 @@ local session = require "flowrun.session"
 local again = {}
 
 local known = {["--workers"] = "N", ["--max-running"] = "N", ["--plain"] = false,
-  ["--quiet"] = false,
-               ["--relaxed"] = false}
+  ["--quiet"] = false, ["--json"] = false,
+               ["--relaxed"] = false, ["--grace"] = "TIME"}
 again.known = known
 
 local function flow_of(script, run)

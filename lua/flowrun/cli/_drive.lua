@@ -2,6 +2,8 @@
 --- prints the summary and the result, and maps the outcome to an exit code.
 local body = require "flowrun.core.body"
 local cli = require "flowrun.cli"
+local drain = require "flowrun.cli._drain"
+local duration = require "flowrun.duration"
 local progress = require "flowrun.cli._progress"
 local session = require "flowrun.session"
 local summary = require "flowrun.cli._summary"
@@ -17,8 +19,9 @@ drive.options = {
   ["--home"] = "DIR", ["--workers"] = "N", ["--run-seed"] = "N", ["--flow"] = "NAME",
   ["--params"] = "FILE", ["--plain"] = false, ["--quiet"] = false, ["--json"] = false,
   ["--relaxed"] = false, ["--refresh"] = false, ["--no-cache"] = false,
-  ["--max-running"] = "N",
+  ["--max-running"] = "N", ["--grace"] = "TIME",
 }
+
 
 --- Splits `args` into options (by drive.options or `known`), and the words from the first one
 --- that is no option on. Returns nil and a message on a wrong option.
@@ -59,6 +62,11 @@ function drive.parse(args, known)
       o[name] = n
     end
   end
+  if o.grace then
+    local seconds, why = duration.try_seconds(o.grace)
+    if not seconds then return nil, "--grace: " .. why end
+    o.grace = seconds
+  end
   return o, table.move(args, i, #args, 1, {})
 end
 
@@ -69,6 +77,7 @@ local function kind_of(o)
 end
 
 local function exit_code(outcome, interrupts)
+  if outcome.state == "PAUSED" then return cli.exit.drained end
   if outcome.state == "SUCCESS" or outcome.state == "SKIPPED" then return cli.exit.ok end
   if outcome.state == "STOPPED" then
     return interrupts > 0 and cli.exit.interrupted or cli.exit.cancelled
@@ -146,6 +155,12 @@ local function tell_wait(show, run, name)
   return true
 end
 
+local function tell_retry(paint, outcome)
+  io.stderr:write((" %s flow attempt failed: %s; the next one in %s\n"):format(
+    paint("yellow", "↻"), outcome.error and outcome.error.message or "?",
+    text.duration(math.floor(outcome.retry_in * 1e9))))
+end
+
 --- Runs `run` to its end. Returns the exit code.
 ---@param run userdata flowrun.Run, started
 ---@param what {script: flowrun.Script, flow: flowrun.Flow, params: table}
@@ -173,10 +188,13 @@ function drive.run(run, what, o)
     end
   end
   engine:signals(true)
+  local drained = drain.watch(engine, run, show, o.grace)
   if kind == "block" then engine:tick(TICK_MS) end
   local ticking = kind == "block"
   while not run:ended() do
-    if kind == "block" then ticking = tick_while_busy(engine, run, ticking) end
+    if kind == "block" and not drained.asked() then
+      ticking = tick_while_busy(engine, run, ticking)
+    end
     engine:turn()
     local now = body.now()
     local due = now >= next_draw
@@ -187,6 +205,7 @@ function drive.run(run, what, o)
     told = told or tell_wait(show, run, name)
     show:update(due)
     trouble = watch_trouble(engine, show, trouble)
+    drained.look(now)
     local n = engine:interrupts()
     if n > asked then
       asked = n
@@ -195,15 +214,12 @@ function drive.run(run, what, o)
     end
   end
   engine:tick(0)
+  drained.over()
   local outcome = run:outcome()
   if kind ~= "quiet" then print_lines() end
   show:finish()
   if outcome.retry_in and asked == 0 then
-    if kind ~= "quiet" then
-      io.stderr:write((" %s flow attempt failed: %s; the next one in %s\n"):format(
-        paint("yellow", "↻"), outcome.error and outcome.error.message or "?",
-        text.duration(math.floor(outcome.retry_in * 1e9))))
-    end
+    if kind ~= "quiet" then tell_retry(paint, outcome) end
     session.pause(outcome.retry_in)
     if engine:interrupts() == 0 then
       engine:signals(false)
@@ -212,7 +228,9 @@ function drive.run(run, what, o)
       return drive.run(next_run, {script = script, flow = f, params = what.params}, o)
     end
   end
-  if kind ~= "quiet" or outcome.state ~= "SUCCESS" then
+  if outcome.state == "PAUSED" then
+    drained.tell(home)
+  elseif kind ~= "quiet" or outcome.state ~= "SUCCESS" then
     summary.print(name, run, outcome, math.floor((body.now() - started) * 1e9),
       {colours = colours, home = home})
   end

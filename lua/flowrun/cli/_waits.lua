@@ -66,7 +66,7 @@ end
 
 local function living(store, word)
   local run = look.run(store, word)
-  if run.state ~= "RUNNING" and run.state ~= "SCHEDULED" then
+  if run.state ~= "RUNNING" and run.state ~= "SCHEDULED" and run.state ~= "PAUSED" then
     error_class.raise("invalid", ("run %d has ended already: %s"):format(run.id, run.state))
   end
   return run

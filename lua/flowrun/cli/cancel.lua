@@ -10,7 +10,7 @@ return {
   run = function(args)
     return look.command(args, nil, 1, function(store, o, words)
       local run = look.run(store, words[1])
-      if run.state ~= "RUNNING" and run.state ~= "QUEUED" then
+      if run.state ~= "RUNNING" and run.state ~= "QUEUED" and run.state ~= "PAUSED" then
         return cli.usage(("run %d has ended already: %s"):format(run.id, run.state))
       end
       store:request(run.id, "cancel", "{}")

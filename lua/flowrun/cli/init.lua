@@ -2,7 +2,7 @@
 --- A command is a module flowrun.cli.<name> returning {summary, args, run}: one line for the
 --- list, the usage of its arguments, and run(args) -> exit code (nil is 0).
 --- Exit codes: 0 ok, 1 flow failed, 2 usage or parameters, 3 the script does not load,
---- 4 cancelled, 5 the flow's own timeout, 6 quality gate, 130 interrupted.
+--- 4 cancelled, 5 the flow's own timeout, 6 quality gate, 75 drained, 130 interrupted.
 local embed = require "flowrun.core.embed"
 local error_class = require "flowrun.core.error"
 
@@ -10,7 +10,7 @@ local cli = {}
 
 cli.exit = {
   ok = 0, failed = 1, usage = 2, load = 3, cancelled = 4, timeout = 5, quality = 6,
-  interrupted = 130,
+  drained = 75, interrupted = 130,
 }
 
 local short = {["-h"] = "help", ["--help"] = "help", ["-V"] = "version", ["--version"] = "version"}

@@ -21,9 +21,10 @@ local function rerun(run, _, o, home, keys)
     return cli.usage(("rerun: say what to run again: flowrun rerun %d --failed | --from TASK | "
       .. "--only TASK | --param name=value"):format(run.id))
   end
-  if run.state == "RUNNING" or run.state == "QUEUED" then
+  if run.state == "RUNNING" or run.state == "QUEUED" or run.state == "PAUSED" then
+    local why = run.state == "PAUSED" and "it was drained" or "its process died"
     return cli.usage(("run %d has not ended; %s"):format(run.id, run.alive
-      and "wait for it or cancel it" or ("its process died: flowrun resume %d"):format(run.id)))
+      and "wait for it or cancel it" or ("%s: flowrun resume %d"):format(why, run.id)))
   end
   if run.state == "SUCCESS" and o.failed then
     return cli.usage(("run %d succeeded; nothing failed in it (flowrun rerun %d --from TASK)")

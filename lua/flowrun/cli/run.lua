@@ -29,7 +29,8 @@ parameters (after FILE)
 
 exit codes
   0 ok · 1 flow failed · 2 usage or parameters · 3 the script does not load · 4 cancelled
-  5 the flow's own timeout · 6 quality gate · 130 interrupted]]
+  5 the flow's own timeout · 6 quality gate · 130 interrupted
+  75 drained after SIGTERM: what ran has finished, `flowrun resume` goes on]]
 
 local function pick_flow(script, name)
   local names = {}

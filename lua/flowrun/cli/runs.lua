@@ -21,7 +21,7 @@ end
 local function list_waiting(store, o, shown)
   local all = {}
   for _, run in ipairs(shown) do
-    local open = run.state == "RUNNING" or run.state == "SCHEDULED"
+    local open = run.state == "RUNNING" or run.state == "SCHEDULED" or run.state == "PAUSED"
     for _, w in ipairs(open and waits.of(store, run.id) or {}) do
       w.flow, w.alive = run.flow, run.alive
       all[#all + 1] = w

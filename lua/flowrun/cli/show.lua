@@ -114,7 +114,8 @@ local function show(store, run)
     print("\n" .. text.table({"ROW", "TASK", "STATE", "ATTEMPT", "TOOK", "RESULT"}, rows,
       {true, false, false, true, true, false}))
   end
-  for _, w in ipairs(run.state == "RUNNING" and waits.of(store, run.id) or {}) do
+  local open = run.state == "RUNNING" or run.state == "PAUSED"
+  for _, w in ipairs(open and waits.of(store, run.id) or {}) do
     print(("\nwaits for %s\n  answer: flowrun %s %d %s"):format(waits.text(w), w.kind, run.id,
       w.name))
   end
@@ -136,7 +137,9 @@ local function show(store, run)
   local err = look.plain(run.error)
   if err then print(("\nerror[%s]: %s"):format(err.code, err.message)) end
   if run.result then print("\nresult   " .. text.cut(run.result:json(), 2000)) end
-  if (run.state == "RUNNING" or run.state == "QUEUED") and not run.alive then
+  if run.state == "PAUSED" and not run.alive then
+    print(("\nit was drained; go on: flowrun resume %d"):format(run.id))
+  elseif (run.state == "RUNNING" or run.state == "QUEUED") and not run.alive then
     print(("\nits process died; go on: flowrun resume %d"):format(run.id))
   end
 end
