@@ -85,14 +85,9 @@ static int run(reading *r, size_t n, fr_pool_try_fn job)
 // The table's columns, and where each region has them.
 static void unite(reading *r)
 {
-    fr_map index;
+    fr_map *index = &r->table.wanted;
     bool fresh;
     size_t capacity = 0;
-    fr_map_init(&index);
-    for (size_t i = 0; i < r->table.o->n_columns; i++) {
-        const char *name = r->table.o->columns[i];
-        *fr_map_put(&index, fr_hash_bytes(name, strlen(name)), &fresh) = i;
-    }
     r->n_names = r->table.o->n_columns;
     capacity = r->n_names + 1;
     r->names = fr_zalloc(capacity * sizeof *r->names);
@@ -104,10 +99,10 @@ static void unite(reading *r)
         for (size_t k = 0; k < region->n_columns; k++) {
             jsonl_column *c = &region->columns[k];
             fr_hash key = fr_hash_bytes(c->name, strlen(c->name));
-            if (!c->wanted || fr_map_find(&index, key) != NULL) {
+            if (!c->wanted || fr_map_find(index, key) != NULL) {
                 continue;
             }
-            *fr_map_put(&index, key, &fresh) = r->n_names;
+            *fr_map_put(index, key, &fresh) = r->n_names;
             if (r->n_names == capacity) {
                 capacity *= 2;
                 r->names = fr_realloc(r->names, capacity * sizeof *r->names);
@@ -124,12 +119,11 @@ static void unite(reading *r)
         for (size_t k = 0; k < region->n_columns; k++) {
             const char *name = region->columns[k].name;
             if (region->columns[k].wanted) {
-                uint64_t *at = fr_map_find(&index, fr_hash_bytes(name, strlen(name)));
+                uint64_t *at = fr_map_find(index, fr_hash_bytes(name, strlen(name)));
                 region->column_of[*at] = (uint32_t)k;
             }
         }
     }
-    fr_map_fini(&index);
 }
 
 static const jsonl_column *column_in(const jsonl_region *g, size_t column)
@@ -203,14 +197,6 @@ static int find_types(reading *r)
         }
     }
     int rc = fr_compute_check_rows((int64_t)r->table.rows, r->err);
-    for (size_t i = 1; i < o->n_columns && rc == FR_OK; i++) {
-        for (size_t k = 0; k < i && rc == FR_OK; k++) {
-            rc = strcmp(o->columns[i], o->columns[k]) != 0
-                     ? FR_OK
-                     : fr_fail(r->err, FR_EINVAL, "columns: \"%.60s\" is named twice",
-                               o->columns[i]);
-        }
-    }
     for (size_t i = 0; i < r->n_names && rc == FR_OK; i++) {
         bool there = r->table.rows == 0;
         for (size_t g = 0; g < r->table.n_regions && !there; g++) {
@@ -243,6 +229,7 @@ static void reading_fini(reading *r)
         }
         fr_free(region->columns);
         fr_free(region->column_of);
+        fr_map_fini(&region->names);
     }
     for (size_t i = 0; i < r->n_names; i++) {
         fr_free(r->names[i]);
@@ -251,6 +238,7 @@ static void reading_fini(reading *r)
     for (size_t i = 0; i < r->n_files; i++) {
         fr_block_unref(r->files[i].text.block);
     }
+    fr_map_fini(&r->table.wanted);
     fr_free(r->table.regions);
     fr_free(r->names);
     fr_free(r->types);
@@ -258,10 +246,28 @@ static void reading_fini(reading *r)
     fr_free(r->files);
 }
 
+static int ask_for(reading *r)
+{
+    const fr_jsonl_options *o = r->table.o;
+    for (size_t i = 0; i < o->n_columns; i++) {
+        bool fresh;
+        uint64_t *at = fr_map_put(&r->table.wanted,
+                                  fr_hash_bytes(o->columns[i], strlen(o->columns[i])), &fresh);
+        if (!fresh) {
+            return fr_fail(r->err, FR_EINVAL, "columns: \"%.60s\" is named twice", o->columns[i]);
+        }
+        *at = i;
+    }
+    return FR_OK;
+}
+
 static int read_files(reading *r, fr_frame **out)
 {
     cut(r);
-    int rc = run(r, r->table.n_regions, scan_job);
+    int rc = ask_for(r);
+    if (rc == FR_OK) {
+        rc = run(r, r->table.n_regions, scan_job);
+    }
     if (rc == FR_OK) {
         unite(r);
         rc = find_types(r);

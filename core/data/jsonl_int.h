@@ -4,6 +4,7 @@
 // jsonl_scan: one region of lines to cells. jsonl.c: files, regions, names, types.
 // jsonl_build: cells of one column to an array.
 
+#include "core/base/map.h"
 #include "core/data/csv_int.h"
 #include "core/data/jsonl.h"
 
@@ -50,6 +51,7 @@ typedef struct jsonl_region {
     size_t rows, first_row;
     jsonl_column *columns;
     size_t n_columns, capacity;
+    fr_map names;                     // hash of a name -> index of its column
     uint32_t *column_of;              // of the table's columns: which here, UINT32_MAX: none
 } jsonl_region;
 
@@ -57,6 +59,7 @@ typedef struct jsonl_table {
     const fr_jsonl_options *o;
     jsonl_region *regions;
     size_t n_regions, rows;
+    fr_map wanted;                    // hashes of the names that are asked for -> their order
 } jsonl_table;
 
 int jsonl_scan(const jsonl_table *t, jsonl_region *r, fr_err *err);

@@ -318,48 +318,55 @@ size_t jsonl_unescape(const uint8_t *s, size_t n, char *to)
     return size;
 }
 
-static bool is_wanted(const fr_jsonl_options *o, const char *name)
+static bool is_wanted(const jsonl_table *t, const char *name)
 {
-    for (size_t i = 0; i < o->n_columns; i++) {
-        if (strcmp(o->columns[i], name) == 0) {
-            return true;
-        }
-    }
-    return o->columns == NULL;
+    return t->o->columns == NULL ||
+           fr_map_find(&t->wanted, fr_hash_bytes(name, strlen(name))) != NULL;
 }
 
-// The column of a key; keys mostly come in the order of the line before.
-static jsonl_column *column_of(scanner *s, const uint8_t *raw, size_t n, bool escaped)
+// The column of a key that is not where it was expected.
+static jsonl_column *look_up(scanner *s, const uint8_t *raw, size_t n, bool escaped)
 {
     jsonl_region *r = s->r;
-    for (size_t k = 0; k < r->n_columns; k++, s->next++) {
-        s->next = s->next < r->n_columns ? s->next : 0;
-        jsonl_column *c = &r->columns[s->next];
-        if (c->n_raw == n && memcmp(c->raw, raw, n) == 0) {
-            s->next++;
-            return c;
-        }
-    }
     char *name = fr_alloc(n + 1);
-    size_t size = escaped ? jsonl_unescape(raw, n, name) : n;
-    if (!escaped) {
+    size_t size = n;
+    bool fresh;
+    if (escaped) {
+        size = jsonl_unescape(raw, n, name);
+    } else {
         memcpy(name, raw, n);
     }
     name[size] = '\0';
-    for (size_t k = 0; k < r->n_columns; k++) { // spelled in another way
-        if (strcmp(r->columns[k].name, name) == 0) {
-            fr_free(name);
-            return &r->columns[k];
-        }
+    uint64_t *at = fr_map_put(&r->names, fr_hash_bytes(name, size), &fresh);
+    if (!fresh) {
+        fr_free(name);
+        s->next = (size_t)*at + 1;
+        return &r->columns[*at];
     }
+    *at = r->n_columns;
     if (r->n_columns == r->capacity) {
         r->capacity = r->capacity * 2 + 8;
         r->columns = fr_realloc(r->columns, r->capacity * sizeof *r->columns);
     }
     s->next = r->n_columns + 1;
     r->columns[r->n_columns] =
-        (jsonl_column){.raw = raw, .n_raw = n, .name = name, .wanted = is_wanted(s->t->o, name)};
+        (jsonl_column){.raw = raw, .n_raw = n, .name = name, .wanted = is_wanted(s->t, name)};
     return &r->columns[r->n_columns++];
+}
+
+// The column of a key; keys mostly come in the order of the line before, some left out.
+static jsonl_column *column_of(scanner *s, const uint8_t *raw, size_t n, bool escaped)
+{
+    enum { NEAR = 4 };
+    jsonl_region *r = s->r;
+    for (size_t k = s->next; k < r->n_columns && k < s->next + NEAR; k++) {
+        jsonl_column *c = &r->columns[k];
+        if (c->n_raw == n && memcmp(c->raw, raw, n) == 0) {
+            s->next = k + 1;
+            return c;
+        }
+    }
+    return look_up(s, raw, n, escaped);
 }
 
 static void add_cell(scanner *s, jsonl_column *c, jsonl_kind kind, const uint8_t *from, size_t n,
@@ -412,7 +419,20 @@ static int scan_value(scanner *s, jsonl_column *c)
     return FR_OK;
 }
 
-static int scan_pair(scanner *s)
+// The key at s->at when it is the one that came next in the line before: no need to scan it.
+static jsonl_column *expected_column(scanner *s)
+{
+    jsonl_column *c = s->next < s->r->n_columns ? &s->r->columns[s->next] : NULL;
+    if (c == NULL || (size_t)(s->end - s->at) < c->n_raw + 2 || s->at[c->n_raw + 1] != '"' ||
+        memcmp(s->at + 1, c->raw, c->n_raw) != 0) {
+        return NULL;
+    }
+    s->next++;
+    s->at += c->n_raw + 2;
+    return c;
+}
+
+static int scan_key(scanner *s, jsonl_column **out)
 {
     const uint8_t *raw, *key = s->at;
     size_t n;
@@ -420,19 +440,30 @@ static int scan_pair(scanner *s)
     if (s->at >= s->end || *s->at != '"') {
         return expected(s, "a key in quotes");
     }
-    int rc = scan_text(s, &raw, &n, &escaped);
+    *out = expected_column(s);
+    int rc = *out == NULL ? scan_text(s, &raw, &n, &escaped) : FR_OK;
     if (rc != FR_OK) {
         return rc;
     }
-    if (escaped && memmem(raw, n, "\\u0000", 6) != NULL) {
+    if (*out == NULL && escaped && memmem(raw, n, "\\u0000", 6) != NULL) {
         return wrong(s, key, "a key with a zero byte");
     }
-    jsonl_column *c = column_of(s, raw, n, escaped);
-    if (c->last == s->r->rows + 1) {
+    *out = *out != NULL ? *out : column_of(s, raw, n, escaped);
+    if ((*out)->last == s->r->rows + 1) {
         return jsonl_fail(s->r, (size_t)(key - s->start), s->err, FR_EPARSE,
-                          "key \"%.60s\" stands twice in one object", c->name);
+                          "key \"%.60s\" stands twice in one object", (*out)->name);
     }
-    c->last = (uint32_t)s->r->rows + 1;
+    (*out)->last = (uint32_t)s->r->rows + 1;
+    return FR_OK;
+}
+
+static int scan_pair(scanner *s)
+{
+    jsonl_column *c = NULL;
+    int rc = scan_key(s, &c);
+    if (rc != FR_OK) {
+        return rc;
+    }
     skip_blanks(s);
     if (s->at >= s->end || *s->at != ':') {
         return expected(s, ": behind a key");

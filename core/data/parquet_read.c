@@ -117,18 +117,16 @@ static int no_column(plan *p, const char *name)
     return rc;
 }
 
-static int choose_column(plan *p, size_t i)
+static int choose_column(plan *p, const fr_map *names, size_t i)
 {
     size_t at = i;
     if (p->o->columns != NULL) {
-        for (at = 0; at < p->meta.n_columns; at++) {
-            if (strcmp(p->meta.columns[at].name, p->o->columns[i]) == 0) {
-                break;
-            }
+        const char *name = p->o->columns[i];
+        uint64_t *found = fr_map_find(names, fr_hash_bytes(name, strlen(name)));
+        if (found == NULL) {
+            return no_column(p, name);
         }
-        if (at == p->meta.n_columns) {
-            return no_column(p, p->o->columns[i]);
-        }
+        at = (size_t)*found;
     }
     pq_column *c = &p->meta.columns[at];
     if (c->wanted) {
@@ -147,10 +145,18 @@ static int choose_columns(plan *p)
 {
     p->n_columns = p->o->columns != NULL ? p->o->n_columns : p->meta.n_columns;
     p->columns = fr_zalloc((p->n_columns + p->meta.n_columns + 1) * sizeof *p->columns);
+    fr_map names;
+    fr_map_init(&names);
+    for (size_t i = p->o->columns != NULL ? p->meta.n_columns : 0; i > 0; i--) { // the first wins
+        const char *name = p->meta.columns[i - 1].name;
+        bool fresh;
+        *fr_map_put(&names, fr_hash_bytes(name, strlen(name)), &fresh) = i - 1;
+    }
     int rc = FR_OK;
     for (size_t i = 0; i < p->n_columns && rc == FR_OK; i++) {
-        rc = choose_column(p, i);
+        rc = choose_column(p, &names, i);
     }
+    fr_map_fini(&names);
     p->n_asked = p->n_columns;
     for (size_t i = 0; i < p->meta.n_columns && rc == FR_OK; i++) {
         pq_column *c = &p->meta.columns[i];
