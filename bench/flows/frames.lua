@@ -28,7 +28,10 @@ local cases = {
   sort = function(df) return df:sort{"c"}.c[#df // 2] end,
   join = function(df, small) return #df:join(small, {on = "c", how = "inner"}) end,
   filter = function(df) return #df:filter("a > -1 and b < 1") end,
-  quantile = function(df) return df.a:quantile(0.01) + df.a:quantile(0.99) end,
+  quantile = function(df)
+    local q = df:quantile("a", {0.01, 0.99})
+    return q[1] + q[2]
+  end,
   rolling = function(df) return df:with{{"r", "rolling_mean(a, 24, min = 24)"}}.r[#df] or 0 end,
 }
 

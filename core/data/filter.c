@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/data/bits.h"
+#include "core/data/compress.h"
 #include "core/data/compute.h"
 
 #include <string.h>
@@ -61,29 +62,35 @@ typedef struct filtering_array {
     const fr_array *from;
     fr_array *to;
     int64_t *text; // UTF8: where the bytes of each chunk go
-    uint8_t *valid,
-        *bools; // a byte per bit: chunks of the result share bytes of a bitmap
+    // Bits of each chunk from a word of its own: chunks of the result share words of a bitmap.
+    uint64_t *valid, *bools;
 } filtering_array;
+
+enum { WORDS = FR_CHUNK_ROWS / 64, AREA = WORDS + 1 };
+
+static void mask_words(const fr_array *m, int64_t at, int64_t end, uint64_t words[WORDS])
+{
+    for (size_t i = 0; at < end; at += 64) {
+        words[i++] = mask_word(m, at, end);
+    }
+}
 
 #define COMPRESS(type)                                                                   \
     do {                                                                                 \
-        const type *x = (const type *)fr_array_data(t->from);                            \
+        const type *x = (const type *)fr_array_data(t->from) + at;                       \
         type *y = (type *)(void *)t->to->values->data + to;                              \
-        for (; at < end; at += 64) {                                                     \
-            uint64_t w = mask_word(t->g->mask, at, end);                                 \
-            if (w == UINT64_MAX) {                                                       \
-                memcpy(y, x + at, 64 * sizeof(type));                                    \
-                y += 64;                                                                 \
-                continue;                                                                \
-            }                                                                            \
-            for (; w != 0; w &= w - 1) {                                                 \
-                *y++ = x[at + __builtin_ctzll(w)];                                       \
+        for (size_t i = 0; i < n; i += 64) {                                             \
+            for (uint64_t w = words[i / 64]; w != 0; w &= w - 1) {                       \
+                *y++ = x[i + (size_t)__builtin_ctzll(w)];                                \
             }                                                                            \
         }                                                                                \
     } while (0)
 
-static void compress_fixed(const filtering_array *t, int64_t at, int64_t end, int64_t to)
+static void compress_fixed(const filtering_array *t, const uint64_t *words, int64_t at, size_t n,
+                           int64_t to)
 {
+    const uint8_t *from = fr_array_data(t->from);
+    uint8_t *out = t->to->values->data;
     switch (fr_kind_width(t->from->type.kind)) {
     case 1:
         COMPRESS(uint8_t);
@@ -92,23 +99,25 @@ static void compress_fixed(const filtering_array *t, int64_t at, int64_t end, in
         COMPRESS(uint16_t);
         break;
     case 4:
-        COMPRESS(uint32_t);
+        (void)fr_compress_32((const uint32_t *)(const void *)from + at, words, n,
+                             (uint32_t *)(void *)out + to);
         break;
     default:
-        COMPRESS(uint64_t);
+        (void)fr_compress_64((const uint64_t *)(const void *)from + at, words, n,
+                             (uint64_t *)(void *)out + to);
         break;
     }
 }
 
-static void compress_bits(const filtering_array *t, const uint8_t *bits, uint8_t *bytes,
-                          int64_t at, int64_t end, int64_t to)
+static void compress_bits(const filtering_array *t, const uint64_t *words, const uint8_t *bits,
+                          int64_t at, int64_t end, uint64_t *area)
 {
-    for (; at < end; at += 64) {
-        uint64_t w = mask_word(t->g->mask, at, end);
-        for (; w != 0; w &= w - 1) {
-            bytes[to++] = fr_bits_get(bits, t->from->offset + at + __builtin_ctzll(w));
-        }
+    uint64_t x[WORDS];
+    size_t n = (size_t)(end - at);
+    for (size_t i = 0; i * 64 < n; i++) {
+        x[i] = fr_bits_word(bits, t->from->offset + at + (int64_t)i * 64, t->from->offset + end);
     }
+    (void)fr_compress_bits(x, words, n, area, 0);
 }
 
 static void compress_chunk(void *ctx, size_t c)
@@ -116,14 +125,15 @@ static void compress_chunk(void *ctx, size_t c)
     filtering_array *t = ctx;
     int64_t at = (int64_t)c * FR_CHUNK_ROWS,
             end = FR_MIN(at + FR_CHUNK_ROWS, t->from->length);
-    int64_t to = t->g->start[c];
+    uint64_t words[WORDS];
+    mask_words(t->g->mask, at, end, words);
     if (t->valid != NULL) {
-        compress_bits(t, t->from->validity->data, t->valid, at, end, to);
+        compress_bits(t, words, t->from->validity->data, at, end, t->valid + c * AREA);
     }
     if (t->bools != NULL) {
-        compress_bits(t, t->from->values->data, t->bools, at, end, to);
+        compress_bits(t, words, t->from->values->data, at, end, t->bools + c * AREA);
     } else {
-        compress_fixed(t, at, end, to);
+        compress_fixed(t, words, at, (size_t)(end - at), t->g->start[c]);
     }
 }
 
@@ -152,7 +162,9 @@ static void copy_text(void *ctx, size_t c)
     int64_t *p = (int64_t *)(void *)t->to->offsets->data + t->g->start[c];
     int64_t to = t->text[c];
     if (t->valid != NULL) {
-        compress_bits(t, t->from->validity->data, t->valid, at, end, t->g->start[c]);
+        uint64_t words[WORDS];
+        mask_words(t->g->mask, at, end, words);
+        compress_bits(t, words, t->from->validity->data, at, end, t->valid + c * AREA);
     }
     for (; at < end; at += 64) {
         for (uint64_t w = mask_word(t->g->mask, at, end); w != 0; w &= w - 1) {
@@ -168,14 +180,26 @@ static void copy_text(void *ctx, size_t c)
     }
 }
 
-// Packs bytes of 0 and 1 into a bitmap of n bits.
-static int pack(const uint8_t *bytes, int64_t n, fr_block **out, fr_err *err)
+// The chunks' bits one after the other.
+static int pack(const filtering *g, const uint64_t *areas, fr_block **out, fr_err *err)
 {
-    int rc = fr_block_new_zero(fr_bits_bytes(n), out, err);
-    for (int64_t i = 0; rc == FR_OK && i < n; i++) {
-        (*out)->data[i >> 3] = (uint8_t)((*out)->data[i >> 3] | bytes[i] << (i & 7));
+    int rc = fr_block_new_zero(fr_bits_bytes(g->start[g->chunks]), out, err);
+    for (size_t c = 0; rc == FR_OK && c < g->chunks; c++) {
+        fr_bits_copy((*out)->data, g->start[c], (const uint8_t *)(areas + c * AREA), 0,
+                     g->start[c + 1] - g->start[c]);
     }
     return rc;
+}
+
+static int new_areas(const filtering *g, uint64_t **out)
+{
+    size_t size = (g->chunks * AREA + 1) * sizeof **out;
+    *out = fr_try_alloc(size);
+    if (*out == NULL) {
+        return FR_ENOMEM;
+    }
+    memset(*out, 0, size);
+    return FR_OK;
 }
 
 static int filter_text(filtering_array *t, int64_t n, fr_err *err)
@@ -211,12 +235,10 @@ static int filter_array(const filtering *g, const fr_array *a, fr_array **out,
     filtering_array t = {.g = g, .from = a};
     int rc = FR_OK;
     if (a->nulls > 0) {
-        t.valid = fr_try_alloc((size_t)n + 1);
-        rc = t.valid == NULL ? FR_ENOMEM : rc;
+        rc = new_areas(g, &t.valid);
     }
-    if (a->type.kind == FR_BOOL) {
-        t.bools = fr_try_alloc((size_t)n + 1);
-        rc = t.bools == NULL ? FR_ENOMEM : rc;
+    if (rc == FR_OK && a->type.kind == FR_BOOL) {
+        rc = new_areas(g, &t.bools);
     }
     if (rc == FR_OK && a->type.kind == FR_UTF8) {
         rc = filter_text(&t, n, err);
@@ -227,10 +249,10 @@ static int filter_array(const filtering *g, const fr_array *a, fr_array **out,
     if (rc == FR_OK && t.bools != NULL) {
         fr_block_unref(t.to->values);
         t.to->values = NULL;
-        rc = pack(t.bools, n, &t.to->values, err);
+        rc = pack(g, t.bools, &t.to->values, err);
     }
     if (rc == FR_OK && t.valid != NULL) {
-        rc = pack(t.valid, n, &t.to->validity, err);
+        rc = pack(g, t.valid, &t.to->validity, err);
     }
     fr_free(t.valid);
     fr_free(t.bools);

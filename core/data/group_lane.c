@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "core/data/bits.h"
+#include "core/data/compress.h"
 #include "core/data/group_int.h"
 
 #include <math.h>
@@ -231,12 +232,13 @@ void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32
     const uint64_t *x = (const uint64_t *)fr_array_data(l->input) + at;
     size_t k = (size_t)n;
     if (l->input->nulls > 0) {
-        k = 0;
-        for (int64_t i = 0; i < n; i++) {
-            kept[k] = x[i];
-            kept_ids[k] = ids[i];
-            k += fr_array_has(l->input, at + i);
+        uint64_t words[MORSEL / 64];
+        int64_t from = l->input->offset + at;
+        for (int64_t i = 0; i < n; i += 64) {
+            words[i / 64] = fr_bits_word(l->input->validity->data, from + i, from + n);
         }
+        k = fr_compress_64(x, words, (size_t)n, kept);
+        (void)fr_compress_32(ids, words, (size_t)n, kept_ids);
         x = kept;
         ids = kept_ids;
     }

@@ -4,6 +4,8 @@
 
 #include "core/base/mem.h"
 #include "core/base/pool.h"
+#include "core/data/bits.h"
+#include "core/data/compress.h"
 #include "core/data/compute.h"
 #include "core/data/sortkey.h"
 
@@ -85,6 +87,29 @@ static inline size_t bin_of(const selecting *g, uint64_t key)
     return (size_t)((key - g->low) >> g->shift);
 }
 
+// Doubles with nulls, a strip at a time without them.
+typedef struct strip {
+    uint64_t kept[SMALL];
+    size_t n;
+} strip;
+
+static void load_strip(const fr_array *a, int64_t at, int64_t end, strip *s)
+{
+    uint64_t words[SMALL / 64];
+    int64_t from = a->offset, n = end - at;
+    for (int64_t i = 0; i < n; i += 64) {
+        words[i / 64] = fr_bits_word(a->validity->data, from + at + i, from + end);
+    }
+    s->n = fr_compress_64((const uint64_t *)fr_array_data(a) + at, words, (size_t)n, s->kept);
+}
+
+static double number_of(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static void count_run(void *ctx, size_t r)
 {
     selecting *g = ctx;
@@ -97,6 +122,13 @@ static void count_run(void *ctx, size_t r)
             bins[fr_sortkey_f64(x[i]) >> (64 - DIGIT)]++;
         }
         return;
+    }
+    strip s;
+    for (; a->type.kind == FR_FLOAT64 && at < end; at += SMALL) {
+        load_strip(a, at, FR_MIN(at + SMALL, end), &s);
+        for (size_t i = 0; i < s.n; i++) {
+            bins[fr_sortkey_f64(number_of(s.kept[i])) >> (64 - DIGIT)]++;
+        }
     }
     for (int64_t i = at; i < end; i++) {
         if (fr_array_has(a, i)) {
@@ -126,6 +158,14 @@ static void gather_run(void *ctx, size_t r)
             put_key(g, cursor, key, key >> (64 - DIGIT));
         }
         return;
+    }
+    strip s;
+    for (; a->type.kind == FR_FLOAT64 && at < end; at += SMALL) {
+        load_strip(a, at, FR_MIN(at + SMALL, end), &s);
+        for (size_t i = 0; i < s.n; i++) {
+            uint64_t key = fr_sortkey_f64(number_of(s.kept[i]));
+            put_key(g, cursor, key, key >> (64 - DIGIT));
+        }
     }
     for (int64_t i = at; i < end; i++) {
         if (fr_array_has(a, i)) {

@@ -199,13 +199,15 @@ static void pack_chunk(void *ctx, size_t c)
 {
     const packing *k = ctx;
     int64_t at = (int64_t)c * FR_CHUNK_ROWS, end = FR_MIN(at + FR_CHUNK_ROWS, k->j->rows);
-    for (int64_t i = at; i < end; i += 8) {
-        unsigned byte = 0;
-        for (int64_t b = i; b < FR_MIN(i + 8, end); b++) {
-            byte |= (unsigned)(k->j->valid[b] != 0) << (b - i);
-            k->j->integer[b] = k->j->valid[b] ? k->j->integer[b] : 0; // frames.md B4
-        }
-        k->bits[i >> 3] = (uint8_t)byte;
+    const uint8_t *valid = k->j->valid;       // 0 or 1
+    int64_t *value = k->j->integer;
+    for (int64_t i = at; i < end && !k->j->zeroed; i++) {
+        value[i] = valid[i] ? value[i] : 0; // frames.md B4
+    }
+    for (int64_t i = at; i < end; i += 8) {   // 8 more bytes are there
+        uint64_t v;
+        memcpy(&v, valid + i, sizeof v);
+        k->bits[i >> 3] = (uint8_t)((v & 0x0101010101010101) * 0x0102040810204080 >> 56);
     }
 }
 

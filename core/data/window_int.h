@@ -17,6 +17,7 @@ typedef struct window_job {
     double *number;          // the result, as doubles …
     int64_t *integer;        // … or as integers (the same memory)
     uint8_t *valid;          // a byte per row, so that threads never share one
+    bool zeroed;             // the kernel leaves zeros in null rows
     int64_t overflow;        // the first row whose sum does not fit, or -1
 } window_job;
 

@@ -5,9 +5,12 @@
 
 #include "core/base/mem.h"
 #include "core/base/pool.h"
+#include "core/data/bits.h"
+#include "core/data/compress.h"
 #include "core/data/window_int.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { ANCHOR = 4096 }; // rows after which a float sum starts anew
 
@@ -92,10 +95,6 @@ static inline moments merge(moments a, moments b)
 static int roll_float_sum(window_job *j, const unit *u, int64_t n)
 {
     const double *v = fr_array_f64(j->in);
-    if (n <= ANCHOR) {
-        ROLL(double, 0.0, window_has(j, i) ? v[i] : 0, a + b, NO_ANCHOR, j->number[i] = w);
-        return FR_OK;
-    }
     ROLL(total, NO_TOTAL, ((total){0, window_has(j, i) ? v[i] : 0}),
          ((total){a.all + b.all, a.part + b.part}), ANCHOR_SUM,
          j->number[i] = w.all + w.part);
@@ -176,6 +175,121 @@ static void count_values(window_job *j, const unit *u, int64_t n)
     }
 }
 
+// The sum and the mean of floats, as above but for a strip of rows at a time: values with
+// zeros for nulls and counts lie in small buffers, so that the loops have no branches.
+enum { STRIP = 2048 };
+
+typedef struct strip {
+    double *x, *tail;   // n rows before the strip, then the strip; totals of a block's end
+    int32_t *count;     // values up to a row, one more than x
+} strip;
+
+// Eight bits as eight bytes of 0 or 1.
+static inline uint64_t spread_bits(uint64_t bits)
+{
+    uint64_t ones = ((bits & 0xff) * 0x0101010101010101) & 0x8040201008040201;
+    return ((ones + 0x7f7f7f7f7f7f7f7f) >> 7) & 0x0101010101010101;
+}
+
+static void load_strip(const window_job *j, const strip *s, int64_t from, int64_t to)
+{
+    const double *v = fr_array_f64(j->in) + from;
+    int64_t rows = to - from;
+    s->count[0] = 0;
+    if (j->in->validity == NULL) {
+        memcpy(s->x, v, (size_t)rows * sizeof *v);
+        for (int64_t i = 0; i < rows; i++) {
+            s->count[i + 1] = (int32_t)i + 1;
+        }
+        return;
+    }
+    uint64_t words[2 * ANCHOR / 64 + 1]; // a strip has at most ANCHOR rows, and n before
+    int64_t at = j->in->offset + from, count = 0;
+    for (int64_t i = 0; i < rows; i += 64) {
+        words[i / 64] = fr_bits_word(j->in->validity->data, at + i, at + rows);
+    }
+    fr_compress_zero(v, words, (size_t)rows, s->x);
+    for (int64_t i = 0; i < rows; i += 8) { // s->count has room for whole eights
+        uint64_t sums = spread_bits(words[i / 64] >> (i % 64)) * 0x0101010101010101;
+        for (int k = 0; k < 8; k++) { // byte k: ones up to row k
+            s->count[i + k + 1] = (int32_t)count + (int32_t)(sums >> (8 * k) & 0xff);
+        }
+        count += (int64_t)(sums >> 56);
+    }
+}
+
+// Rows [p, p + rows) of the block at x; x[-n, 0) is the block before, when there is one.
+static void sum_block(const double *x, double *restrict tail, int64_t n, int64_t rows, bool before,
+                      double *restrict out)
+{
+    double s = 0;
+    for (int64_t k = 1; before && k < n; k++) {
+        s = x[-k] + s;
+        tail[n - k] = s;
+    }
+    s = 0;
+    int64_t both = before ? FR_MIN(rows, n - 1) : 0;
+    for (int64_t k = 0; k < both; k++) {
+        s += x[k];
+        out[k] = tail[k + 1] + s;
+    }
+    for (int64_t k = both; k < rows; k++) {
+        s += x[k];
+        out[k] = s;
+    }
+}
+
+// Windows at the start of a part begin with it; the others have n rows.
+static void divide_strip(const window_job *j, const strip *s, int64_t at, int64_t rows,
+                         int64_t before, int64_t n)
+{
+    bool mean = j->call->op == FR_WINDOW_MEAN;
+    int64_t wanted = mean ? FR_MAX(j->call->least, 1) : j->call->least;
+    int32_t least = (int32_t)FR_MIN(wanted, INT32_MAX);
+    double *restrict out = j->number + at;
+    uint8_t *restrict valid = j->valid + at;
+    int64_t k = 0;
+    for (; k < rows && k + before < n; k++) {
+        int32_t values = s->count[before + k + 1];
+        valid[k] = values >= least;
+        out[k] = mean ? out[k] / (double)values : out[k];
+    }
+    const int32_t *restrict to = s->count + before + 1, *restrict from = to - n;
+    for (int64_t i = k; i < rows; i++) {
+        valid[i] = to[i] - from[i] >= least;
+    }
+    for (int64_t i = k; mean && i < rows; i++) {
+        out[i] /= (double)(to[i] - from[i]);
+    }
+    for (int64_t i = 0; i < rows; i++) { // frames.md B4, while it is near
+        out[i] = valid[i] ? out[i] : 0;
+    }
+}
+
+static int roll_strips(window_job *j, const unit *u, int64_t n)
+{
+    int64_t step = FR_MAX(STRIP / n, 1) * n;
+    size_t room = (size_t)(step + n);
+    strip s = {.x = fr_try_alloc((room + (size_t)n + 1) * sizeof(double) +
+                                 (room + 9) * sizeof(int32_t))};
+    if (s.x == NULL) {
+        return FR_ENOMEM;
+    }
+    s.tail = s.x + room;
+    s.count = (int32_t *)(void *)(s.tail + n + 1);
+    for (int64_t at = u->from; at < u->to; at += step) {
+        int64_t end = FR_MIN(at + step, u->to), before = FR_MIN(n, at - u->start);
+        load_strip(j, &s, at - before, end);
+        for (int64_t p = at; p < end; p += n) {
+            sum_block(s.x + before + (p - at), s.tail, n, FR_MIN(n, end - p), p > u->start,
+                      j->number + p);
+        }
+        divide_strip(j, &s, at, end - at, before, n);
+    }
+    fr_free(s.x);
+    return FR_OK;
+}
+
 static int roll_unit(void *ctx, size_t k)
 {
     rolling *r = ctx;
@@ -184,6 +298,9 @@ static int roll_unit(void *ctx, size_t k)
     int64_t n = j->call->n;
     bool floats = j->in->type.kind == FR_FLOAT64;
     int rc = FR_OK;
+    if (j->zeroed) {
+        return roll_strips(j, u, n);
+    }
     switch ((int)j->call->op) {
     case FR_WINDOW_SUM:
     case FR_WINDOW_MEAN:
@@ -231,6 +348,8 @@ int window_roll(window_job *j, fr_err *err)
         return fr_fail(err, FR_ENOMEM, "no memory for %zu parts", most);
     }
     j->call = &call;
+    bool adds = call.op == FR_WINDOW_SUM || call.op == FR_WINDOW_MEAN;
+    j->zeroed = adds && j->in->type.kind == FR_FLOAT64 && call.n <= ANCHOR;
     cut_units(&r, call.n);
     FR_ASSERT(r.n_units <= most);
     int rc = fr_pool_try(r.n_units, roll_unit, &r);

@@ -52,8 +52,35 @@ static int array_last(lua_State *L) { return aggregate(L, FR_OP_LAST, 0); }
 static int array_count(lua_State *L) { return aggregate(L, FR_OP_COUNT, 0); }
 static int array_nunique(lua_State *L) { return aggregate(L, FR_OP_NUNIQUE, 0); }
 
+// quantile({q, …}) -> {value, …}, all of them in one selection; nil where there are no values
+static int array_quantiles(lua_State *L)
+{
+    const fr_array *a = bind_array_check(L, 1);
+    size_t n = lua_rawlen(L, 2);
+    double *q = lua_newuserdatauv(L, 2 * (n + 1) * sizeof *q, 0), *out = q + n;
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        q[i] = luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+    }
+    fr_err err = FR_ERR_INIT;
+    int rc = fr_compute_quantiles(a, q, n, out, &err);
+    if (rc != FR_OK) {
+        return bind_raise(L, rc, &err);
+    }
+    lua_createtable(L, (int)FR_MIN(n, INT32_MAX), 0);
+    for (size_t i = 0; a->nulls < a->length && i < n; i++) {
+        lua_pushnumber(L, out[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
 static int array_quantile(lua_State *L)
 {
+    if (lua_istable(L, 2) && bind_array_check(L, 1)->type.kind != FR_DURATION) {
+        return array_quantiles(L);
+    }
     return aggregate(L, FR_OP_QUANTILE, luaL_checknumber(L, 2));
 }
 

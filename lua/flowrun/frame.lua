@@ -187,7 +187,7 @@ end
 ---@return number|number[]|nil
 function methods:quantile(name, q)
   local column = self:col(name)
-  if type(q) ~= "table" then return column:quantile(q) end
+  if type(q) ~= "table" or not column:type():find("^duration") then return column:quantile(q) end
   local out = {}
   for i, each in ipairs(q) do out[i] = column:quantile(each) end
   return out

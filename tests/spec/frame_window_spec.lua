@@ -158,3 +158,78 @@ describe("gaps and bounds", function()
     expect(select(2, pcall(df.clip, df, {"x", min = 3, max = 2})).message).to_match "above"
   end)
 end)
+
+describe("rolling sums of floats", function()
+  it("agree with plain loops, around strips, blocks and nulls", function()
+    local r = require("flowrun.random").new(11)
+    for _, n in ipairs{1, 5, 64, 65, 700} do
+      for _, one_of in ipairs{0, 2, 4} do
+        local x, v = {}, r:normal(0, 1, n)
+        for i = 1, n do x[i] = one_of > 0 and r:integers(1, one_of) == 1 and null or v[i] end
+        local column = frame.from{{"x", x, "float64"}}
+        for _, w in ipairs{1, 2, 7, 64, 100} do
+          for _, least in ipairs{0, 1, w} do
+            local got = column:with{{"s", ("rolling_sum(x, %d, min = %d)"):format(w, least)},
+              {"m", ("rolling_mean(x, %d, min = %d)"):format(w, math.max(least, 1))}}
+            local sums, means, wrong = got.s:to_table(), got.m:to_table(), 0
+            for i = 1, n do
+              local s, c = 0.0, 0
+              for k = math.max(1, i - w + 1), i do if x[k] ~= null then s, c = s + x[k], c + 1 end end
+              local sum = (c >= least and (c > 0 or least == 0)) and s or null
+              local mean = c >= math.max(least, 1) and s / c or null
+              for _, pair in ipairs{{sums[i], sum}, {means[i], mean}} do
+                local a, b = pair[1], pair[2]
+                wrong = wrong + ((a == null or b == null) and (a ~= b and 1 or 0)
+                  or math.abs(a - b) > 1e-9 and 1 or 0)
+              end
+            end
+            expect(wrong).to_be(0)
+          end
+        end
+      end
+    end
+  end)
+  it("of long windows are those of short ones put together", function()
+    local r = require("flowrun.random").new(12)
+    local n = 20011
+    local df = frame.from{{"x", r:normal(0, 1, n)}, {"k", r:integers(0, 3, n)}}
+      :with{{"x", "if_else(k = 0, null, x)"}}
+    for _, w in ipairs{2047, 2049, 4096, 4097} do
+      local got = df:with{{"s", ("rolling_sum(x, %d, min = 1)"):format(w)}, {"c", "cum_sum(x)"}}
+      local s, c = got.s:to_table(), got:fill_forward{"c"}.c:to_table()
+      for i = w + 1, n, 97 do expect(s[i]).to_be_near(c[i] - c[i - w], 1e-7) end
+    end
+  end)
+end)
+
+describe("masks over many chunks", function()
+  it("filter values, nulls and booleans; quantiles skip nulls", function()
+    local r = require("flowrun.random").new(13)
+    local n = 200003
+    local k, x, b, want, values = r:integers(0, 9, n):to_table(), r:normal(0, 1, n):to_table(), {}, {}, {}
+    for i = 1, n do
+      if k[i] == 3 then x[i] = null else values[#values + 1] = x[i] end
+      b[i] = k[i] == 4 and null or k[i] % 3 == 0
+      if k[i] > 2 then want[#want + 1] = i end
+    end
+    local df = frame.from{{"k", k}, {"x", x}, {"b", b}, {"f", k, "float32"}, {"s", k, "int8"}}
+    local got = df:filter("k > 2")
+    expect(#got).to_be(#want)
+    local gx, gb, gf, gs, wrong = got.x:to_table(), got.b:to_table(), got.f:to_table(), got.s:to_table(), 0
+    for j, i in ipairs(want) do
+      wrong = wrong + ((gx[j] == x[i] and gb[j] == b[i] and gf[j] == k[i] and gs[j] == k[i]) and 0 or 1)
+    end
+    expect(wrong).to_be(0)
+    table.sort(values)
+    local function linear(q)
+      local at = q * (#values - 1)
+      local low = math.floor(at)
+      return values[low + 1] + (values[math.min(low + 2, #values)] - values[low + 1]) * (at - low)
+    end
+    local q = df:quantile("x", {0, 0.01, 0.5, 0.99, 1})
+    for j, at in ipairs{0, 0.01, 0.5, 0.99, 1} do expect(q[j]).to_be_near(linear(at), 1e-12) end
+    expect(q[3]).to_be(df:quantile("x", 0.5))
+    expect(df:head(0):quantile("x", {0.5})).to_equal{}
+    expect(function() df:quantile("x", {2}) end).to_fail("between 0 and 1", "invalid")
+  end)
+end)

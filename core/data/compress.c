@@ -1,0 +1,155 @@
+#include "core/data/compress.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define WIDE __attribute__((target("avx512f,avx512vl,bmi2")))
+
+static bool wide(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+WIDE static size_t wide_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to)
+{
+    uint64_t *from = to;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __mmask8 m = (__mmask8)(words[i / 64] >> (i % 64));
+        __m512i v = _mm512_loadu_si512((const void *)(x + i));
+        unsigned count = (unsigned)__builtin_popcount(m);
+        // Not beyond the last one: what follows may be another thread's.
+        _mm512_mask_storeu_epi64((void *)to, (__mmask8)((1U << count) - 1),
+                                 _mm512_maskz_compress_epi64(m, v));
+        to += count;
+    }
+    for (; i < n; i++) {
+        if (words[i / 64] >> (i % 64) & 1) {
+            *to++ = x[i];
+        }
+    }
+    return (size_t)(to - from);
+}
+
+WIDE static size_t wide_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to)
+{
+    uint32_t *from = to;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        __mmask16 m = (__mmask16)(words[i / 64] >> (i % 64));
+        __m512i v = _mm512_loadu_si512((const void *)(x + i));
+        unsigned count = (unsigned)__builtin_popcount(m);
+        _mm512_mask_storeu_epi32((void *)to, (__mmask16)((1U << count) - 1),
+                                 _mm512_maskz_compress_epi32(m, v));
+        to += count;
+    }
+    for (; i < n; i++) {
+        if (words[i / 64] >> (i % 64) & 1) {
+            *to++ = x[i];
+        }
+    }
+    return (size_t)(to - from);
+}
+
+WIDE static void wide_zero(const double *x, const uint64_t *words, size_t n, double *to)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        __mmask8 room = (__mmask8)(n - i >= 8 ? 0xff : (1U << (n - i)) - 1);
+        __mmask8 m = (__mmask8)(words[i / 64] >> (i % 64)) & room;
+        _mm512_mask_storeu_pd(to + i, room, _mm512_maskz_loadu_pd(m, x + i));
+    }
+}
+
+WIDE static uint64_t wide_bits(uint64_t x, uint64_t mask) { return _pext_u64(x, mask); }
+#else
+static bool wide(void) { return false; }
+static size_t wide_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to)
+{
+    (void)x, (void)words, (void)to;
+    return n;
+}
+static size_t wide_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to)
+{
+    (void)x, (void)words, (void)to;
+    return n;
+}
+static void wide_zero(const double *x, const uint64_t *words, size_t n, double *to)
+{
+    (void)x, (void)words, (void)n, (void)to;
+}
+static uint64_t wide_bits(uint64_t x, uint64_t mask) { return x & mask; }
+#endif
+
+#define PLAIN(type)                                                                      \
+    type *from = to;                                                                     \
+    for (size_t at = 0; at < n; at += 64) {                                              \
+        uint64_t w = words[at / 64];                                                     \
+        if (w == UINT64_MAX) {                                                           \
+            memcpy(to, x + at, 64 * sizeof(type));                                       \
+            to += 64;                                                                    \
+            continue;                                                                    \
+        }                                                                                \
+        for (; w != 0; w &= w - 1) {                                                     \
+            *to++ = x[at + (size_t)__builtin_ctzll(w)];                                  \
+        }                                                                                \
+    }                                                                                    \
+    return (size_t)(to - from)
+
+size_t fr_compress_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to)
+{
+    if (wide()) {
+        return wide_64(x, words, n, to);
+    }
+    PLAIN(uint64_t);
+}
+
+size_t fr_compress_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to)
+{
+    if (wide()) {
+        return wide_32(x, words, n, to);
+    }
+    PLAIN(uint32_t);
+}
+
+static uint64_t plain_bits(uint64_t x, uint64_t mask)
+{
+    uint64_t out = 0;
+    for (int k = 0; mask != 0; mask &= mask - 1, k++) {
+        out |= (x >> __builtin_ctzll(mask) & 1) << k;
+    }
+    return out;
+}
+
+size_t fr_compress_bits(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to,
+                        size_t at)
+{
+    size_t from = at;
+    bool fast = wide();
+    for (size_t i = 0; i * 64 < n; i++) {
+        uint64_t bits = fast ? wide_bits(x[i], words[i]) : plain_bits(x[i], words[i]);
+        size_t count = (size_t)__builtin_popcountll(words[i]), shift = at % 64;
+        to[at / 64] |= bits << shift;
+        if (shift + count > 64) {
+            to[at / 64 + 1] |= bits >> (64 - shift);
+        }
+        at += count;
+    }
+    return at - from;
+}
+
+void fr_compress_zero(const double *x, const uint64_t *words, size_t n, double *to)
+{
+    if (wide()) {
+        wide_zero(x, words, n, to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits; // the null's slot may hold anything: no arithmetic with it
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0 - (words[i / 64] >> (i % 64) & 1);
+        memcpy(to + i, &bits, sizeof bits);
+    }
+}
