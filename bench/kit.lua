@@ -69,13 +69,14 @@ function kit.size_of(path)
   return tonumber(kit.output(("du -sb '%s'"):format(path)):match("^%d+"))
 end
 
---- One process, exec to exit: {wall, cpu, memory, code, said}. cores: "0" or "0,1" (taskset).
+--- One process, exec to exit: {wall, cpu, memory, code, said, sleeps}. cores: "0", "0,1" (taskset).
 function kit.process(argv, cores)
   local words = table.move(argv, 1, #argv, 1, {})
   if cores then words = table.move(words, 1, #words, 4, {"taskset", "-c", cores}) end
   words.stdout = kit.dir .. "/stdout"
-  local wall, cpu, memory, code = testing.measure(words)
-  local p = {wall = wall, cpu = cpu, memory = memory, code = code, said = kit.read(words.stdout)}
+  local wall, cpu, memory, code, sleeps = testing.measure(words)
+  local p = {wall = wall, cpu = cpu, memory = memory, code = code, sleeps = sleeps,
+    said = kit.read(words.stdout)}
   if code ~= 0 then
     error(("exit code %d from: %s"):format(code, table.concat(argv, " ")), 0)
   end

@@ -3,15 +3,15 @@
 ---
 ---     build/flowrun lua bench/run.lua [--rounds N] [SECTION …]        or: make bench
 ---
---- Sections: engine isolate two idle pipeline threads stream trees peers parquet series frames
---- m4. Peers need Python packages, see bench/peers/requirements.txt; $FLOWRUN_PEERS_PYTHON names
---- the interpreter (python3).
+--- Sections are listed below. Peers need Python packages, see bench/peers/requirements.txt
+--- ($FLOWRUN_PEERS_PYTHON names the interpreter, python3) and bench/peers/orchestrators/README.md.
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
 local engine = require "bench.engine"
 local frames = require "bench.frames"
 local idle = require "bench.idle"
 local isolate = require "bench.isolate"
+local orchestrators = require "bench.orchestrators"
 local parquet = require "bench.parquet"
 local peers = require "bench.peers"
 local series = require "bench.series"
@@ -22,6 +22,7 @@ local sections = {
   {"engine", "Engine", function()
     engine.cold_start()
     engine.tasks()
+    engine.syncs()
     engine.million()
     engine.listing()
   end},
@@ -29,6 +30,13 @@ local sections = {
   {"two", "Two tasks", engine.two},
   {"idle", "A run that waits", idle.signal},
   {"pipeline", "The utility pipeline", engine.pipeline},
+  {"steps", "Strict calls and cancels", function()
+    orchestrators.strict()
+    orchestrators.cancel()
+  end},
+  {"orchestrators", "Orchestrators, in turn", function()
+    orchestrators.table(orchestrators.chain())
+  end},
   {"threads", "Two threads", function()
     threads.forest()
     threads.two_fits()
@@ -79,9 +87,9 @@ for _, section in ipairs(sections) do
   wanted[section[1]] = nil
 end
 if next(wanted) then
-  print("no section " .. next(wanted)
-    .. "; sections: engine isolate two idle pipeline threads stream trees peers parquet "
-    .. "series frames m4")
+  local names = {}
+  for k, section in ipairs(sections) do names[k] = section[1] end
+  print(("no section %s; sections: %s"):format(next(wanted), table.concat(names, " ")))
   os.exit(2, true)
 end
 os.exit(kit.finish() and 0 or 1, true)

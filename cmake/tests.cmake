@@ -36,7 +36,11 @@ add_test(NAME bind.sweep_rows COMMAND test_sweep --rows WORKING_DIRECTORY ${CMAK
 set_tests_properties(bind.sweep_rows PROPERTIES LABELS bind TIMEOUT 120)
 
 add_library(clock_shim MODULE tests/shim/clock_shim.c)   # see its head
-target_compile_definitions(clock_shim PRIVATE _GNU_SOURCE)
+add_library(sync_shim MODULE tests/shim/sync_shim.c)
+foreach(shim clock_shim sync_shim)
+  target_compile_definitions(${shim} PRIVATE _GNU_SOURCE)
+  set_target_properties(${shim} PROPERTIES C_VISIBILITY_PRESET default)
+endforeach()
 add_library(crash_module MODULE tests/shim/crash_module.c)
 set_target_properties(crash_module PROPERTIES PREFIX "" C_VISIBILITY_PRESET default)
 target_include_directories(crash_module SYSTEM PRIVATE ${LUA_INCLUDE_DIR})
@@ -44,6 +48,7 @@ add_executable(http_server tests/shim/http_server.c)   # see its head
 target_compile_definitions(http_server PRIVATE _GNU_SOURCE)
 set(spec_environment FLOWRUN=$<TARGET_FILE:flowrun>
   FLOWRUN_CLOCK_SHIM=$<TARGET_FILE:clock_shim>
+  FLOWRUN_SYNC_SHIM=$<TARGET_FILE:sync_shim>
   FLOWRUN_HTTP_SERVER=$<TARGET_FILE:http_server>
   LUA_CPATH=$<TARGET_FILE_DIR:crash_module>/?.so\;\;)
 file(GLOB sources CONFIGURE_DEPENDS tests/spec/*_spec.lua tests/spec/complaints/*_spec.lua)

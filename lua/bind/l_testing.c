@@ -67,7 +67,7 @@ static int testing_setenv(lua_State *L)
 
 // measure{program, argument …, stdout = FILE}: runs it, its output thrown away or written to the
 // file; returns wall seconds, CPU seconds, peak memory in bytes, exit code (128 + signal when
-// killed).
+// killed), how often its threads slept (voluntary context switches).
 static int testing_measure(lua_State *L)
 {
     enum { MOST = 64 };
@@ -104,7 +104,8 @@ static int testing_measure(lua_State *L)
                           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
     lua_pushinteger(L, (lua_Integer)used.ru_maxrss * 1024);
     lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-    return 4;
+    lua_pushinteger(L, (lua_Integer)used.ru_nvcsw);
+    return 5;
 }
 
 int luaopen_flowrun_core_testing(lua_State *L)

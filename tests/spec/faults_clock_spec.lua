@@ -58,6 +58,7 @@ describe("the clock", function()
       expect(real.out(dir)).to_equal("10\n")
       local shown = real.shown(dir)
       expect(shown.state).to_equal("SUCCESS")
+      expect(shown.ended - shown.started).to_be_near(2 * jump, 3600)   -- the clock was set
       for _, task in ipairs(shown.tasks) do expect(task.state).to_equal("SUCCESS") end
     end)
 
@@ -75,7 +76,9 @@ describe("the clock", function()
         exit $code]]):format(jump))
       expect(code).to_equal(0)
       expect(real.out(dir)).to_equal("10\n")
-      expect(real.shown(dir).state).to_equal("SUCCESS")
+      local shown = real.shown(dir)
+      expect(shown.state).to_equal("SUCCESS")
+      expect(shown.ended - shown.started).to_be_near(jump, 3600)
     end)
   end
 end)
