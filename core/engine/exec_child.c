@@ -24,7 +24,7 @@ enum { KILLED_FIRST = 500 };
 typedef struct call {            // the attempt and all it refers to
     fr_attempt a;
     char *task, *option;
-    fr_value *args, *lead[FR_LEADS], *list, **deps;
+    fr_value *args, *lead[FR_LEADS], *list, **deps, *checkpoint;
     uint32_t n_deps;
     uint64_t *offsets;
     fr_hash *item_args;
@@ -155,6 +155,7 @@ static void free_call(child *c)
     call *k = &c->call;
     fr_value_unref(k->args);
     fr_value_unref(k->list);
+    fr_value_unref(k->checkpoint);
     for (uint32_t i = 0; i < FR_LEADS; i++) {
         fr_value_unref(k->lead[i]);
     }
@@ -168,6 +169,25 @@ static void free_call(child *c)
     fr_free(k->task);
     fr_free(k->option);
     *k = (call){.index = 0};
+}
+
+// Before its attempt's answer, on the same way.
+static void on_checkpoint(void *ctx, fr_attempt *a, uint32_t item, const fr_value *v)
+{
+    (void)a;
+    (void)item;
+    child *c = ctx;
+    fr_err err = FR_ERR_INIT;
+    if (!send_objects(c, v, &err)) {
+        const char *text = err.text;
+        (void)on_line(c, a, item, 30, text, strlen(text));     // it goes on without
+        return;
+    }
+    fr_buf b;
+    fr_buf_init(&b, WIRE_MOST);
+    fr_wire_put_value(&b, v);
+    tell(c, WIRE_KEEP, &b);
+    fr_buf_fini(&b);
 }
 
 static void put_answer(child *c, const fr_done *d)
@@ -274,6 +294,10 @@ static int read_values(child *c, fr_reader *r, fr_err *err)
     }
     if (rc == FR_OK) {
         rc = fr_wire_read_value(r, find_object, c, false, &k->args, err);
+    }
+    if (rc == FR_OK) {
+        rc = fr_wire_read_value(r, find_object, c, false, &k->checkpoint, err);
+        k->a.checkpoint = k->checkpoint;
     }
     uint32_t n = fr_read_u32(r);
     k->deps = fr_zalloc(FR_MAX(n, 1) * sizeof *k->deps);
@@ -384,6 +408,7 @@ static int take_code(child *c, wire_in *in, fr_err *err)
                        .workers = 1,
                        .started = on_started,
                        .done = on_done,
+                       .checkpoint = on_checkpoint,
                        .ctx = c};
     return fr_exec_thread.open(&c->exec, &env, err);
 }
@@ -442,6 +467,7 @@ static int take(child *c, fr_err *err)
     case WIRE_STARTED:
     case WIRE_LINE:
     case WIRE_DONE:
+    case WIRE_KEEP:
         break;
     }
     return fr_fail(err, FR_ECORRUPT, "an unknown message %u", c->in.type);

@@ -113,7 +113,7 @@ static int add_all_objects(packing *p, const fr_attempt *a)
         p->w->sent_bytes = 0;
         rc = add(p, WIRE_FORGET, &(fr_buf){.max = 1});
     }
-    const fr_value *values[] = {a->args, a->list};
+    const fr_value *values[] = {a->args, a->list, a->checkpoint};
     for (size_t i = 0; i < FR_COUNT(values) && rc == FR_OK; i++) {
         rc = add_objects(p, values[i]);
     }
@@ -180,6 +180,7 @@ static void put_call(fr_buf *b, const fr_attempt *a)
         fr_wire_put_value(b, a->lead[i].value);
     }
     fr_wire_put_value(b, a->args);
+    fr_wire_put_value(b, a->checkpoint);
     fr_buf_put_u32(b, a->n_deps);
     for (uint32_t i = 0; i < a->n_deps; i++) {
         fr_wire_put_value(b, a->deps[i]);
@@ -509,6 +510,23 @@ static void take_started(proc_worker *w, fr_reader *r)
     }
 }
 
+static int take_kept(proc_worker *w, fr_reader *r, fr_err *err)
+{
+    const proc_unit *u = w->u;
+    fr_value *v = NULL;
+    int rc = fr_wire_read_value(r, find_got, w, true, &v, err);
+    if (rc == FR_OK && (r->failed || v == NULL)) {
+        rc = fr_fail(err, FR_ECORRUPT, "a damaged checkpoint");
+    }
+    if (rc == FR_OK && u != NULL && w->x->env.checkpoint != NULL) {
+        w->x->delivered = true;
+        w->x->env.checkpoint(w->x->env.ctx, u->a, w->index, v);
+    }
+    fr_value_unref(v);
+    forget_got(w);
+    return rc;
+}
+
 static int take(proc_worker *w, const wire_in *in, fr_err *err)
 {
     fr_reader r = fr_reader_of(in->bytes, in->size);
@@ -523,6 +541,8 @@ static int take(proc_worker *w, const wire_in *in, fr_err *err)
         return FR_OK;
     case WIRE_DONE:
         return take_done(w, &r, err);
+    case WIRE_KEEP:
+        return take_kept(w, &r, err);
     default:
         return fr_fail(err, FR_ECORRUPT, "an unknown message %u", in->type);
     }

@@ -25,6 +25,7 @@ typedef enum wire_type {
     WIRE_STARTED,                // wall time
     WIRE_LINE,                   // of the log
     WIRE_DONE,                   // outcome, and how much memory the process has
+    WIRE_KEEP,                   // what the body keeps for its next attempt
 } wire_type;
 
 typedef struct wire_packet {

@@ -25,6 +25,28 @@ local function script(text)
   return self
 end
 
+describe("fr.checkpoint in isolated tasks", function()
+  it("is given to the next attempt, frames too; each item has its own", function()
+    local s = dofile "tests/spec/scripted.lua" [[
+      local frame = require "flowrun.frame"
+      local long = fr.task("long", {isolate = true, retries = 2, delay = 0}, function(name)
+        local kept = fr.checkpoint()
+        local n = kept and kept.n or 0
+        local rows = kept and #kept.rows or 0
+        fr.checkpoint{n = n + 1, rows = frame.from{{"x", n == 0 and {1} or {1, 2}}}}
+        if n < 2 then error("not yet") end
+        return name .. n .. rows
+      end)
+      return fr.flow("f", function()
+        local one = long("one ")
+        return {one:get(), table.concat(long:map{"a", "b"}:get(), " ")}
+      end)]]
+    local out, code = s.run("--quiet --json FILE")
+    expect(code).to_equal(0)
+    expect(out:gsub("%s", "")).to_equal('["one22","a22b22"]')
+  end)
+end)
+
 describe("fr.checkpoint", function()
   it("gives a retry what the failed attempt kept last, however quick it was", function()
     local s = script [[
