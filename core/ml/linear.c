@@ -80,20 +80,131 @@ const fr_coefficients *fr_coefficients_of(const fr_model *m)
     return has ? m->state : NULL;
 }
 
+static void put(const fr_least_squares *s, fr_buf *payload)
+{
+    fr_coefficients c = {s->count,
+                         s->intercept,
+                         s->intercept_se,
+                         s->coef,
+                         s->se,
+                         {s->residual_ss, s->total_ss, s->degrees, (double)s->rank,
+                          s->condition}};
+    fr_coefficients_put(payload, &c);
+}
+
+// Rows times the roots of their weights, around weighted means; the last column is the
+// roots, and after them comes the target.
+typedef struct heavy {
+    const fr_fit *fit;
+    size_t rows, count; // rows of weight above 0; columns without the last
+    double *memory, **column, *y;
+    double *mean; // [count + 1], of the target last
+} heavy;
+
+static double mean_of(const fr_fit *fit, const double *v)
+{
+    double sum = 0, weight = 0, mean = 0;
+    for (int again = 0; again < 2; again++, mean += sum / weight) {
+        sum = weight = 0;
+        for (size_t i = 0; i < fit->x->rows; i++) {
+            sum += fit->weight[i] * (v[i] - mean);
+            weight += fit->weight[i];
+        }
+    }
+    return mean;
+}
+
+static void fill(const heavy *h, const double *v, double mean, double *out)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < h->fit->x->rows; i++) {
+        double w = h->fit->weight[i];
+        out[k] = sqrt(w) * (v == NULL ? 1 : v[i] - mean);
+        k += w > 0;
+    }
+}
+
+static int heavy_init(heavy *h, const fr_fit *fit, fr_err *err)
+{
+    size_t p = fit->x->count, n = fit->x->rows;
+    *h = (heavy){.fit = fit, .count = p};
+    for (size_t i = 0; i < n; i++) {
+        h->rows += fit->weight[i] > 0;
+    }
+    h->memory = fr_try_alloc((p + 2) * (n + 1) * sizeof *h->memory);
+    h->column = fr_alloc((p + 1) * sizeof *h->column);
+    h->mean = fr_zalloc((p + 1) * sizeof *h->mean);
+    if (h->memory == NULL) {
+        return fr_fail(err, FR_ENOMEM, "no memory for %zu x %zu values", n, p);
+    }
+    for (size_t j = 0; j <= p; j++) {
+        h->column[j] = h->memory + j * (n + 1);
+    }
+    h->y = h->memory + (p + 1) * (n + 1);
+    return FR_OK;
+}
+
+static void heavy_fini(heavy *h)
+{
+    fr_free(h->memory);
+    fr_free(h->column);
+    fr_free(h->mean);
+}
+
+// By centred columns, or as they are with the roots as a column of their own.
+static int heavy_solve(heavy *h, bool centred, bool roots, double l2, fr_least_squares *s,
+                       fr_err *err)
+{
+    const fr_columns *x = h->fit->x;
+    const double *y = h->fit->y->number;
+    for (size_t j = 0; j < h->count; j++) {
+        h->mean[j] = centred ? mean_of(h->fit, x->column[j]) : 0;
+        fill(h, x->column[j], h->mean[j], h->column[j]);
+    }
+    h->mean[h->count] = centred ? mean_of(h->fit, y) : 0;
+    fill(h, y, h->mean[h->count], h->y);
+    fill(h, NULL, 0, h->column[h->count]);
+    fr_columns c = {h->rows, h->count + roots, (const double *const *)h->column, x->name,
+                    false};
+    return fr_least_squares_fit(&c, h->y, false, l2, s, err);
+}
+
+// Weighted least squares: the sum of w r^2 is least squares of rows times the root of w.
+static int fit_weighted(const fr_fit *fit, fr_least_squares *s, fr_err *err)
+{
+    heavy h;
+    bool intercept = fit->option[INTERCEPT] != 0;
+    int rc = heavy_init(&h, fit, err);
+    rc = rc != FR_OK ? rc : heavy_solve(&h, intercept, false, fit->option[L2], s, err);
+    if (rc == FR_OK && intercept) {
+        double was = s->degrees;
+        s->degrees--;
+        s->intercept = h.mean[h.count];
+        for (size_t j = 0; j < h.count; j++) {
+            s->intercept -= s->coef[j] * h.mean[j];
+            s->se[j] *= sqrt(was / s->degrees);
+        }
+        fr_least_squares whole; // only for the error of the constant
+        rc = heavy_solve(&h, false, true, 0, &whole, err);
+        s->intercept_se = rc == FR_OK && fit->option[L2] == 0 && s->degrees > 0
+                              ? whole.se[h.count]
+                              : (double)NAN;
+        fr_least_squares_fini(&whole);
+    }
+    heavy_fini(&h);
+    return rc;
+}
+
 static int linear_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
 {
-    fr_least_squares s;
-    int rc = fr_least_squares_fit(fit->x, fit->y->number, fit->option[INTERCEPT] != 0,
-                                  fit->option[L2], &s, err);
+    fr_least_squares s = {0};
+    int rc = fit->weight != NULL
+                 ? fit_weighted(fit, &s, err)
+                 : fr_least_squares_fit(fit->x, fit->y->number,
+                                        fit->option[INTERCEPT] != 0, fit->option[L2], &s,
+                                        err);
     if (rc == FR_OK) {
-        fr_coefficients c = {
-            s.count,
-            s.intercept,
-            s.intercept_se,
-            s.coef,
-            s.se,
-            {s.residual_ss, s.total_ss, s.degrees, (double)s.rank, s.condition}};
-        fr_coefficients_put(payload, &c);
+        put(&s, payload);
     }
     fr_least_squares_fini(&s);
     return rc;
@@ -111,6 +222,7 @@ const fr_model_ops fr_linear_ops = {
     .name = "linear",
     .title = "linear regression",
     .version = 1,
+    .takes_weights = true,
     .options = OPTIONS,
     .option_count = FR_COUNT(OPTIONS),
     .fit = linear_fit,

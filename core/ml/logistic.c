@@ -37,7 +37,8 @@ static const fr_model_option OPTIONS[] = {
 typedef struct work {
     const fr_columns *x;
     const int32_t *truth;
-    size_t n, p, q; // q = p + 1
+    const double *weight; // of each row; NULL: 1
+    size_t n, p, q;       // q = p + 1
     bool intercept;
     double *mean, *scale;     // [p]
     double *penalty;          // [q]
@@ -85,9 +86,10 @@ static void load_block(const work *w, size_t from, size_t rows, double *z)
 
 // Adds loss, gradient and, if wanted, the hessian of one block at w->trial. `work_` holds
 // log-odds, probabilities, residuals and weighted columns: 4 blocks.
-static void add_block(const work *w, const double *z, const int32_t *truth, size_t rows,
+static void add_block(const work *w, const double *z, size_t from, size_t rows,
                       double *work_, double *out)
 {
+    const int32_t *truth = w->truth + from;
     double *odds = work_, *p = odds + BLOCK, *r = p + BLOCK, *weighted = r + BLOCK;
     fr_block_combine(z, BLOCK, rows, w->q, w->trial, odds);
     for (size_t i = 0; i < rows; i++) {
@@ -96,9 +98,10 @@ static void add_block(const work *w, const double *z, const int32_t *truth, size
     }
     fr_logistic(r, p, rows); // probability of the true class
     for (size_t i = 0; i < rows; i++) {
-        out[0] -= fr_special_log(p[i]);
-        r[i] = truth[i] ? p[i] - 1 : 1 - p[i];
-        p[i] *= 1 - p[i];
+        double heavy = w->weight != NULL ? w->weight[from + i] : 1;
+        out[0] -= heavy * fr_special_log(p[i]);
+        r[i] = heavy * (truth[i] ? p[i] - 1 : 1 - p[i]);
+        p[i] *= heavy * (1 - p[i]);
     }
     for (size_t j = 0; j < w->q; j++) {
         out[1 + j] += fr_pass_dot(z + j * BLOCK, r, rows);
@@ -121,7 +124,7 @@ static int sums_pass(void *ctx, size_t from, size_t to, double *out)
     for (size_t i = from; i < to; i += BLOCK) {
         size_t rows = FR_MIN(to - i, (size_t)BLOCK);
         load_block(w, i, rows, z);
-        add_block(w, z, w->truth + i, rows, z + w->q * BLOCK, out);
+        add_block(w, z, i, rows, z + w->q * BLOCK, out);
         if (fr_cancelled()) {
             fr_free(z);
             return fr_cancel_code();
@@ -278,7 +281,10 @@ static void fill_errors(work *w, fr_coefficients *c, double *se)
 static int work_init(work *w, const fr_fit *fit, fr_err *err)
 {
     size_t p = fit->x->count, q = p + 1;
-    *w = (work){.x = fit->x, .truth = fit->y->code, .n = fit->x->rows, .p = p, .q = q};
+    *w = (work){.x = fit->x, .truth = fit->y->code, .weight = fit->weight};
+    w->n = fit->x->rows;
+    w->p = p;
+    w->q = q;
     w->intercept = fit->option[INTERCEPT] != 0;
     if (p > MOST_FEATURES) {
         return fr_fail(err, FR_ELIMIT, "logistic regression takes %d features, got %zu",
@@ -303,6 +309,10 @@ static int work_init(work *w, const fr_fit *fit, fr_err *err)
 
 static int logistic_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
 {
+    if (fit->y->classes > 2 && fit->weight != NULL) {
+        return fr_fail(err, FR_EUNSUPPORTED,
+                       "logistic regression of more than two classes takes no weights");
+    }
     if (fit->y->classes > 2) {
         return fr_softmax_fit(fit->x, fit->y->code, fit->y->classes, fit->option[L2],
                               fit->option[INTERCEPT] != 0,
@@ -310,13 +320,18 @@ static int logistic_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
     }
     work w;
     int iterations = 0;
-    double loss = 0, ones = 0;
+    double loss = 0, ones = 0, n = 0;
     int rc = work_init(&w, fit, err);
     rc = rc == FR_OK ? centre_and_scale(&w, err) : rc;
     for (size_t i = 0; i < w.n; i++) {
-        ones += w.truth[i];
+        double heavy = w.weight != NULL ? w.weight[i] : 1;
+        ones += heavy * w.truth[i];
+        n += heavy;
     }
-    double share = ones / (double)w.n, n = (double)w.n;
+    double share = ones / n;
+    if (rc == FR_OK && !(share > 0 && share < 1)) {
+        rc = fr_fail(err, FR_EINVAL, "logistic regression: one class has no weight");
+    }
     if (rc == FR_OK) {
         w.b[0] = w.intercept ? fr_special_log(share / (1 - share)) : 0;
         rc = search(&w, (int)fit->option[MAX_ITERATIONS], &loss, &iterations, err);
@@ -372,6 +387,7 @@ static int logistic_open(const fr_model *m, void **state, fr_err *err)
 const fr_model_ops fr_logistic_ops = {
     .name = "logistic",
     .title = "logistic regression",
+    .takes_weights = true, // of two classes
     .version = 2, // 2: more than two classes
     .classifies = true,
     .options = OPTIONS,

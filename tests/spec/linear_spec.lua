@@ -107,3 +107,47 @@ describe("ml.linear", function()
       .to_fail("no coefficients")
   end)
 end)
+
+describe("weights of rows", function()
+  local r, n = random.numpy(21), 80
+  local a, b, e = r:uniform(0, 1, n), r:uniform(5, 9, n), r:uniform(0, 1, n)
+  local df = frame.from{{"a", a}, {"b", b}, {"e", e}, {"w", r:randint(0, 4, n)}}
+    :with{{"y", "2 * a - b + e"}, {"k", "if_else(a + 0.3 * b + 0.4 * e > 2.9, 1, 0)"}}
+  local options = {features = {"a", "b"}, weights = "w"}
+  local peer = dofile "tests/fixtures/weights.lua"
+
+  local function agree(list, expected, within)
+    for i = 1, 3 do expect(list[i]).to_be_near(expected[i], within) end
+  end
+
+  it("give statsmodels' and scikit-learn's regressions", function()
+    local c = ml.linear{}:fit(df, "y", options):coefficients()
+    agree(c.value, peer.squares, 1e-11)
+    agree(c.std_error, peer.errors, 1e-11)
+    agree(ml.linear{l2 = 2}:fit(df, "y", options):coefficients().value, peer.ridge, 1e-11)
+    agree(ml.linear{intercept = false}:fit(df, "y", options):coefficients().value, peer.origin,
+      1e-11)
+    agree(ml.logistic{l2 = 2}:fit(df, "k", options):coefficients().value, peer.logistic, 1e-7)
+  end)
+
+  it("count rows as often as they say", function()
+    local columns = {a = {}, b = {}, y = {}, k = {}}
+    for i = 1, n do
+      for _ = 1, df.w[i] do
+        for name, list in pairs(columns) do list[#list + 1] = df:col(name)[i] end
+      end
+    end
+    local many = frame.from(columns)
+    for kind, target in pairs{linear = "y", logistic = "k"} do
+      local weighted = ml[kind]{}:fit(df, target, options):coefficients().value
+      local repeated = ml[kind]{}:fit(many, target, {features = {"a", "b"}}):coefficients().value
+      agree(weighted, repeated, 1e-8)
+    end
+  end)
+
+  it("are refused where they are not known, or all of a class is 0", function()
+    expect(function() ml.lasso{}:fit(df, "y", options) end).to_fail("takes no weights")
+    local none = df:with{{"w", "1 - k"}}
+    expect(function() ml.logistic{}:fit(none, "k", options) end).to_fail("one class has no weight")
+  end)
+end)
