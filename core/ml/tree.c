@@ -124,7 +124,9 @@ static bool room_for_binary(fr_grower *g, size_t bins)
 {
     bool ok = true;
     size_t p = g->data->ranks->features;
-    bins += 64; // kernels read and write whole vectors
+    // Whole vectors are read and written, and buckets of ranks are full to the last one: they
+    // hold at most 2 / 64 of the ranks each (tree_coarse.c).
+    bins += bins / 32 + 128;
     g->hist = zeroed(bins, sizeof *g->hist, &ok);
     g->used = zeroed(bins / 64 + 1, sizeof *g->used, &ok);
     g->used_words = zeroed(bins / 4096 + 1, sizeof *g->used_words, &ok);
@@ -136,7 +138,7 @@ static bool room_for_binary(fr_grower *g, size_t bins)
     g->lane = aligned_alloc(64, FR_SMALL_LEVELS * p * FR_LANES_MOST * sizeof *g->lane);
     if (g->options->min_leaf > 1) {
         g->rows = zeroed(bins, sizeof *g->rows, &ok);
-    } else if (bins > FR_COARSE_BUCKETS + 64) {
+    } else if (most_bins(g->data->ranks) > FR_COARSE_BUCKETS) {
         g->at = zeroed(g->data->ranks->rows, sizeof *g->at, &ok);
         g->fine = zeroed(bins, sizeof *g->fine, &ok);
     }

@@ -317,6 +317,38 @@ static void make_many(fr_rand *r, size_t n, double *const *x, int32_t *y)
     }
 }
 
+// Of noise all buckets of a small node are promising, up to the last one.
+static void buckets_of_noise_stay_in_their_room(void)
+{
+    enum { N = 32 * 256 + 100 }; // the last bucket is less than half full
+    double *x[2] = {fr_alloc(N * sizeof **x), fr_alloc(N * sizeof **x)};
+    int32_t *y = fr_alloc(N * sizeof *y);
+    fr_rand r;
+    fr_rand_init(&r, 29, 0);
+    for (size_t i = 0; i < N; i++) {
+        x[0][i] = fr_rand_unit(&r);
+        x[1][i] = fr_rand_unit(&r);
+        y[i] = fr_rand_unit(&r) < 0.5;
+    }
+    fr_ranks *ranks = ranks_of((const double *const *)x, N, 2);
+    fr_tree_options o = plain(1);
+    o.bootstrap = true;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        fr_tree all, some;
+        o.seed = seed;
+        grow_by(ranks, y, &o, false, &all);
+        grow_by(ranks, y, &o, true, &some);
+        CHECK(all.count == some.count &&
+              memcmp(all.node, some.node, all.count * sizeof *all.node) == 0);
+        fr_tree_fini(&all);
+        fr_tree_fini(&some);
+    }
+    fr_free(x[0]);
+    fr_free(x[1]);
+    fr_free(y);
+    fr_ranks_free(ranks);
+}
+
 static void buckets_find_what_weighing_every_cut_finds(void)
 {
     static const size_t SIZES[] = {700, 12000, 70000}; // the second is packed, the last wide
@@ -515,6 +547,7 @@ int main(void)
     CASE(stumps_are_the_best_possible);
     CASE(kernels_grow_the_same_tree);
     CASE(buckets_find_what_weighing_every_cut_finds);
+    CASE(buckets_of_noise_stay_in_their_room);
     CASE(leaves_of_many_classes_hold_shares);
     CASE(extreme_values_are_parted);
     CASE(missing_values_are_named);
