@@ -77,9 +77,9 @@ local function refuse_leak(what, df, names, y)
   end
 end
 
---- Fits on a frame. Trees, boosting, `ml.linear` of one target and `ml.logistic` of two classes take
---- `weights` (sample_weight): a column's name, which then is no feature, or one number per row.
---- Boosting also takes `monotone = {age = 1}` (its
+--- Fits on a frame. Trees, boosting, `ml.linear` of one target and `ml.logistic` of two classes
+--- take `weights` (sample_weight): a column's name, which then is no feature, or one number per
+--- row. Boosting also takes `monotone = {age = 1}` (its
 --- predictions never fall when age grows; -1: never rise) and `categorical = {"zone"}` (whole
 --- numbers without an order). `ml.linear` fits several targets at once, thousands if need be,
 --- `fit(df, {"kw1", "kw2"})`; with `missing = "skip"` each leaves out the rows where it is null.
