@@ -12,6 +12,7 @@ enum {
     ROWS_PER_BUCKET = 40, // about: visiting one costs what bounding a hundred does
     MOST_DEPTH = 6,
     LEAST_ROWS = 3000, // of fewer, lists are faster
+    LEAST_FEATURES = 8, // of fewer, too: the first few have no good cut to beat
     BLOCK = 8,             // features counted at a time: 32 KiB of cells
     PARALLEL_ROWS = 1 << 17, // of all features: worth waking threads
     ROW_BITS = 22,         // of a cell's count; the rest is for magnitudes
@@ -87,7 +88,7 @@ fr_boost_bucket *fr_boost_bucket_new(const fr_ranks *ranks, uint64_t *const *sor
                                      uint32_t depth)
 {
     size_t n = ranks->rows, p = ranks->features;
-    if (depth > MOST_DEPTH || n < LEAST_ROWS || n >= MOST_ROWS) {
+    if (depth > MOST_DEPTH || n < LEAST_ROWS || n >= MOST_ROWS || p < LEAST_FEATURES) {
         return NULL;
     }
     fr_boost_bucket *g = fr_zalloc(sizeof *g);
