@@ -118,6 +118,9 @@ static void go(fr_sched *s, run_attempt *ra)
     ra->held = false;
     s->n_out++;
     s->alone = ra->alone;
+    if (ra->told != 0) {
+        sched_will_look(s);
+    }
     s->io.start(s->io.ctx, &ra->a);
 }
 

@@ -174,6 +174,9 @@ void fr_sched_timer(fr_sched *s)
         case TIMER_POKE:
             sched_poke_due(s, &e);
             break;
+        case TIMER_LOOK:
+            sched_look(s);
+            break;
         case TIMER_QUEUE:
             sched_queue_over(s, &e);
             break;

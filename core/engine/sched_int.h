@@ -76,6 +76,8 @@ typedef struct past {                 // what the log says of one key
     uint32_t n_why;
 } past;
 
+enum { SCHED_ASKED = 1, SCHED_HELD };
+
 typedef struct run_attempt {
     fr_attempt a;                     // first
     uint32_t node, slot;
@@ -83,7 +85,8 @@ typedef struct run_attempt {
     bool single_item;
     bool alone, held;                 // alone: nothing beside it; held: not with the executor yet
     bool started, queue_over, gave_up;     // its time in the queue is over; it was told so
-    uint8_t limit;                    // what became of its ask (sched_limit.c)
+    uint8_t limit;                    // what became of its ask: SCHED_ASKED, SCHED_HELD or 0
+    uint8_t told;                     // what people were told it waits for (sched_look.c)
     fr_ask ask;                       // what a.option is; its answer is acted on
     uint32_t *own_indexes;
     fr_value **own_deps;
@@ -189,6 +192,7 @@ typedef enum timer_kind {
     TIMER_RETRY, TIMER_TIMEOUT, TIMER_ITEM, TIMER_QUEUE,
     TIMER_WAIT,                       // a sleep is over, a wait has lasted too long
     TIMER_POKE,
+    TIMER_LOOK,                       // whether something waits for its turn (sched_look.c)
     TIMER_AGAIN, TIMER_SCOPE, TIMER_DEADLINE,      // see sched_scope.c
 } timer_kind;
 
@@ -264,6 +268,7 @@ struct fr_sched {
     uint32_t n_slots, cap_slots;
     queue32 free_slots;
     uint32_t fence, next_row;
+    uint32_t look_fence;              // 0 = nobody will look; else the newest attempt by then
     // the past
     fr_grow pasts;
     fr_map past_index;                // key -> past
@@ -456,6 +461,17 @@ void sched_cancel_attempt(fr_sched *s, run_attempt *ra, int code);
 // sched_drain.c
 bool sched_drain_hold(fr_sched *s, run_attempt *ra);      // true: it does not start any more
 bool sched_drain_back(fr_sched *s, run_attempt *ra, const fr_done *d);    // true: it was given back
+
+// sched_look.c
+void sched_look(fr_sched *s);                             // the time has come
+void sched_look_later(fr_sched *s);
+// Something waits from now on, or for something else.
+static inline void sched_will_look(fr_sched *s)
+{
+    if (FR_UNLIKELY(s->look_fence == 0)) {
+        sched_look_later(s);
+    }
+}
 
 // sched_limit.c
 void sched_send(fr_sched *s, run_attempt *ra);            // asks for its slots, then the gate

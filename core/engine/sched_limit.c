@@ -7,14 +7,12 @@
 
 #include <stdio.h>
 
-enum { ASKED = 1, HELD };
-
 static fr_hash ask_key(uint32_t ask) { return (fr_hash){.lo = ask, .hi = 1}; }
 
 static void ask(fr_sched *s, run_attempt *ra)
 {
     node *n = node_at(s, ra->node);
-    ra->limit = ASKED;
+    ra->limit = SCHED_ASKED;
     ra->held = true;
     *fr_map_put(&s->asks, ask_key(ra->a.fence), NULL) = ra->slot;
     if (n->state == FR_QUEUED) {
@@ -32,6 +30,7 @@ void sched_send(fr_sched *s, run_attempt *ra)
     if (FR_UNLIKELY(sched_drain_hold(s, ra))) {
         return;
     }
+    sched_will_look(s);
     if (FR_LIKELY(o->n_limits == 0 && o->queue_timeout_ns == 0) || ra->ask != FR_ASK_NOTHING) {
         sched_gate(s, ra);
         return;
@@ -56,7 +55,7 @@ static void forget(fr_sched *s, run_attempt *ra)
 void sched_limit_drop(fr_sched *s, run_attempt *ra)
 {
     if (ra->limit != 0 && !s->freeing) {
-        bool left = SEEDED(BUG_ASK_LEFT) && ra->limit == ASKED;
+        bool left = SEEDED(BUG_ASK_LEFT) && ra->limit == SCHED_ASKED;
         forget(s, ra);
         if (!left) {
             s->io.slot_release(s->io.ctx, ra->a.fence);
@@ -66,7 +65,7 @@ void sched_limit_drop(fr_sched *s, run_attempt *ra)
 
 void sched_limit_ends(fr_sched *s, run_attempt *ra)
 {
-    if (ra->limit == HELD) {
+    if (ra->limit == SCHED_HELD) {
         s->releasing = SEEDED(BUG_SLOT_KEPT) && ra->a.attempt > 1 ? 0 : ra->a.fence;
         forget(s, ra);
     }
@@ -102,7 +101,7 @@ void fr_sched_slot(fr_sched *s, uint32_t number, const char *refused)
 {
     const uint64_t *at = s->asks.count > 0 ? fr_map_find(&s->asks, ask_key(number)) : NULL;
     run_attempt *ra = at != NULL ? sched_slot(s, (uint32_t)*at) : NULL;
-    if (ra == NULL || ra->limit != ASKED) {
+    if (ra == NULL || ra->limit != SCHED_ASKED) {
         return;                                // told before, or cancelled meanwhile
     }
     node *n = node_at(s, ra->node);
@@ -111,11 +110,12 @@ void fr_sched_slot(fr_sched *s, uint32_t number, const char *refused)
                                               refused), FR_EINVAL);
         return;
     }
-    ra->limit = HELD;
+    ra->limit = SCHED_HELD;
     ra->held = false;
     if (n->state == FR_QUEUED && n->reason == FR_BECAUSE_LIMIT) {
         n->reason = FR_BECAUSE_WORKER;
     }
+    sched_will_look(s);
     sched_gate(s, ra);
     if (SEEDED(BUG_SLOT_EARLY)) {
         sched_limit_drop(s, ra);
@@ -127,7 +127,8 @@ static fr_value *queue_error(const fr_sched *s, const run_attempt *ra)
     const fr_task_opts *o = node_at(s, ra->node)->opts;
     char names[300] = "";
     size_t at = 0;
-    for (uint32_t i = 0; i < o->n_limits && ra->limit == ASKED && at < sizeof names - 1; i++) {
+    uint32_t n = ra->limit == SCHED_ASKED ? o->n_limits : 0;
+    for (uint32_t i = 0; i < n && at < sizeof names - 1; i++) {
         at += (size_t)FR_MAX(snprintf(names + at, sizeof names - at, "%s\"%s\"",
                                       i > 0 ? ", " : "limit ", o->limits[i].name), 0);
     }

@@ -195,12 +195,12 @@ static int64_t left_of(fr_sched *s, node *n, int64_t longest)
 }
 
 // Advice for people who ask what waits; the row goes when the wait ends.
-static void tell(fr_sched *s, const node *n)
+static void tell(fr_sched *s, const node *n, const fr_value *details)
 {
     fr_record r;
     sched_record_of(s, n, &r);
     r.type = FR_REC_START;
-    r.result = n->argv;
+    r.result = details;
     s->io.append(s->io.ctx, &r);
 }
 
@@ -211,7 +211,7 @@ static void start_sleep(fr_sched *s, uint32_t id)
     int64_t left = at != 0 ? FR_MIN(FR_MAX(at - s->wall, 0), LOOK_AGAIN_NS)
                            : left_of(s, n, n->sleep_ns);
     sched_move(s, n, FR_DEFERRED, FR_BECAUSE_TIMER);
-    tell(s, n);
+    tell(s, n, n->argv);
     sched_timer_add(s, TIMER_WAIT, s->mono + left, id, 0, 0);
 }
 
@@ -232,7 +232,7 @@ void sched_wait_start(fr_sched *s, uint32_t id)
     }
     sched_move(s, n, FR_DEFERRED, n->wait->spec.human ? FR_BECAUSE_HUMAN : FR_BECAUSE_SIGNAL);
     if (!match(s, id)) {
-        tell(s, n);
+        tell(s, n, n->argv);
         queue32_push(&line_of(s, n->task)->waiting, id);
     }
 }
@@ -311,11 +311,13 @@ static void poke_later(fr_sched *s, uint32_t id, int64_t delay)
     }
     sched_move(s, n, FR_DEFERRED, FR_BECAUSE_POKE);
     record_poke(s, n);
+    delay = SEEDED(BUG_POKE_AT_ONCE) ? 0 : delay;
     if (n->wait->told == 0 || s->wall - n->wait->told >= TELL_NS || s->wall < n->wait->told) {
         n->wait->told = s->wall;
-        tell(s, n);
+        fr_value *next = fr_value_int(s->wall + delay);
+        tell(s, n, next);
+        fr_value_unref(next);
     }
-    delay = SEEDED(BUG_POKE_AT_ONCE) ? 0 : delay;
     sched_timer_add(s, TIMER_POKE, s->mono + delay, id, n->attempt + n->lost, 0);
 }
 

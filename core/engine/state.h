@@ -66,7 +66,9 @@ typedef enum fr_state {
     X(ITSELF, 32, "itself")                                                              \
     X(DEADLINE, 33, "deadline")                                                          \
     X(FAIL_FAST, 34, "fail_fast")                                                        \
-    X(DRAINED, 35, "drained")
+    X(DRAINED, 35, "drained")                                                            \
+    X(MAX_RUNNING, 36, "max_running")                                                    \
+    X(ALONE, 37, "alone")
 
 typedef enum fr_reason {
 #define X(name, number, shown) FR_BECAUSE_##name = (number),

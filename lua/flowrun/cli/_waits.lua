@@ -13,6 +13,19 @@ local waits = {}
 ---@field since number seconds since 1970
 ---@field details table message, role, timeout, …
 
+--- The wait that a record of the type start tells of; nil when it is no wait.
+---@param r fr.store.record
+---@return fr.cli.wait?
+function waits.read(r)
+  local kind, name = (r.name or ""):match("^(%a+):(.*)$")
+  if r.kind ~= "signal" or r.state ~= "DEFERRED" or (kind ~= "signal" and kind ~= "approve") then
+    return nil
+  end
+  local details = r.result and look.plain(r.result)
+  return {kind = kind, name = name, key = r.key, since = look.seconds(r.queued),
+    details = type(details) == "table" and details or {}}
+end
+
 --- What a run waits for from outside, oldest first.
 ---@param store fr.store
 ---@param id integer
@@ -20,11 +33,10 @@ local waits = {}
 function waits.of(store, id)
   local list = {}
   for r in store:records(id, "start") do
-    local kind, name = (r.name or ""):match("^(%a+):(.*)$")
-    if r.kind == "signal" and r.state == "DEFERRED" and (kind == "signal" or kind == "approve") then
-      local details = r.result and look.plain(r.result)
-      list[#list + 1] = {run = id, kind = kind, name = name, key = r.key,
-        since = look.seconds(r.queued), details = type(details) == "table" and details or {}}
+    local w = waits.read(r)
+    if w then
+      w.run = id
+      list[#list + 1] = w
     end
   end
   table.sort(list, function(a, b)

@@ -2,6 +2,7 @@
 local look = require "flowrun.cli._look"
 local run_tasks = require "flowrun.cli._tasks"
 local text = require "flowrun.cli._text"
+local unfinished = require "flowrun.cli._unfinished"
 local waits = require "flowrun.cli._waits"
 
 local function state_text(r)
@@ -13,7 +14,8 @@ local function task_json(store, id, t)
   local out = {row = t.row, name = t.name, kind = t.kind, key = t.key, label = t.label,
     state = t.state, reason = t.reason ~= "" and t.reason or nil, attempt = t.attempt,
     queued = look.seconds(t.queued), started = look.seconds(t.started),
-    ended = look.seconds(t.ended), args_hash = t.args, error = look.plain(t.error)}
+    ended = look.seconds(t.ended), args_hash = t.args, error = look.plain(t.error),
+    waits = t.waits}
   if t.kind == "map" then
     out.count, out.failed, out.items = t.items, t.failed_items, {}
     for item in store:items(id, t) do
@@ -22,7 +24,7 @@ local function task_json(store, id, t)
         started = look.seconds(item.started), ended = look.seconds(item.ended),
         result = look.plain(item.result), error = look.plain(item.error)}
     end
-  else
+  elseif t.state ~= "DEFERRED" then            -- there it says what is waited for
     out.result = look.plain(t.result)
   end
   return out
@@ -35,43 +37,16 @@ local function origin_of(run)
     options:match('"at":"([^"]*)"')
 end
 
--- What of this run waits for slots, and who has them.
-local function queued_of(store, id)
-  local slots, holders, lines = store:slots(), {}, {}
-  for _, s in ipairs(slots) do
-    if s.granted and s.alive then
-      holders[s.limit] = holders[s.limit] or {}
-      table.insert(holders[s.limit], s)
-    end
-  end
-  local limits = {}
-  for _, l in ipairs(store:limits()) do limits[l.name] = l end
-  for _, s in ipairs(slots) do
-    if s.run == id and not s.granted and not s.refused then
-      local l, by = limits[s.limit], {}
-      for i, h in ipairs(holders[s.limit] or {}) do
-        by[i] = ("run %d (%s)"):format(h.run, text.short(h.name))
-      end
-      local most = l.slots or (not l.rate and 1)
-      lines[#lines + 1] = {row = s.row, name = s.name, limit = s.limit, used = l.used,
-        slots = most or nil, rate = l.rate, holders = by,
-        text = ("queued: limit \"%s\" %s%s"):format(s.limit,
-          most == 0 and "closed" or most and ("%d/%d"):format(l.used, most) or "waits for its rate",
-          #by > 0 and " held by " .. table.concat(by, ", ", 1, math.min(#by, 5)) or "")}
-    end
-  end
-  return lines
-end
-
 local function show_json(store, run)
+  local list, queued = unfinished.of(store, run)
   local tasks = {}
-  for i, t in ipairs(run_tasks.of_run(store, run.id)) do tasks[i] = task_json(store, run.id, t) end
+  for i, t in ipairs(list) do tasks[i] = task_json(store, run.id, t) end
   look.json{id = run.id, flow = run.flow, state = run.state, reason = run.reason,
     started = look.seconds(run.started), ended = look.seconds(run.ended), attempt = run.attempt,
     forked_from = (origin_of(run)),
     seed = run.seed, file = run.file, bundle = run.bundle, params = look.plain(run.params),
     result = look.plain(run.result), error = look.plain(run.error), tasks = tasks,
-    queued = setmetatable(queued_of(store, run.id), require("flowrun.json").array_mt),
+    queued = setmetatable(queued, require("flowrun.json").array_mt),
     undelivered = #store:outbox{"pending", "dead", run = run.id}}
 end
 
@@ -83,6 +58,7 @@ local function took(t)
 end
 
 local function note_of(t)
+  if t.waits then return text.cut(t.waits.text, 100) end
   if t.kind == "map" then
     return ("%s items%s"):format(text.count(t.items or 0), (t.failed_items or 0) > 0
       and (", %d failed"):format(t.failed_items) or "")
@@ -104,7 +80,8 @@ local function show(store, run)
   if forked then print(("forked   from run %d at %s"):format(forked, at)) end
   local params = run.params and run.params:json() or "[]"
   if params ~= "[]" then print("params   " .. params) end
-  local rows, tasks = {}, run_tasks.of_run(store, run.id)
+  local rows = {}
+  local tasks, queued = unfinished.of(store, run)
   for i, t in ipairs(tasks) do
     if i > MOST then break end
     rows[i] = {tostring(t.row), text.short(t.name or "?"), state_text(t), tostring(t.attempt or 0),
@@ -119,7 +96,6 @@ local function show(store, run)
     print(("\nwaits for %s\n  answer: flowrun %s %d %s"):format(waits.text(w), w.kind, run.id,
       w.name))
   end
-  local queued = queued_of(store, run.id)
   for i, w in ipairs(queued) do
     if i > MOST then break end
     if i == 1 then print("") end
@@ -156,7 +132,10 @@ name, a row, a key, or fit#3 for the third call of fit.
 --json prints id, flow, state, reason, started, ended, attempt, seed, file, bundle, params, result,
 error, undelivered (messages) and tasks: row, name, kind, key, state, reason, attempt, queued,
 started, ended, args_hash, result or error; maps have items with index, key, state, attempt,
-started, ended, result.
+started, ended, result. A task that is not finished has waits: reason (limit, worker, max_running,
+alone, sleep, sensor, signal, approval, retry), text, and as it applies since, due, timeout
+(seconds since 1970) and limits. Of those in line for their turn, the first hundred that have
+waited for half a second are listed, and all that wait for limits.
 queued lists what waits for slots of limits: row, name, limit, used, slots, rate, holders, text.]],
   run = function(args)
     local known = {["--why"] = false, ["--attempts"] = false}
