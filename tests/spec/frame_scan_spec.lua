@@ -22,7 +22,7 @@ local function sample(n)
 end
 
 -- Sanitizers keep freed memory.
-local plain = not os.getenv("ASAN_OPTIONS") and not os.getenv("TSAN_OPTIONS")
+local plain = not dofile("tests/spec/real_program.lua").sanitized()
 
 describe("frame.scan_csv", function()
   it("gives what reading at once gives, for any size of pieces", function()

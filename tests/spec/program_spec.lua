@@ -1,5 +1,6 @@
 -- The program as users meet it: one file, few libraries, errors with exit codes.
 local t = require "flowrun.test"
+local real = dofile "tests/spec/real_program.lua"
 local describe, it, expect = t.describe, t.it, t.expect
 
 local program = os.getenv("FLOWRUN") or "build/flowrun"
@@ -15,11 +16,7 @@ local libraries = {}
 for name in run(("readelf -d '%s'"):format(program)):gmatch("%(NEEDED%)[^\n]*%[(.-)%.so") do
   libraries[#libraries + 1] = name
 end
-local function holds(path, word)
-  local f <close> = assert(io.open(path, "rb"))
-  return f:read("a"):find(word, 1, true) ~= nil
-end
-local sanitized = holds(program, "__asan_init") or holds(program, "__tsan_init")
+local sanitized = real.sanitized()
 
 describe("the program", function()
   it("needs only small libraries; curl and BLAS are opened at first use", function()

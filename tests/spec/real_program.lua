@@ -33,6 +33,13 @@ function real.write(path, text)
   f:close()
 end
 
+--- Whether the program is a sanitizer's build, whose memory and libraries are others.
+function real.sanitized()
+  local f <close> = assert(io.open(real.program, "rb"))
+  local bytes = f:read("a")
+  return (bytes:find("__asan_init", 1, true) or bytes:find("__tsan_init", 1, true)) ~= nil
+end
+
 function real.read(path)
   local f = io.open(path)
   if not f then return "" end
