@@ -326,6 +326,25 @@ static int task_call(lua_State *L)
     return push_handles(L, h, node, c.opts->n_outputs);
 }
 
+// Why a task with these options is not mapped, and what to do instead; NULL: it is.
+static const char *not_mapped(const fr_task_opts *o)
+{
+    if (o->n_outputs > 1) {
+        return "a task with several outputs cannot be mapped; return one table";
+    }
+    if (o->no_store) {
+        return "a task with store = false cannot be mapped: items are kept in the log; map "
+               "task:with{store = true}, or call it in a loop";
+    }
+    if ((o->asks & FR_ASKS(FR_ASK_CACHE_KEY)) != 0) {
+        return "the option cache.key serves single calls; items are found by their own values: "
+               "leave it out with task:with{cache = {...}}, or call the task in a loop";
+    }
+    return o->n_fallbacks > 0 ? "a task, \"last_good\" or a list of them as fallback serve single "
+                                "calls; give a value or a function"
+                              : NULL;
+}
+
 // map(task, list, ...): the list may be a handle; further arguments are constants.
 static int make_map(lua_State *L, bool tuples)
 {
@@ -336,22 +355,9 @@ static int make_map(lua_State *L, bool tuples)
     fr_call c;
     begin_call(L, h, FR_CALL_MAP, &c);
     c.tuples = tuples;
-    if (c.opts->n_outputs > 1) {
-        return bind_fail(L, FR_EUNSUPPORTED, "map: a task with several outputs cannot be mapped; "
-                                             "return one table");
-    }
-    if (c.opts->no_store) {
-        return bind_fail(L, FR_EUNSUPPORTED, "map: a task with store = false cannot be "
-                                             "mapped: items are kept in the log");
-    }
-    if ((c.opts->asks & FR_ASKS(FR_ASK_CACHE_KEY)) != 0) {
-        return bind_fail(L, FR_EUNSUPPORTED, "map: the option cache.key serves single calls; items "
-                                             "are found by their own values");
-    }
-    if (c.opts->n_fallbacks > 0) {
-        return bind_fail(L, FR_EUNSUPPORTED, "map: a task, \"last_good\" or a list of them as "
-                                             "fallback serve single calls; give a value or a "
-                                             "function");
+    const char *refused = not_mapped(c.opts);
+    if (refused != NULL) {
+        return bind_fail(L, FR_EUNSUPPORTED, "map: %s", refused);
     }
     flow_handle *list = test_handle(L, 2);
     if (list == NULL && !lua_istable(L, 2)) {
@@ -361,7 +367,8 @@ static int make_map(lua_State *L, bool tuples)
     c.key = user_key(L, 2, 1);
     fill_after(L, h, &c);
     if (c.n_setups > 0) {
-        return bind_fail(L, FR_EUNSUPPORTED, "map: what tears down is one call, not a map");
+        return bind_fail(L, FR_EUNSUPPORTED, "map: what tears down is one call, not a map: give "
+                                             "one task the list");
     }
     fill_when(L, h, 2, n + 1, &c);
     fr_value **both = marshal_box(L), **args = marshal_box(L);

@@ -263,6 +263,15 @@ return fr.flow("f", function() return work(1):get() end)]]
     local _, code, err = s.flow()
     expect(code).to_equal(1)
     expect(err).to_match("option 'cache.key' of f:work: no key")
+    s.write [[
+local work = fr.task("work", {cache = {key = function() return 1 end}}, function(i) return i end)
+return fr.flow("f", {params = {keyless = false}}, function(p)
+  return (p.keyless and work:with{cache = {}} or work):map{8}:get()[1]
+end)]]
+    _, code, err = s.flow()
+    expect(code).to_equal(1)
+    expect(err).to_match("cache.key serves single calls.*task:with{cache = {...}}")
+    expect((s.flow("--keyless"))).to_equal("8\n")
   end)
 
   it("never takes the result of a task that failed", function()

@@ -173,6 +173,13 @@ describe("teardown", function()
     expect(s.task("stop").state).to_equal("SUCCESS")
   end)
 
+  it("is one call, not a map", function()
+    local _, code, _, err = result(tasks .. [[
+      return fr.flow("f", function() ok:with{teardown = ok(1)}:map{1, 2}:get() end)]])
+    expect(code).to_equal(1)
+    expect(err).to_contain("not a map: give one task the list")
+  end)
+
   it("is skipped or fails with its setup", function()
     local _, _, s = result(tasks .. [[
       return fr.flow("f", function()

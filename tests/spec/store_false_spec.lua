@@ -79,6 +79,12 @@ describe("store = false", function()
     end
     refused('fr.task("a", {store = false, cache = true}, function() end)', "no result to use again")
     refused('local a = fr.task("a", {store = false}, function() end)\n'
-      .. 'return fr.flow("g", function() return a:map({1}):get() end)', "cannot be mapped")
+      .. 'return fr.flow("g", function() return a:map({1}):get() end)', "cannot be mapped.*map task:with{store = true}")
+    local f = assert(io.open(s.dir .. "/h.lua", "w"))
+    f:write('local fr = require "flowrun"\nlocal a = fr.task("a", {store = false}, function(i) '
+      .. 'return i end)\nreturn fr.flow("h", function() return a:with{store = true}:map({7})'
+      .. ':get()[1] end)')
+    f:close()
+    expect(s.run("--quiet h.lua")).to_equal("7\n")
   end)
 end)
