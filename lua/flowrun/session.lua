@@ -114,13 +114,16 @@ function session.new_seed()
   return n & 0x1fffffffffffff
 end
 
---- Turns the loop for that long, or until the user interrupts.
+--- Turns the loop for that long, or until the user interrupts or `enough` says so.
 ---@param seconds number
-function session.pause(seconds)
+---@param enough? fun(): boolean
+function session.pause(seconds, enough)
   local body = require "flowrun.core.body"
   local until_time = body.now() + seconds
   engine:tick(math.max(1, math.min(100, math.floor(seconds * 1000))))
-  while body.now() < until_time and engine:interrupts() == 0 do engine:turn() end
+  while body.now() < until_time and engine:interrupts() == 0 and not (enough and enough()) do
+    engine:turn()
+  end
   engine:tick(0)
 end
 

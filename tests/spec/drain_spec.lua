@@ -75,6 +75,29 @@ describe("SIGTERM", function()
     expect(real.shown(dir, "1").tasks[1].attempt).to_equal(2)
   end)
 
+  it("between two attempts of the flow leaves the next one to the resume", function()
+    local dir = real.folder(head .. [[
+      local good = fr.task("good", function() note("good") return "good" end)
+      local bad = fr.task("bad", function(v)
+        note("bad")
+        if there("go") then return v .. " again" end
+        error("once")
+      end)
+      return fr.flow("f", {retries = 1, delay = "1h"}, function() return bad(good()):get() end)]])
+    expect(real.shell(dir, [[
+      $flowrun --home home --plain f.lua >run.out 2>run.err &
+      run=$!
+      until grep -q 'flow attempt' run.err; do :; done
+      kill -TERM $run
+      wait $run; echo "code $?"; touch go
+      $flowrun show 1 --home home >show.out
+      $flowrun resume 1 --home home --quiet]])).to_equal(0)
+    expect(real.out(dir)).to_equal("code 75\ngood again\n")
+    expect(real.read(dir .. "/run.err")).to_contain("run 1 is drained; go on")
+    expect(real.read(dir .. "/show.out")).to_contain("between two attempts; go on: flowrun resume 1")
+    expect(real.read(dir .. "/ledger")).to_equal("good\nbad\nbad\n")
+  end)
+
   it("a second time ends the process at once; resume goes on from there", function()
     local dir = real.folder(head .. [[
       local a = fr.task("a", function() return hold("a") end)

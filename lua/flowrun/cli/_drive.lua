@@ -161,6 +161,24 @@ local function tell_retry(paint, outcome)
     text.duration(math.floor(outcome.retry_in * 1e9))))
 end
 
+-- Waits for the next attempt of the flow and makes it: its exit code; nil when the user interrupts.
+local function next_attempt(run, what, o, seconds, drained)
+  local engine = session.engine()
+  session.pause(seconds, drained.asked)
+  if drained.asked() then
+    drained.over()
+    drained.tell(o.home and session.home())
+    engine:signals(false)
+    return cli.exit.drained
+  end
+  if engine:interrupts() > 0 then return nil end
+  drained.over()
+  engine:signals(false)
+  local next_run, script, f = session.retry(what.script, what.flow, what.params, run,
+    {seed = run:seed(), moments = true, max_running = o.max_running})
+  return drive.run(next_run, {script = script, flow = f, params = what.params}, o)
+end
+
 --- Runs `run` to its end. Returns the exit code.
 ---@param run userdata flowrun.Run, started
 ---@param what {script: flowrun.Script, flow: flowrun.Flow, params: table}
@@ -214,20 +232,15 @@ function drive.run(run, what, o)
     end
   end
   engine:tick(0)
-  drained.over()
   local outcome = run:outcome()
   if kind ~= "quiet" then print_lines() end
   show:finish()
   if outcome.retry_in and asked == 0 then
     if kind ~= "quiet" then tell_retry(paint, outcome) end
-    session.pause(outcome.retry_in)
-    if engine:interrupts() == 0 then
-      engine:signals(false)
-      local next_run, script, f = session.retry(what.script, what.flow, what.params, run,
-        {seed = run:seed(), moments = true, max_running = o.max_running})
-      return drive.run(next_run, {script = script, flow = f, params = what.params}, o)
-    end
+    local code = next_attempt(run, what, o, outcome.retry_in, drained)
+    if code then return code end
   end
+  drained.over()
   if outcome.state == "PAUSED" then
     drained.tell(home)
   elseif kind ~= "quiet" or outcome.state ~= "SUCCESS" then

@@ -115,6 +115,8 @@ local function show(store, run)
   if run.result then print("\nresult   " .. text.cut(run.result:json(), 2000)) end
   if run.state == "PAUSED" and not run.alive then
     print(("\nit was drained; go on: flowrun resume %d"):format(run.id))
+  elseif run.state == "SCHEDULED" and not run.alive then
+    print(("\nits process ended between two attempts; go on: flowrun resume %d"):format(run.id))
   elseif (run.state == "RUNNING" or run.state == "QUEUED") and not run.alive then
     print(("\nits process died; go on: flowrun resume %d"):format(run.id))
   end
