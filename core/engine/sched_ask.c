@@ -70,11 +70,13 @@ const fr_value *sched_asked_about(const run_attempt *ra)
     return ra->own_lead[ra->ask == FR_ASK_DELAY ? 1 : 0];
 }
 
-static void ask_single(fr_sched *s, uint32_t id, fr_ask ask, const fr_value *error)
+// About the attempt that was made; of a sensor: about so many failures in a row.
+static void ask_single(fr_sched *s, uint32_t id, fr_ask ask, uint32_t attempt,
+                       const fr_value *error)
 {
     node *n = node_at(s, id);
     run_attempt *ra = sched_attempt_new(s, id);
-    ra->a.attempt = n->attempt;                // it is about the attempt that was made
+    ra->a.attempt = attempt;
     sched_ask(s, ra, ask, error);
     n->slot = ra->slot;
     sched_send(s, ra);
@@ -155,6 +157,10 @@ static void start_retry(fr_sched *s, uint32_t id, const fr_value *error, int64_t
                         fr_reason why)
 {
     node *n = node_at(s, id);
+    if (n->kind == FR_CALL_POKE) {
+        sched_poke_again(s, id, delay);
+        return;
+    }
     n->due = n->ended + delay;
     n->sleep_ns = delay;
     sched_move(s, n, FR_SCHEDULED, why);
@@ -182,7 +188,8 @@ static void start_retry(fr_sched *s, uint32_t id, const fr_value *error, int64_t
 static void retry_after_curve(fr_sched *s, uint32_t id, const fr_value *error)
 {
     const node *n = node_at(s, id);
-    int64_t delay = fr_retry_delay(&n->opts->retry, n->attempt, s->env.seed, n->key);
+    bool poke = n->kind == FR_CALL_POKE;       // it counts its failures itself
+    int64_t delay = poke ? -1 : fr_retry_delay(&n->opts->retry, n->attempt, s->env.seed, n->key);
     start_retry(s, id, error, delay, FR_BECAUSE_RETRY);
 }
 
@@ -209,7 +216,7 @@ static void give_up(fr_sched *s, uint32_t id, const fr_value *error, int code)
         }
     } else if (asks(n->opts, FR_ASK_FALLBACK)) {
         n->timed_out = false;
-        ask_single(s, id, FR_ASK_FALLBACK, error);
+        ask_single(s, id, FR_ASK_FALLBACK, n->attempt, error);
     } else if (n->opts->fallback != NULL) {
         sched_finish(s, id, FR_SUCCESS, FR_BECAUSE_DEGRADED, fr_value_ref(n->opts->fallback), NULL);
     } else {
@@ -239,6 +246,18 @@ static void go_on(node *n)
     if (n->state == FR_CANCELLING) {
         n->state = FR_RUNNING;
     }
+}
+
+bool sched_ask_first(fr_sched *s, uint32_t id, uint32_t n, const fr_value *error)
+{
+    const fr_task_opts *o = node_at(s, id)->opts;
+    fr_ask ask = asks(o, FR_ASK_RETRY_IF) ? FR_ASK_RETRY_IF
+                 : asks(o, FR_ASK_DELAY)  ? FR_ASK_DELAY
+                                          : FR_ASK_NOTHING;
+    if (ask != FR_ASK_NOTHING) {
+        ask_single(s, id, ask, n, error);
+    }
+    return ask != FR_ASK_NOTHING;
 }
 
 // The body said fr.skip(): no failure.
@@ -277,11 +296,7 @@ void sched_attempt_failed(fr_sched *s, uint32_t id, const fr_value *error, int c
     if (lost) {
         int64_t delay = fr_retry_delay(&n->opts->retry, n->lost, s->env.seed, n->key);
         start_retry(s, id, error, delay, FR_BECAUSE_INTERRUPTED);
-    } else if (asks(n->opts, FR_ASK_RETRY_IF)) {
-        ask_single(s, id, FR_ASK_RETRY_IF, error);
-    } else if (asks(n->opts, FR_ASK_DELAY)) {
-        ask_single(s, id, FR_ASK_DELAY, error);
-    } else {
+    } else if (!sched_ask_first(s, id, n->attempt, error)) {
         retry_after_curve(s, id, error);
     }
 }
@@ -302,7 +317,7 @@ static void decided(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_do
     } else if (!sched_answer_yes(d->result)) {
         give_up(s, id, error, code);
     } else if (asks(node_at(s, id)->opts, FR_ASK_DELAY)) {
-        ask_single(s, id, FR_ASK_DELAY, error);
+        ask_single(s, id, FR_ASK_DELAY, ra->a.attempt, error);
     } else {
         retry_after_curve(s, id, error);
     }
@@ -320,6 +335,9 @@ void sched_answered(fr_sched *s, uint32_t id, const run_attempt *ra, const fr_do
         return;
     }
     if (ra->ask != FR_ASK_FALLBACK) {
+        if (sched_poke_unasked(s, id)) {
+            return;
+        }
         go_on(n);
         n->timed_out = false;
         decided(s, id, ra, d);

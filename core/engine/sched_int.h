@@ -417,6 +417,9 @@ void sched_load_taken(fr_sched *s, const fr_record *r);   // a wait had ended by
 void sched_poke_due(fr_sched *s, const timer_entry *e);
 // A poke ended; true: it said nothing, or may fail, and the call goes on.
 bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d);
+// A poke failed and is made again; delay < 0: as its curve says.
+void sched_poke_again(fr_sched *s, uint32_t id, int64_t delay);
+bool sched_poke_unasked(fr_sched *s, uint32_t id);        // a poke that ends, whatever is answered
 
 // of sched_replay.c, for reruns
 past *sched_past_of_row(const fr_sched *s, uint32_t row);
@@ -523,6 +526,8 @@ bool sched_may_retry(const fr_sched *s, const node *n, uint32_t attempt, uint32_
 // Makes ra a question; error may be NULL.
 void sched_ask(fr_sched *s, run_attempt *ra, fr_ask ask, const fr_value *error);
 const fr_value *sched_asked_about(const run_attempt *ra);  // the failure, borrowed
+// Asks the functions, if there are any, whether and when failure n is followed by an attempt.
+bool sched_ask_first(fr_sched *s, uint32_t id, uint32_t n, const fr_value *error);
 // Reads an answer. FALSE, or an error for people when the function failed or answered nonsense.
 bool sched_answer_yes(const fr_value *answer);
 bool sched_answer_delay(const fr_value *answer, int64_t *ns);

@@ -327,6 +327,44 @@ static bool says_nothing(const fr_done *d)
     return d->code == FR_OK && (tag == FR_NIL || tag == FR_FALSE);
 }
 
+// Nobody waits any more for what it or its question says: the run stops, or its time is over.
+static bool poke_ends(fr_sched *s, uint32_t id)
+{
+    node *n = node_at(s, id);
+    if (sched_stopping(s, n)) {
+        sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
+                     sched_error("cancelled", "the run was cancelled"));
+        return true;
+    }
+    if (n->wait->over) {
+        finish_late(s, id);
+        return true;
+    }
+    return false;
+}
+
+static void poke_failed(fr_sched *s, uint32_t id, bool lost, int64_t delay)
+{
+    node *n = node_at(s, id);
+    n->lost += lost;
+    n->wait->failures += !lost;
+    s->stats.retries++;
+    if (delay < 0) {
+        delay = fr_retry_delay(&n->opts->retry, n->wait->failures, s->env.seed, n->key);
+    }
+    poke_later(s, id, delay);
+}
+
+void sched_poke_again(fr_sched *s, uint32_t id, int64_t delay)
+{
+    poke_failed(s, id, false, delay);
+}
+
+bool sched_poke_unasked(fr_sched *s, uint32_t id)
+{
+    return node_at(s, id)->kind == FR_CALL_POKE && poke_ends(s, id);
+}
+
 bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d)
 {
     node *n = node_at(s, id);
@@ -335,15 +373,10 @@ bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d)
         return false;
     }
     s->outbox = NULL;                          // only what it says leaves messages
-    if (sched_stopping(s, n)) {
-        if (d->code == FR_OK) {
-            sched_finish(s, id, FR_STOPPED, FR_BECAUSE_CANCELLED, NULL,
-                         sched_error("cancelled", "the run was cancelled"));
-        }
-        return d->code == FR_OK;
+    if (sched_stopping(s, n) && d->code != FR_OK) {
+        return false;
     }
-    if (w->over) {
-        finish_late(s, id);
+    if (poke_ends(s, id)) {
         return true;
     }
     if (d->code == FR_OK) {
@@ -356,10 +389,11 @@ bool sched_poke_done(fr_sched *s, uint32_t id, const fr_done *d)
     if (!sched_may_retry(s, n, w->failures + 1, n->lost, d->error, code, &lost)) {
         return false;
     }
-    n->lost += lost;
-    w->failures += !lost;
-    s->stats.retries++;
-    poke_later(s, id, fr_retry_delay(&n->opts->retry, w->failures, s->env.seed, n->key));
+    if (!lost && sched_ask_first(s, id, w->failures + 1, d->error)) {
+        n->timed_out = false;
+        return true;
+    }
+    poke_failed(s, id, lost, -1);
     return true;
 }
 

@@ -163,7 +163,8 @@ end
 
 --- A sensor: runs the task again and again until it returns neither nil nor false, and returns
 --- that. Between two pokes nothing is held. A poke that fails is tried again as the task's
---- retries say; `timeout` bounds the whole and raises "timeout".
+--- retries, `retry_if` and `delay` say, which count failures in a row; `timeout` bounds the whole
+--- and raises "timeout".
 ---@param t flowrun.Task
 ---@param o? {every: fr.duration?, timeout: fr.duration?, backoff: string|table|nil,
 ---cap: fr.duration?, default: any} every: default "30s"; backoff: how it grows, default fixed
@@ -174,12 +175,6 @@ function wait.wait_for(t, o, ...)
   if getmetatable(t) ~= task.class then
     fail(what, "expected a task first, got %s; write fr.wait_for(file_is_there, {every = \"30s\"})",
       type(t))
-  end
-  for _, name in ipairs{"retry_if", "delay"} do
-    if type(t.options[name]) == "function" then
-      fail(what, "task '%s' has a function as option '%s', which sensors do not ask; give the "
-        .. "sensor a task:with{...} without it", t.name, name)
-    end
   end
   o = o or {}
   check_known(what, o, {"every", "timeout", "backoff", "cap", "default"})

@@ -44,6 +44,7 @@ local kinds = {
   hooked    = {retries = 1, base = 1, functions = {"on_start", "on_success", "on_failure",
                "on_retry", "on_cancel", "undo"}},
   sensor    = {retries = 1, base = 1},
+  sensor_asked = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   skipper   = {},                                  -- skips itself now and then
   skip_item = {},
   teller    = {},                                  -- says true or false
@@ -416,7 +417,7 @@ function act.approve(o, s)
 end
 
 function act.sensor(o, s)
-  local t = tasks.sensor
+  local t = tasks[o.name == 0 and "sensor_asked" or "sensor"]
   local every = wait.every{plan = core.options{base = 1 + o.name}, timeout = o.timeout,
     has_late = o.late, late = "late"}
   take(setmetatable({t[1], t[2], t[3], nil, nil, every}, class)(next_n(s), s.last), s.out)

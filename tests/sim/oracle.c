@@ -374,7 +374,7 @@ static void check_again(const fr_attempt *a, const facts *f, fr_hash args, bool 
 static void check_attempt(const fr_attempt *a, facts *f, fr_hash args, bool dropped)
 {
     check_again(a, f, args, dropped);
-    if (world_is(a, "sensor")) {               // pokes are not counted in the log
+    if (world_sensor(a)) {               // pokes are not counted in the log
         if (f->boot == W.boots && W.now < f->not_before) {
             sim_fail("%s (row %u) is poked again before it is time", a->task, a->row);
         }
@@ -522,7 +522,7 @@ void oracle_cancel(const fr_attempt *a, const flying *f, int code)
     int64_t limit = (world_is(a, "slow_item") ? 30 : 20) * INT64_C(1000000000);
     bool has_limit = world_is(a, "slow_item") || world_is(a, "timed");
     bool due = has_limit && f->started && W.now >= f->since + limit;
-    due = due || world_is(a, "sensor");        // the wait's own, which no execution knows
+    due = due || world_sensor(a);        // the wait's own, which no execution knows
     due = due || W.stops || strncmp(a->task, "sim:dated", 9) == 0;
     if (code == FR_ETIMEOUT && !W.cancelled && !due) {
         sim_fail("%s (row %u) is stopped by a timeout that is not its own", a->task,

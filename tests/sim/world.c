@@ -280,6 +280,11 @@ bool world_hook(const fr_attempt *a)
     return a->option != NULL && (strncmp(a->option, "on_", 3) == 0 || strcmp(a->option, "undo") == 0);
 }
 
+bool world_sensor(const fr_attempt *a)
+{
+    return world_is(a, "sensor") || world_is(a, "sensor_asked");
+}
+
 bool world_asked(const fr_attempt *a)
 {
     return a->option != NULL && strcmp(a->option, "fallback") != 0;
@@ -501,7 +506,7 @@ static fr_value *result_of(const fr_attempt *a)
     if (world_asked(a)) {
         return answer_of(a, a->key);
     }
-    if (world_is(a, "sensor") && sim_pick(2) == 0) {
+    if (world_sensor(a) && sim_pick(2) == 0) {
         sim_count(poke_nothing);
         facts *f = oracle_facts(a->key);       // the shortest time between two pokes
         f->not_before = W.now + 1000000000;

@@ -166,6 +166,7 @@ void world_drained(void);             // the process ended in order
 void world_forget(void); // before a seed
 static inline int64_t world_wall(void) { return W.now + W.skew; }
 bool world_is(const fr_attempt *a, const char *kind);
+bool world_sensor(const fr_attempt *a);
 bool world_stops(const fr_record *r); // the time of a subflow or group is over
 bool world_asked(const fr_attempt *a); // a question, not a fallback
 uint32_t world_retries(const fr_attempt *a);

@@ -409,6 +409,68 @@ end)]]
     expect(got[3]).to_contain("always")
   end)
 
+  it("asks retry_if and delay after a poke that failed, about failures in a row", function()
+    local run, dir = place [[
+local function add(path)
+  local f = io.open(path, "a")
+  f:write("x")
+  local n = f:seek("end")
+  f:close()
+  return n
+end
+local function note(line)
+  local f = io.open("asked", "a")
+  f:write(line, "\n")
+  f:close()
+end
+-- Fails twice, says nothing, fails once, says something.
+local shaky = fr.task("shaky", {retries = 2,
+  retry_if = function(e, n, who) note("if " .. e.message:match("%a+$") .. n .. who) return true end,
+  delay = function(n, e, who) note("delay " .. n .. who) return n == 1 and 0.001 or 0 end,
+}, function(who)
+  local n = add("pokes")
+  if n == 3 then return nil end
+  return n == 5 and n or error("odd")
+end)
+local final = fr.task("final", {retries = 5, retry_if = function() return false end}, function()
+  add("final")
+  error("for good")
+end)
+local odd = fr.task("odd", {retries = 5, delay = function() return "soon" end}, function()
+  error("odd")
+end)
+local saved = fr.task("saved", {retries = 5, retry_if = function() return false end,
+  fallback = "in its place"}, function() error("no") end)
+return fr.flow("f", function()
+  local a = fr.wait_for(shaky, {every = 0}, "!")
+  local ok, e = pcall(fr.wait_for, final, {every = 0})
+  local ok2, e2 = pcall(fr.wait_for, odd, {every = 0})
+  return {a, ok, e.message, ok2, e2.message, fr.wait_for(saved, {every = 0})}
+end)]]
+    local got = result(run, "f.lua")
+    expect(got[1]).to_equal(5)
+    expect(got[2]).to_equal(false)
+    expect(got[3]).to_contain("for good")
+    expect(got[4]).to_equal(false)
+    expect(got[5]).to_contain("option 'delay' of f:odd, asked whether to try again, failed: ")
+    expect(got[6]).to_equal("in its place")
+    expect(read(dir .. "/final")).to_equal("x")
+    expect(read(dir .. "/asked")).to_equal("if odd1!\ndelay 1!\nif odd2!\ndelay 2!\nif odd1!\ndelay 1!\n")
+  end)
+
+  it("gives up in time though a function of it is asked", function()
+    local run = place [[
+local never = fr.task("never", {retries = 9, delay = function() while true do end end}, function()
+  error("no")
+end)
+return fr.flow("f", function()
+  return fr.wait_for(never, {every = 0, timeout = "50ms", default = "gave up"})
+end)]]
+    local code, out = run("f.lua")
+    expect(code).to_equal(0)
+    expect(out).to_equal("gave up\n")
+  end)
+
   it("refuses what is no task", function()
     local ok, e = pcall(require("flowrun.wait").wait_for, function() end)
     expect(ok).to_be_false()
