@@ -5,12 +5,12 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define WIDE __attribute__((target("avx512f,avx512vl,bmi2")))
+#define WIDE __attribute__((target("avx512f,avx512vl,avx512bw,bmi2")))
 
 static bool wide(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("bmi2");
 }
 
 WIDE static size_t wide_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to)
@@ -63,6 +63,28 @@ WIDE static void wide_zero(const double *x, const uint64_t *words, size_t n, dou
     }
 }
 
+WIDE static void wide_flags(const uint64_t *words, size_t n, uint16_t *to)
+{
+    for (size_t i = 0; i < n; i += 32) {
+        __mmask32 room = (__mmask32)(n - i >= 32 ? UINT32_MAX : (1U << (n - i)) - 1);
+        __mmask32 m = (__mmask32)(words[i / 64] >> (i % 64));
+        _mm512_mask_storeu_epi16(to + i, room, _mm512_maskz_set1_epi16(m, 1));
+    }
+}
+
+WIDE static void wide_divert(const uint32_t *x, const uint64_t *words, size_t n, uint32_t keep,
+                             uint32_t add, uint32_t *to)
+{
+    __m512i kept = _mm512_set1_epi32((int)keep), added = _mm512_set1_epi32((int)add);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 room = (__mmask16)(n - i >= 16 ? 0xffff : (1U << (n - i)) - 1);
+        __mmask16 m = (__mmask16)(words[i / 64] >> (i % 64));
+        __m512i v = _mm512_maskz_loadu_epi32(room, x + i);
+        __m512i other = _mm512_add_epi32(_mm512_and_si512(v, kept), added);
+        _mm512_mask_storeu_epi32(to + i, room, _mm512_mask_blend_epi32(m, other, v));
+    }
+}
+
 WIDE static uint64_t wide_bits(uint64_t x, uint64_t mask) { return _pext_u64(x, mask); }
 #else
 static bool wide(void) { return false; }
@@ -79,6 +101,15 @@ static size_t wide_32(const uint32_t *x, const uint64_t *words, size_t n, uint32
 static void wide_zero(const double *x, const uint64_t *words, size_t n, double *to)
 {
     (void)x, (void)words, (void)n, (void)to;
+}
+static void wide_flags(const uint64_t *words, size_t n, uint16_t *to)
+{
+    (void)words, (void)n, (void)to;
+}
+static void wide_divert(const uint32_t *x, const uint64_t *words, size_t n, uint32_t keep,
+                        uint32_t add, uint32_t *to)
+{
+    (void)x, (void)words, (void)n, (void)keep, (void)add, (void)to;
 }
 static uint64_t wide_bits(uint64_t x, uint64_t mask) { return x & mask; }
 #endif
@@ -151,5 +182,28 @@ void fr_compress_zero(const double *x, const uint64_t *words, size_t n, double *
         memcpy(&bits, x + i, sizeof bits);
         bits &= 0 - (words[i / 64] >> (i % 64) & 1);
         memcpy(to + i, &bits, sizeof bits);
+    }
+}
+
+void fr_compress_flags(const uint64_t *words, size_t n, uint16_t *to)
+{
+    if (wide()) {
+        wide_flags(words, n, to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (uint16_t)(words[i / 64] >> (i % 64) & 1);
+    }
+}
+
+void fr_compress_divert(const uint32_t *x, const uint64_t *words, size_t n, uint32_t keep,
+                        uint32_t add, uint32_t *to)
+{
+    if (wide()) {
+        wide_divert(x, words, n, keep, add, to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = words[i / 64] >> (i % 64) & 1 ? x[i] : (x[i] & keep) + add;
     }
 }

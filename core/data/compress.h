@@ -15,3 +15,8 @@ size_t fr_compress_bits(const uint64_t *x, const uint64_t *words, size_t n, uint
                         size_t at);
 // All n values, those without a bit as zero.
 void fr_compress_zero(const double *x, const uint64_t *words, size_t n, double *to);
+// All n bits as 0 and 1.
+void fr_compress_flags(const uint64_t *words, size_t n, uint16_t *to);
+// All n values; those without a bit as value & keep + add.
+void fr_compress_divert(const uint32_t *x, const uint64_t *words, size_t n, uint32_t keep,
+                        uint32_t add, uint32_t *to);

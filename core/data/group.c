@@ -16,6 +16,8 @@ enum {
     SAMPLE = 4096
 };
 
+#define INLINE static inline __attribute__((always_inline))
+
 // --- numbers of rows ---
 
 typedef struct ranging {
@@ -148,6 +150,40 @@ void fr_group_free(fr_group *g)
     }
 }
 
+// Whether all keys have a slot; the numbers of those without mean nothing.
+INLINE bool number_keys(const int64_t *restrict x, size_t n, int64_t low, uint64_t slots,
+                        uint32_t *restrict to)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t id = (uint64_t)x[i] - (uint64_t)low;
+        most = id > most ? id : most;
+        to[i] = (uint32_t)id;
+    }
+    return most < slots;
+}
+
+static bool number_keys_plain(const int64_t *x, size_t n, int64_t low, uint64_t slots, uint32_t *to)
+{
+    return number_keys(x, n, low, slots, to);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vl"))) static bool
+number_keys_wide(const int64_t *x, size_t n, int64_t low, uint64_t slots, uint32_t *to)
+{
+    return number_keys(x, n, low, slots, to);
+}
+
+static bool has_wide(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
+}
+#else
+#define number_keys_wide number_keys_plain
+static bool has_wide(void) { return false; }
+#endif
+
 const uint32_t *fr_group_ids(const fr_group *g, int64_t at, int64_t n, uint32_t *buffer)
 {
     if (g->nkeys == 0) {
@@ -158,13 +194,9 @@ const uint32_t *fr_group_ids(const fr_group *g, int64_t at, int64_t n, uint32_t 
         return fr_factor_ids(&g->factor) + at;
     }
     const int64_t *x = fr_array_i64(g->keys[0]) + at;
-    uint64_t outside = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t id = (uint64_t)x[i] - (uint64_t)g->low;
-        outside |= id >= g->slots;
-        buffer[i] = (uint32_t)id;
-    }
-    if (outside != 0) { // only while the range is a guess
+    bool inside = has_wide() ? number_keys_wide(x, (size_t)n, g->low, g->slots, buffer)
+                         : number_keys_plain(x, (size_t)n, g->low, g->slots, buffer);
+    if (!inside) { // only while the range is a guess
         atomic_store(&((fr_group *)(uintptr_t)g)->escaped, true);
         memset(buffer, 0, (size_t)n * sizeof *buffer);
     }
@@ -294,9 +326,7 @@ static int pass(fr_group *g, fr_lane **lanes, size_t nlanes, fr_err *err)
     } else if (!g->counted) {
         int64_t *sizes = fr_alloc(FR_MAX(g->slots, 1) * sizeof *sizes);
         for (size_t s = 0; s < g->slots; s++) {
-            fr_lane_value v;
-            fr_lane_get(counts, s, &v);
-            sizes[s] = v.count;
+            sizes[s] = fr_lane_rows(counts, s);
         }
         keep_sizes(g, sizes, 1);
     }
@@ -726,14 +756,28 @@ static int check_calls(const fr_group *g, const fr_group_call *calls, size_t n,
     return FR_OK;
 }
 
+// The plan whose lane counts rows by the way: the one with the fewest accumulators.
+static const plan *counting_plan(const plan *plans, size_t n)
+{
+    const plan *best = NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool fewer = best == NULL || __builtin_popcount(plans[i].stats) <
+                                         __builtin_popcount(best->stats);
+        best = fewer ? &plans[i] : best;
+    }
+    return best;
+}
+
 static int run_plans(fr_group *g, plan *plans, size_t n, fr_err *err)
 {
+    const plan *counts = counting_plan(plans, n);
     fr_lane **lanes = fr_zalloc((n + 1) * sizeof(fr_lane *));
     int rc = FR_OK;
     for (size_t i = 0; i < n && rc == FR_OK; i++) {
         fr_lane_free(plans[i].lane);
         plans[i].lane = NULL;
-        rc = fr_lane_new(g, plans[i].cast, plans[i].stats, &plans[i].lane, err);
+        rc = fr_lane_new(g, plans[i].cast, plans[i].stats, &plans[i] == counts, &plans[i].lane,
+                         err);
         lanes[i] = plans[i].lane;
     }
     rc = rc == FR_OK ? pass(g, lanes, n, err) : rc;

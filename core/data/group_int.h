@@ -47,7 +47,8 @@ FR_NODISCARD int fr_group_count_slots(fr_group *g, fr_err *err);
 // One input column with all that is wanted of it. Made by fr_lane_new, filled by
 // fr_lane_run (segment by segment, any thread), folded together by fr_lane_merge.
 typedef struct fr_lane fr_lane;
-FR_NODISCARD int fr_lane_new(const fr_group *g, const fr_array *input, unsigned stats,
+// With `rows` it also counts the rows whose value is null, when it can.
+FR_NODISCARD int fr_lane_new(const fr_group *g, const fr_array *input, unsigned stats, bool rows,
                              fr_lane **out, fr_err *err); // FLOAT64 or int64-like kinds
 void fr_lane_free(fr_lane *l);
 void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32_t *ids);
@@ -55,7 +56,8 @@ void fr_lane_fold(fr_lane *l, size_t segment); // after every fold interval
 void fr_lane_merge(fr_lane *l, size_t segments);
 // True when the lane must run over all rows again because of NaN; it is empty then.
 bool fr_lane_again(fr_lane *l);
-bool fr_lane_counts_rows(const fr_lane *l); // its count is that of all rows
+bool fr_lane_counts_rows(const fr_lane *l);
+int64_t fr_lane_rows(const fr_lane *l, size_t slot); // null or not; when it counts rows
 size_t fr_lane_fold_rows(const fr_group *g);
 // Writes the result of slot s at row i of `to`; returns false for null.
 typedef struct fr_lane_value {

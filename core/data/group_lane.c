@@ -20,10 +20,18 @@ typedef struct total {
     double count;
 } total;
 
+enum {
+    DIVERT_SHARE = 4,   // of the rows: with more nulls, moving values together is faster
+    DIVERT_SLOTS = 4096 // twice as many accumulators still are near
+};
+
 struct fr_lane {
     const fr_array *input;
     unsigned stats;
-    size_t slots, segments, stride;
+    // Few nulls are not moved out of the way: their rows go to slots behind the others, one
+    // for all or, where rows are counted, one for each. `room` is all slots of a segment.
+    bool diverts, counts_nulls;
+    size_t slots, room, segments, stride;
     fr_block *block;  // doubles: stride per slot per segment
     fr_block *totals; // of sums, moments, counts: per slot per segment
     fr_block *ints;   // int64-like inputs instead: `whole` per slot per segment
@@ -51,7 +59,7 @@ static size_t fields(unsigned stats)
 
 static double *slots_of(const fr_lane *l, size_t segment)
 {
-    return (double *)(void *)l->block->data + segment * l->slots * l->stride;
+    return (double *)(void *)l->block->data + segment * l->room * l->stride;
 }
 
 static total *totals_of(const fr_lane *l, size_t segment)
@@ -61,12 +69,12 @@ static total *totals_of(const fr_lane *l, size_t segment)
 
 static whole *wholes_of(const fr_lane *l, size_t segment)
 {
-    return (whole *)(void *)l->ints->data + segment * l->slots;
+    return (whole *)(void *)l->ints->data + segment * l->room;
 }
 
 static void reset(const fr_lane *l)
 {
-    size_t n = l->segments * l->slots;
+    size_t n = l->segments * l->room;
     if (l->integers) {
         whole *w = wholes_of(l, 0);
         for (size_t i = 0; i < n; i++) {
@@ -91,8 +99,8 @@ static void reset(const fr_lane *l)
     }
 }
 
-int fr_lane_new(const fr_group *g, const fr_array *input, unsigned stats, fr_lane **out,
-                fr_err *err)
+int fr_lane_new(const fr_group *g, const fr_array *input, unsigned stats, bool rows,
+                fr_lane **out, fr_err *err)
 {
     fr_lane *l = fr_zalloc(sizeof *l);
     l->input = input;
@@ -102,12 +110,16 @@ int fr_lane_new(const fr_group *g, const fr_array *input, unsigned stats, fr_lan
     l->stride = fields(l->stats);
     l->slots = g->slots;
     l->segments = fr_group_segments(g);
-    size_t n = l->slots * l->segments;
+    l->diverts = input->nulls > 0 && input->nulls < input->length / DIVERT_SHARE;
+    l->counts_nulls = l->diverts && rows && l->slots <= DIVERT_SLOTS;
+    l->room = l->slots + (l->counts_nulls ? l->slots : l->diverts ? 1 : 0);
+    size_t n = l->room * l->segments;
     int rc;
     if (l->integers) {
         rc = fr_block_new(n * sizeof(whole), &l->ints, err);
     } else {
         rc = fr_block_new(n * l->stride * sizeof(double), &l->block, err);
+        n = l->slots * l->segments;
         rc = rc == FR_OK ? fr_block_new_zero(n * sizeof(total), &l->totals, err) : rc;
     }
     if (rc != FR_OK) {
@@ -132,7 +144,19 @@ void fr_lane_free(fr_lane *l)
 
 bool fr_lane_counts_rows(const fr_lane *l)
 {
-    return l->input->nulls == 0 && (l->integers || (l->stats & STAT_COUNT));
+    bool all = l->counts_nulls || l->input->nulls == 0;
+    return all && (l->integers || (l->stats & STAT_COUNT));
+}
+
+int64_t fr_lane_rows(const fr_lane *l, size_t slot)
+{
+    size_t other = l->slots + slot;
+    if (l->integers) {
+        const whole *w = wholes_of(l, 0);
+        return w[slot].count + (l->counts_nulls ? w[other].count : 0);
+    }
+    double nulls = l->counts_nulls ? slots_of(l, 0)[other * l->stride] : 0;
+    return (int64_t)(totals_of(l, 0)[slot].count + nulls);
 }
 
 // `stats` is a constant in every call, so that each gets a loop of its own. With NANS a
@@ -237,9 +261,14 @@ void fr_lane_run(fr_lane *l, size_t segment, int64_t at, int64_t n, const uint32
         for (int64_t i = 0; i < n; i += 64) {
             words[i / 64] = fr_bits_word(l->input->validity->data, from + i, from + n);
         }
-        k = fr_compress_64(x, words, (size_t)n, kept);
-        (void)fr_compress_32(ids, words, (size_t)n, kept_ids);
-        x = kept;
+        if (l->diverts) {
+            fr_compress_divert(ids, words, k, l->counts_nulls ? UINT32_MAX : 0,
+                               (uint32_t)l->slots, kept_ids);
+        } else {
+            k = fr_compress_64(x, words, (size_t)n, kept);
+            (void)fr_compress_32(ids, words, (size_t)n, kept_ids);
+            x = kept;
+        }
         ids = kept_ids;
     }
     if (l->integers) {
@@ -332,6 +361,18 @@ bool fr_lane_again(fr_lane *l)
     return true;
 }
 
+// Rows with null, which were counted in slots of their own.
+static void merge_nulls(fr_lane *l, size_t segment)
+{
+    for (size_t s = l->slots; s < l->room; s++) {
+        if (l->integers) {
+            wholes_of(l, 0)[s].count += wholes_of(l, segment)[s].count;
+        } else {
+            slots_of(l, 0)[s * l->stride] += slots_of(l, segment)[s * l->stride];
+        }
+    }
+}
+
 static void merge_floats(fr_lane *l, size_t segment)
 {
     total *t = totals_of(l, 0);
@@ -357,6 +398,9 @@ static void merge_floats(fr_lane *l, size_t segment)
 void fr_lane_merge(fr_lane *l, size_t segments)
 {
     for (size_t k = 1; k < segments; k++) {
+        if (l->counts_nulls) {
+            merge_nulls(l, k);
+        }
         if (!l->integers) {
             merge_floats(l, k);
             continue;

@@ -14,6 +14,8 @@
 
 enum { ANCHOR = 4096 }; // rows after which a float sum starts anew
 
+#define INLINE static inline __attribute__((always_inline))
+
 typedef struct moments { // count, mean, squared differences from it
     double n, mean, m2;
 } moments;
@@ -175,118 +177,141 @@ static void count_values(window_job *j, const unit *u, int64_t n)
     }
 }
 
-// The sum and the mean of floats, as above but for a strip of rows at a time: values with
-// zeros for nulls and counts lie in small buffers, so that the loops have no branches.
-enum { STRIP = 2048 };
+// The sum and the mean of floats go another way, a strip of rows at a time. The sum of 2 rows
+// comes from two of 1, that of 4 from two of 2 and so on, and n is put together of the powers
+// it is made of: no sum waits for the one before it, so that the loops run in vectors, and a
+// window's sum depends on nothing but its rows. Nulls are zeros, and so are the rows before a
+// part; how many values there are is summed in the same way.
+enum { STRIP = 1024 };
 
 typedef struct strip {
-    double *x, *tail;   // n rows before the strip, then the strip; totals of a block's end
-    int32_t *count;     // values up to a row, one more than x
+    double *x[3];       // n rows before the strip, then the strip; and room for sums
+    uint16_t *count[3]; // the same of 1 for a value and 0 for a null
+    size_t n, rows;
 } strip;
 
-// Eight bits as eight bytes of 0 or 1.
-static inline uint64_t spread_bits(uint64_t bits)
+#define SUMS_OF(type, name)                                                              \
+    INLINE void name##_pairs(const type *restrict x, type *restrict to, size_t half,     \
+                             size_t rows)                                                \
+    {                                                                                    \
+        for (size_t i = 2 * half - 1; i < rows; i++) {                                   \
+            to[i] = (type)(x[i] + x[i - half]);                                          \
+        }                                                                                \
+    }                                                                                    \
+    INLINE void name##_join(type *restrict sum, const type *restrict x, size_t rows)     \
+    {                                                                                    \
+        for (size_t i = 0; i < rows; i++) {                                              \
+            sum[i] = (type)(sum[i] + x[i]);                                              \
+        }                                                                                \
+    }                                                                                    \
+    /* Of the n rows that end with each row of the strip; destroys its buffers. */       \
+    INLINE const type *name(type *const buffers[3], size_t n, size_t rows)               \
+    {                                                                                    \
+        type *x = buffers[0], *next = buffers[1], *sum = NULL;                           \
+        size_t length = 0;                                                               \
+        for (size_t half = 1;; half *= 2) {                                              \
+            if (n & half) {                                                              \
+                if (sum != NULL) {                                                       \
+                    name##_join(sum + n, x + n - length, rows);                          \
+                }                                                                        \
+                sum = sum != NULL ? sum : x;                                             \
+                length += half;                                                          \
+            }                                                                            \
+            if (length == n) {                                                           \
+                return sum + n;                                                          \
+            }                                                                            \
+            name##_pairs(x, next, half, n + rows);                                       \
+            type *free = x == sum ? buffers[2] : x;                                      \
+            x = next;                                                                    \
+            next = free;                                                                 \
+        }                                                                                \
+    }
+SUMS_OF(double, sums)
+SUMS_OF(uint16_t, counts)
+
+INLINE void sum_strip(const strip *s, bool mean, uint16_t least, double *restrict out,
+                      uint8_t *restrict valid)
 {
-    uint64_t ones = ((bits & 0xff) * 0x0101010101010101) & 0x8040201008040201;
-    return ((ones + 0x7f7f7f7f7f7f7f7f) >> 7) & 0x0101010101010101;
+    const double *sum = sums(s->x, s->n, s->rows);
+    const uint16_t *count = counts(s->count, s->n, s->rows);
+    for (size_t i = 0; i < s->rows; i++) {
+        valid[i] = count[i] >= least;
+    }
+    for (size_t i = 0; i < s->rows; i++) {
+        double v = sum[i] + 0.0; // -0 counts as the zeros beside it
+        v = mean ? v / (double)count[i] : v;
+        out[i] = count[i] >= least ? v : 0; // frames.md B4, while it is near
+    }
 }
 
-static void load_strip(const window_job *j, const strip *s, int64_t from, int64_t to)
+// Plain and, as the same code, for wide registers: no operation differs.
+static void sum_strip_plain(const strip *s, bool mean, uint16_t least, double *out, uint8_t *valid)
+{
+    sum_strip(s, mean, least, out, valid);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq"))) static void
+sum_strip_wide(const strip *s, bool mean, uint16_t least, double *out, uint8_t *valid)
+{
+    sum_strip(s, mean, least, out, valid);
+}
+
+static bool wide(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+}
+#else
+#define sum_strip_wide sum_strip_plain
+static bool wide(void) { return false; }
+#endif
+
+static void load_strip(const window_job *j, const strip *s, int64_t from, size_t rows, size_t pad)
 {
     const double *v = fr_array_f64(j->in) + from;
-    int64_t rows = to - from;
-    s->count[0] = 0;
+    double *x = s->x[0] + pad;
+    uint16_t *count = s->count[0] + pad;
+    memset(s->x[0], 0, pad * sizeof *x);
+    memset(s->count[0], 0, pad * sizeof *count);
     if (j->in->validity == NULL) {
-        memcpy(s->x, v, (size_t)rows * sizeof *v);
-        for (int64_t i = 0; i < rows; i++) {
-            s->count[i + 1] = (int32_t)i + 1;
+        memcpy(x, v, rows * sizeof *v);
+        for (size_t i = 0; i < rows; i++) {
+            count[i] = 1;
         }
         return;
     }
     uint64_t words[2 * ANCHOR / 64 + 1]; // a strip has at most ANCHOR rows, and n before
-    int64_t at = j->in->offset + from, count = 0;
-    for (int64_t i = 0; i < rows; i += 64) {
-        words[i / 64] = fr_bits_word(j->in->validity->data, at + i, at + rows);
+    int64_t at = j->in->offset + from, end = at + (int64_t)rows;
+    for (size_t i = 0; i < rows; i += 64) {
+        words[i / 64] = fr_bits_word(j->in->validity->data, at + (int64_t)i, end);
     }
-    fr_compress_zero(v, words, (size_t)rows, s->x);
-    for (int64_t i = 0; i < rows; i += 8) { // s->count has room for whole eights
-        uint64_t sums = spread_bits(words[i / 64] >> (i % 64)) * 0x0101010101010101;
-        for (int k = 0; k < 8; k++) { // byte k: ones up to row k
-            s->count[i + k + 1] = (int32_t)count + (int32_t)(sums >> (8 * k) & 0xff);
-        }
-        count += (int64_t)(sums >> 56);
-    }
-}
-
-// Rows [p, p + rows) of the block at x; x[-n, 0) is the block before, when there is one.
-static void sum_block(const double *x, double *restrict tail, int64_t n, int64_t rows, bool before,
-                      double *restrict out)
-{
-    double s = 0;
-    for (int64_t k = 1; before && k < n; k++) {
-        s = x[-k] + s;
-        tail[n - k] = s;
-    }
-    s = 0;
-    int64_t both = before ? FR_MIN(rows, n - 1) : 0;
-    for (int64_t k = 0; k < both; k++) {
-        s += x[k];
-        out[k] = tail[k + 1] + s;
-    }
-    for (int64_t k = both; k < rows; k++) {
-        s += x[k];
-        out[k] = s;
-    }
-}
-
-// Windows at the start of a part begin with it; the others have n rows.
-static void divide_strip(const window_job *j, const strip *s, int64_t at, int64_t rows,
-                         int64_t before, int64_t n)
-{
-    bool mean = j->call->op == FR_WINDOW_MEAN;
-    int64_t wanted = mean ? FR_MAX(j->call->least, 1) : j->call->least;
-    int32_t least = (int32_t)FR_MIN(wanted, INT32_MAX);
-    double *restrict out = j->number + at;
-    uint8_t *restrict valid = j->valid + at;
-    int64_t k = 0;
-    for (; k < rows && k + before < n; k++) {
-        int32_t values = s->count[before + k + 1];
-        valid[k] = values >= least;
-        out[k] = mean ? out[k] / (double)values : out[k];
-    }
-    const int32_t *restrict to = s->count + before + 1, *restrict from = to - n;
-    for (int64_t i = k; i < rows; i++) {
-        valid[i] = to[i] - from[i] >= least;
-    }
-    for (int64_t i = k; mean && i < rows; i++) {
-        out[i] /= (double)(to[i] - from[i]);
-    }
-    for (int64_t i = 0; i < rows; i++) { // frames.md B4, while it is near
-        out[i] = valid[i] ? out[i] : 0;
-    }
+    fr_compress_zero(v, words, rows, x);
+    fr_compress_flags(words, rows, count);
 }
 
 static int roll_strips(window_job *j, const unit *u, int64_t n)
 {
-    int64_t step = FR_MAX(STRIP / n, 1) * n;
+    int64_t step = FR_MAX(STRIP, n);
     size_t room = (size_t)(step + n);
-    strip s = {.x = fr_try_alloc((room + (size_t)n + 1) * sizeof(double) +
-                                 (room + 9) * sizeof(int32_t))};
-    if (s.x == NULL) {
+    double *x = fr_try_alloc(3 * room * (sizeof(double) + sizeof(uint16_t)));
+    if (x == NULL) {
         return FR_ENOMEM;
     }
-    s.tail = s.x + room;
-    s.count = (int32_t *)(void *)(s.tail + n + 1);
+    uint16_t *count = (uint16_t *)(void *)(x + 3 * room);
+    bool mean = j->call->op == FR_WINDOW_MEAN, fast = wide();
+    int64_t least = mean ? FR_MAX(j->call->least, 1) : j->call->least;
     for (int64_t at = u->from; at < u->to; at += step) {
         int64_t end = FR_MIN(at + step, u->to), before = FR_MIN(n, at - u->start);
-        load_strip(j, &s, at - before, end);
-        for (int64_t p = at; p < end; p += n) {
-            sum_block(s.x + before + (p - at), s.tail, n, FR_MIN(n, end - p), p > u->start,
-                      j->number + p);
-        }
-        divide_strip(j, &s, at, end - at, before, n);
+        strip s = {{x, x + room, x + 2 * room},
+                   {count, count + room, count + 2 * room},
+                   (size_t)n,
+                   (size_t)(end - at)};
+        load_strip(j, &s, at - before, (size_t)(before + end - at), (size_t)(n - before));
+        (fast ? sum_strip_wide : sum_strip_plain)(&s, mean, (uint16_t)FR_MIN(least, UINT16_MAX),
+                                                  j->number + at, j->valid + at);
     }
-    fr_free(s.x);
+    fr_free(x);
     return FR_OK;
 }
 

@@ -6,6 +6,8 @@ local null = frame.null
 
 local function list(df, name) return df:col(name):to_table() end
 
+local function close_to(a, b) return math.abs(a - b) <= 1e-12 * math.max(1, math.abs(b)) end
+
 describe("join", function()
   local a = frame.from{{"feeder", {"F2", "F1", null, "F9", "F1"}}, {"kw", {1, 2, 3, 4, 5}}}
   local b = frame.from{{"feeder", {"F1", "F2", "F1", null, "F7"}}, {"kw", {10, 20, 30, 40, 50}}}
@@ -116,6 +118,49 @@ describe("unique and partition", function()
     expect(list(parts[3].frame, "x")).to_equal{4, 5}
     local two = df:partition{"d", "e"}
     expect(two[2].key).to_equal{d = "S", e = 1}
+  end)
+end)
+
+describe("group with nulls", function()
+  it("counts rows and values of every group, whatever the share of nulls", function()
+    local r = require("flowrun.random").new(15)
+    local n = 70001
+    for _, case in ipairs{{0, 300}, {2, 300}, {6, 300}, {2, 9000}} do
+      local few, keys = case[1], case[2]
+      local k, h = r:integers(1, keys, n):to_table(), r:integers(0, 9, n):to_table()
+      local x, v, want, last = r:normal(0, 1, n):to_table(), r:integers(-9, 9, n):to_table(), {}, 0
+      for i = 1, n do
+        if h[i] < few or k[i] == 7 then x[i], v[i] = null, null end -- group 7 has no value
+        local w = want[k[i]] or {rows = 0, count = 0, sum = 0, whole = 0, min = math.huge}
+        want[k[i]] = w
+        w.rows = w.rows + 1
+        if x[i] ~= null then
+          w.count, w.sum, w.min = w.count + 1, w.sum + x[i], math.min(w.min, x[i])
+          w.whole = w.whole + v[i]
+        end
+      end
+      local df = frame.from{{"k", k}, {"x", x}, {"v", v, "int64"}}
+      local g = df:group{"k"}:agg{{"m", "mean(x)"}, {"lo", "min(x)"}, {"sd", "std(x)"},
+        {"s", "sum(v)"}, {"c", "count(x)"}, {"n", "count()"}}
+      local whole = df:group{"k"}:agg{{"s", "sum(v)"}, {"n", "count()"}}
+      local wrong = 0
+      for i = 1, #g do
+        local w = want[g.k[i]]
+        local good = g.n[i] == w.rows and g.c[i] == w.count and g.s[i] == w.whole and
+          whole.n[i] == w.rows and whole.s[i] == w.whole and g.k[i] > last
+        if w.count > 0 then
+          good = good and close_to(g.m[i], w.sum / w.count) and g.lo[i] == w.min
+        else
+          good = good and g.m[i] == nil and g.lo[i] == nil and g.sd[i] == nil
+        end
+        last = g.k[i]
+        wrong = wrong + (good and 0 or 1)
+      end
+      expect(wrong).to_be(0)
+      local groups = 0
+      for _ in pairs(want) do groups = groups + 1 end
+      expect(#g).to_be(groups)
+    end
   end)
 end)
 

@@ -200,6 +200,37 @@ describe("rolling sums of floats", function()
       for i = w + 1, n, 97 do expect(s[i]).to_be_near(c[i] - c[i - w], 1e-7) end
     end
   end)
+  it("depend on the rows of the window only, to the last bit", function()
+    local r = require("flowrun.random").new(14)
+    local period, times = 1301, 60 -- over chunks and strips
+    local x, k, all = r:normal(0, 1e6, period):to_table(), r:integers(0, 9, period):to_table(), {}
+    for i = 1, period * times do
+      local j = (i - 1) % period + 1
+      all[i] = k[j] == 0 and null or x[j]
+    end
+    local df = frame.from{{"x", all}}
+    for _, w in ipairs{1, 2, 7, 24, 63, 168, 1000} do
+      local got = df:with{{"m", ("rolling_mean(x, %d, min = 1)"):format(w)}}.m:to_table()
+      local wrong = 0
+      for i = 2 * period + 1, #all do
+        wrong = wrong + (got[i] == got[(i - 1) % period + 1 + period] and 0 or 1)
+      end
+      expect(wrong).to_be(0)
+    end
+  end)
+  it("forget an infinity, a NaN and a huge value when they have left", function()
+    local all = {}
+    for i = 1, 3000 do all[i] = i % 2 == 0 and 0.25 or -0.0 end
+    all[100], all[1025], all[2000] = math.huge, 0 / 0, 1e300
+    local got = frame.from{{"x", all}}:with{{"s", "rolling_sum(x, 24)"}}.s:to_table()
+    expect(got[123]).to_be(math.huge)
+    expect(got[124]).to_be(3.0)
+    expect(got[1048] ~= got[1048]).to_be_true()
+    expect(got[1049]).to_be(3.0)
+    expect(got[2024]).to_be(3.0)
+    local zeros = frame.from{{"x", {-0.0, -0.0}}}:with{{"s", "rolling_sum(x, 2)"}}.s
+    expect(1 / zeros[2]).to_be(math.huge)
+  end)
 end)
 
 describe("masks over many chunks", function()

@@ -13,23 +13,32 @@ typedef struct functions {
     size_t (*narrow)(const uint32_t *, const uint64_t *, size_t, uint32_t *);
     size_t (*bits)(const uint64_t *, const uint64_t *, size_t, uint64_t *, size_t);
     void (*zero)(const double *, const uint64_t *, size_t, double *);
+    void (*flags)(const uint64_t *, size_t, uint16_t *);
+    void (*divert)(const uint32_t *, const uint64_t *, size_t, uint32_t, uint32_t, uint32_t *);
 } functions;
 
-static const functions ours = {fr_compress_64, fr_compress_32, fr_compress_bits, fr_compress_zero};
+static const functions ours = {fr_compress_64,   fr_compress_32,    fr_compress_bits,
+                               fr_compress_zero, fr_compress_flags, fr_compress_divert};
 
 // The same source as a processor without AVX-512 runs it.
 #define fr_compress_64   plain_64
 #define fr_compress_32   plain_32
 #define fr_compress_bits plain_bits_of
 #define fr_compress_zero plain_zero
+#define fr_compress_flags plain_flags
+#define fr_compress_divert plain_divert
 #define __builtin_cpu_supports(name) false
 size_t plain_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to);
 size_t plain_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to);
 size_t plain_bits_of(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to, size_t at);
 void plain_zero(const double *x, const uint64_t *words, size_t n, double *to);
+void plain_flags(const uint64_t *words, size_t n, uint16_t *to);
+void plain_divert(const uint32_t *x, const uint64_t *words, size_t n, uint32_t keep, uint32_t add,
+                  uint32_t *to);
 #include "core/data/compress.c"
 
-static const functions plain = {plain_64, plain_32, plain_bits_of, plain_zero};
+static const functions plain = {plain_64,   plain_32,    plain_bits_of,
+                                plain_zero, plain_flags, plain_divert};
 
 enum { MOST = 300, WORDS = MOST / 64 + 2 };
 
@@ -83,6 +92,25 @@ static void check_rows(const rows *r, const functions *f)
     CHECK(number[r->n] == 7 && bits[0] << 3 == 0);
 }
 
+// What is as long as the input, and nothing behind it.
+static void check_all(const rows *r, const functions *f)
+{
+    uint16_t flags[MOST + 1];
+    uint32_t one[MOST + 1], each[MOST + 1];
+    flags[r->n] = 7;
+    one[r->n] = each[r->n] = 7;
+    f->flags(r->words, r->n, flags);
+    f->divert(r->narrow, r->words, r->n, 0, 5, one);
+    f->divert(r->narrow, r->words, r->n, UINT32_MAX, 5, each);
+    for (size_t i = 0; i < r->n; i++) {
+        bool there = bit(r->words, i);
+        CHECK(flags[i] == there);
+        CHECK(one[i] == (there ? r->narrow[i] : 5));
+        CHECK(each[i] == r->narrow[i] + (there ? 0 : 5));
+    }
+    CHECK(flags[r->n] == 7 && one[r->n] == 7 && each[r->n] == 7);
+}
+
 static void agree_with_loops(void)
 {
     fr_rand rand;
@@ -93,6 +121,8 @@ static void agree_with_loops(void)
             make(&r, &rand, n, of_ten);
             check_rows(&r, &ours);
             check_rows(&r, &plain);
+            check_all(&r, &ours);
+            check_all(&r, &plain);
         }
     }
 }
