@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-uint64_t fr_bits_word(const uint8_t *bits, int64_t at, int64_t end)
+uint64_t fr_bits_word_any(const uint8_t *bits, int64_t at, int64_t end)
 {
     int64_t n = end - at;
     if (n <= 0) {

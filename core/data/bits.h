@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline bool fr_bits_get(const uint8_t *bits, int64_t i)
 {
@@ -23,7 +24,16 @@ static inline void fr_bits_clear(uint8_t *bits, int64_t i)
 }
 static inline size_t fr_bits_bytes(int64_t n) { return ((size_t)n + 7) / 8; }
 // 64 bits from bit `at` (those at and beyond `end` read as zero).
-uint64_t fr_bits_word(const uint8_t *bits, int64_t at, int64_t end);
+uint64_t fr_bits_word_any(const uint8_t *bits, int64_t at, int64_t end);
+static inline uint64_t fr_bits_word(const uint8_t *bits, int64_t at, int64_t end)
+{
+    uint64_t w;
+    if ((at & 7) != 0 || end - at < 64) {
+        return fr_bits_word_any(bits, at, end);
+    }
+    memcpy(&w, bits + (at >> 3), sizeof w);
+    return w;
+}
 int64_t fr_bits_count(const uint8_t *bits, int64_t at, int64_t n); // ones
 // Copies n bits; `to_at` may be anything; other bits of the target stay as they are.
 void fr_bits_copy(uint8_t *to, int64_t to_at, const uint8_t *from, int64_t at, int64_t n);

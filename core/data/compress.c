@@ -34,6 +34,34 @@ WIDE static size_t wide_64(const uint64_t *x, const uint64_t *words, size_t n, u
     return (size_t)(to - from);
 }
 
+// Past the caches: a line goes to memory whole, without being read first.
+enum { STAGE = 1024 };
+
+WIDE static size_t far_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to)
+{
+    _Alignas(64) uint64_t stage[STAGE + 16];
+    uint64_t *from = to;
+    size_t held = 0, head = (64 - ((uintptr_t)to & 63)) % 64 / 8;
+    for (size_t at = 0; at < n; at += STAGE) {
+        size_t rows = n - at < STAGE ? n - at : STAGE, done = 0;
+        held += wide_64(x + at, words + at / 64, rows, stage + held);
+        if (held < head + 8) {
+            continue;
+        }
+        memcpy(to, stage, head * sizeof *to);
+        for (done = head; done + 8 <= held; done += 8) {
+            _mm512_stream_si512((void *)(to + done), _mm512_loadu_si512((void *)(stage + done)));
+        }
+        to += done;
+        held -= done;
+        memcpy(stage, stage + done, held * sizeof *to);
+        head = 0;
+    }
+    memcpy(to, stage, held * sizeof *to);
+    _mm_sfence();
+    return (size_t)(to - from) + held;
+}
+
 WIDE static size_t wide_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to)
 {
     uint32_t *from = to;
@@ -133,6 +161,14 @@ size_t fr_compress_64(const uint64_t *x, const uint64_t *words, size_t n, uint64
 {
     if (wide()) {
         return wide_64(x, words, n, to);
+    }
+    PLAIN(uint64_t);
+}
+
+size_t fr_compress_64_far(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to)
+{
+    if (wide()) {
+        return far_64(x, words, n, to);
     }
     PLAIN(uint64_t);
 }

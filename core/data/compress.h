@@ -8,6 +8,8 @@
 // Of n values x by the bits of `words` (bit i of word i / 64); bits from n on are zero.
 // Returns how many there are; nothing is written behind them.
 size_t fr_compress_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to);
+// The same for a result that is too large for the caches.
+size_t fr_compress_64_far(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to);
 size_t fr_compress_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to);
 // Bits of `x` (as words) where `words` has ones, appended to `to` from bit `at`; those from
 // `at` on are zero before. Returns the number of bits.

@@ -66,7 +66,11 @@ typedef struct filtering_array {
     uint64_t *valid, *bools;
 } filtering_array;
 
-enum { WORDS = FR_CHUNK_ROWS / 64, AREA = WORDS + 1 };
+enum {
+    WORDS = FR_CHUNK_ROWS / 64,
+    AREA = WORDS + 1,
+    FAR_BYTES = 16 << 20 // a column of this size does not wait in a cache for its reader
+};
 
 static void mask_words(const fr_array *m, int64_t at, int64_t end, uint64_t words[WORDS])
 {
@@ -102,9 +106,9 @@ static void compress_fixed(const filtering_array *t, const uint64_t *words, int6
         (void)fr_compress_32((const uint32_t *)(const void *)from + at, words, n,
                              (uint32_t *)(void *)out + to);
         break;
-    default:
-        (void)fr_compress_64((const uint64_t *)(const void *)from + at, words, n,
-                             (uint64_t *)(void *)out + to);
+    default: // 8 bytes
+        (t->to->values->size >= FAR_BYTES ? fr_compress_64_far : fr_compress_64)(
+            (const uint64_t *)(const void *)from + at, words, n, (uint64_t *)(void *)out + to);
         break;
     }
 }

@@ -13,18 +13,21 @@ typedef struct functions {
     size_t (*narrow)(const uint32_t *, const uint64_t *, size_t, uint32_t *);
     size_t (*bits)(const uint64_t *, const uint64_t *, size_t, uint64_t *, size_t);
     void (*zero)(const double *, const uint64_t *, size_t, double *);
+    size_t (*far)(const uint64_t *, const uint64_t *, size_t, uint64_t *);
     void (*flags)(const uint64_t *, size_t, uint16_t *);
     void (*divert)(const uint32_t *, const uint64_t *, size_t, uint32_t, uint32_t, uint32_t *);
 } functions;
 
 static const functions ours = {fr_compress_64,   fr_compress_32,    fr_compress_bits,
-                               fr_compress_zero, fr_compress_flags, fr_compress_divert};
+                               fr_compress_zero, fr_compress_64_far, fr_compress_flags,
+                               fr_compress_divert};
 
 // The same source as a processor without AVX-512 runs it.
 #define fr_compress_64   plain_64
 #define fr_compress_32   plain_32
 #define fr_compress_bits plain_bits_of
 #define fr_compress_zero plain_zero
+#define fr_compress_64_far plain_64_far
 #define fr_compress_flags plain_flags
 #define fr_compress_divert plain_divert
 #define __builtin_cpu_supports(name) false
@@ -32,13 +35,15 @@ size_t plain_64(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to
 size_t plain_32(const uint32_t *x, const uint64_t *words, size_t n, uint32_t *to);
 size_t plain_bits_of(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to, size_t at);
 void plain_zero(const double *x, const uint64_t *words, size_t n, double *to);
+size_t plain_64_far(const uint64_t *x, const uint64_t *words, size_t n, uint64_t *to);
 void plain_flags(const uint64_t *words, size_t n, uint16_t *to);
 void plain_divert(const uint32_t *x, const uint64_t *words, size_t n, uint32_t keep, uint32_t add,
                   uint32_t *to);
 #include "core/data/compress.c"
 
 static const functions plain = {plain_64,   plain_32,    plain_bits_of,
-                                plain_zero, plain_flags, plain_divert};
+                                plain_zero, plain_64_far, plain_flags,
+                                plain_divert};
 
 enum { MOST = 300, WORDS = MOST / 64 + 2 };
 
@@ -127,8 +132,36 @@ static void agree_with_loops(void)
     }
 }
 
+// Around its stages and lines, from every place in a line.
+static void go_far(void)
+{
+    enum { ROWS = 5000 };
+    static uint64_t x[ROWS], words[ROWS / 64 + 1], near[ROWS], far[ROWS + 16];
+    fr_rand rand;
+    fr_rand_init(&rand, 8, 0);
+    for (size_t n = 0; n <= ROWS; n += n < 40 ? 1 : 311) {
+        for (size_t at = 0; at < 8; at++) {
+            memset(words, 0, sizeof words);
+            unsigned of_ten = (unsigned)fr_rand_below(&rand, 11);
+            for (size_t i = 0; i < n; i++) {
+                x[i] = i * 0x9e3779b97f4a7c15U;
+                words[i / 64] |= (uint64_t)(fr_rand_below(&rand, 10) < of_ten) << (i % 64);
+            }
+            size_t ones = fr_compress_64(x, words, n, near);
+            const functions *both[] = {&ours, &plain};
+            for (size_t k = 0; k < 2; k++) {
+                memset(far, 0xaa, sizeof far);
+                CHECK_INT((int64_t)both[k]->far(x, words, n, far + 1 + at), (int64_t)ones);
+                CHECK(memcmp(far + 1 + at, near, ones * sizeof *far) == 0);
+                CHECK(far[at] == 0xaaaaaaaaaaaaaaaaU && far[1 + at + ones] == far[at]);
+            }
+        }
+    }
+}
+
 int main(void)
 {
+    CASE(go_far);
     CASE(agree_with_loops);
     return check_end();
 }
