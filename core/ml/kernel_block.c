@@ -2,28 +2,34 @@
 
 #include <string.h>
 
-enum { LANES = 32 };
+enum { LANES = 32, EIGHT_ROWS = 8 };
 
 #define W       2
+#define SIDE    2 // columns of a tile: what the registers hold
 #define TARGET
 #define NAME(x) x##_2
 #include "core/ml/kernel_block.inc"
 
-static const fr_block_kernel TWO = {dot_2, moments_2, nearest_2, scale_2, combine_2};
+static const fr_block_kernel TWO = {dot_2, moments_2, nearest_2, scale_2, combine_2,
+    gram_2, weigh_2};
 
 #if defined(__x86_64__)
 #define W       4
+#define SIDE    2
 #define TARGET  __attribute__((target("avx2")))
 #define NAME(x) x##_4
 #include "core/ml/kernel_block.inc"
 
 #define W       8
+#define SIDE    4
 #define TARGET  __attribute__((target("avx512f,avx512dq,avx512vl")))
 #define NAME(x) x##_8
 #include "core/ml/kernel_block.inc"
 
-static const fr_block_kernel FOUR = {dot_4, moments_4, nearest_4, scale_4, combine_4};
-static const fr_block_kernel EIGHT = {dot_8, moments_8, nearest_8, scale_8, combine_8};
+static const fr_block_kernel FOUR = {dot_4, moments_4, nearest_4, scale_4, combine_4,
+    gram_4, weigh_4};
+static const fr_block_kernel EIGHT = {dot_8, moments_8, nearest_8, scale_8, combine_8,
+    gram_8, weigh_8};
 #endif
 
 const fr_block_kernel *fr_block_kernel_of(int width)
@@ -97,4 +103,25 @@ void fr_block_combine(const double *z, size_t stride, size_t rows, size_t column
         best()->combine(z + i, stride, columns, by, rest);
         memcpy(out + i, rest, (rows - i) * sizeof *out);
     }
+}
+
+static size_t fill_up(double *z, size_t stride, size_t rows, size_t columns)
+{
+    size_t whole = (rows + EIGHT_ROWS - 1) / EIGHT_ROWS * EIGHT_ROWS;
+    for (size_t j = 0; j < columns && rows < whole; j++) {
+        memset(z + j * stride + rows, 0, (whole - rows) * sizeof *z);
+    }
+    return whole;
+}
+
+void fr_block_gram(double *z, size_t stride, size_t rows, size_t columns, double *out)
+{
+    rows = fill_up(z, stride, rows, columns);
+    best()->gram(z, stride, rows, columns, out);
+}
+
+void fr_block_weigh(double *z, size_t stride, size_t rows, size_t columns, double *by)
+{
+    rows = fill_up(by, rows, rows, 1);
+    best()->weigh(z, stride, rows, columns, by);
 }

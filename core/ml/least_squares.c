@@ -2,7 +2,9 @@
 
 #include "core/base/cancel.h"
 #include "core/base/mem.h"
+#include "core/ml/gram.h"
 #include "core/ml/pass.h"
+#include "core/ml/standard.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,6 +15,7 @@ enum {
 
 static const double doubtful = 1e2;  // beyond it refinement pays for itself
 static const double ill = 1e4;       // beyond it the normal equations lose digits
+static const double enough = 1e-3;    // of the squares left over: the products give it
 static const double nothing = 1e-13; // of a pivot, relative to the first
 
 // One regression: where the columns stand, and what the passes over the rows compute. The
@@ -22,6 +25,7 @@ typedef struct work {
     const double *y;
     size_t n, p, width; // width = p + 1
     bool intercept;
+    bool many;            // rows: a pass costs more than the digits it adds
     double *mean, *scale; // [width]
     double *gram;         // [width * width], of centred, scaled columns
     double *beta;         // [p], in those units
@@ -161,6 +165,48 @@ static int centre_and_scale(work *w, fr_err *err)
     }
     fr_free(sum);
     return rc;
+}
+
+// The same and the products in one pass, for many rows.
+static int take_products(work *w, fr_err *err)
+{
+    size_t width = w->width;
+    int rc = fr_gram_run(w->x, w->y, w->intercept, w->mean, w->gram, "least squares", err);
+    for (size_t a = 0; a < width && rc == FR_OK; a++) {
+        double root = sqrt(fmax(0, w->gram[a * width + a]));
+        double size = fabs(w->mean[a]) * 1e-15 * sqrt((double)w->n);
+        w->scale[a] = root > size ? root : 1;
+        for (size_t b = 0; b <= a; b++) {
+            w->gram[a * width + b] = w->gram[a * width + b] / w->scale[a] / w->scale[b];
+        }
+    }
+    return rc;
+}
+
+static int prepare(work *w, fr_err *err)
+{
+    w->many = w->n >= FR_STANDARD_MANY;
+    if (w->many) {
+        return take_products(w, err);
+    }
+    int rc = centre_and_scale(w, err);
+    return rc == FR_OK ? pass(w, gram_segment, w->width * w->width, w->gram, err) : rc;
+}
+
+// The residual sum of squares, scaled, from the products.
+static double residual_of_products(const work *w)
+{
+    const double *target = w->gram + w->p * w->width;
+    double sum = target[w->p];
+    for (size_t i = 0; i < w->p; i++) {
+        const double *row = w->gram + i * w->width;
+        double half = -target[i] + row[i] * w->beta[i] / 2;
+        for (size_t j = 0; j < i; j++) {
+            half += row[j] * w->beta[j];
+        }
+        sum += 2 * half * w->beta[i];
+    }
+    return sum;
 }
 
 // Coefficients and intercept in the user's units from w->beta. The intercept is summed
@@ -338,13 +384,15 @@ static int solve_normal(work *w, const double *penalty, fr_least_squares *out,
     if (*done) {
         fr_pass_solve(p, A, w->beta);
         *mean_variance = normal_intercept_variance(w, A, r);
-        rc = pass(w, residual_segment, width, r, err);
-        for (size_t j = 0; j < p; j++) {
-            r[j] -= penalty[j] * w->beta[j];
-        }
-        fr_pass_solve(p, A, r); // one step of refinement
-        for (size_t j = 0; j < p && rc == FR_OK; j++) {
-            w->beta[j] += r[j];
+        if (!w->many || out->condition > doubtful) { // one step of refinement
+            rc = pass(w, residual_segment, width, r, err);
+            for (size_t j = 0; j < p; j++) {
+                r[j] -= penalty[j] * w->beta[j];
+            }
+            fr_pass_solve(p, A, r);
+            for (size_t j = 0; j < p && rc == FR_OK; j++) {
+                w->beta[j] += r[j];
+            }
         }
         out->rank = p;
         to_user_units(w, out);
@@ -553,7 +601,10 @@ static int finish(work *w, const double *inverse, double mean_variance,
 {
     size_t p = w->p;
     double *r = fr_alloc(w->width * sizeof *r), s = w->scale[p];
-    int rc = pass(w, residual_segment, w->width, r, err);
+    r[p] = residual_of_products(w);
+    bool known = w->many && !out->by_qr && out->condition <= doubtful &&
+                 r[p] > enough * w->gram[p * w->width + p];
+    int rc = known ? FR_OK : pass(w, residual_segment, w->width, r, err);
     out->degrees = (double)w->n - (double)out->rank - w->intercept;
     out->residual_ss = rc == FR_OK ? r[p] * s * s : 0;
     out->total_ss = w->gram[p * w->width + p] * s * s;
@@ -569,8 +620,7 @@ static int finish(work *w, const double *inverse, double mean_variance,
 static int run(work *w, double l2, fr_least_squares *out, fr_err *err)
 {
     size_t p = w->p;
-    int rc = centre_and_scale(w, err);
-    rc = rc == FR_OK ? pass(w, gram_segment, w->width * w->width, w->gram, err) : rc;
+    int rc = prepare(w, err);
     if (rc != FR_OK) {
         return rc;
     }

@@ -5,13 +5,11 @@
 // positive. The eigenvectors are LAPACK's, so last bits may depend on the machine.
 // Payload: u64 components; doubles mean[p], variance[k], share[k], direction[k][p].
 
-#include "core/base/cancel.h"
 #include "core/base/mem.h"
 #include "core/ml/gather.h"
+#include "core/ml/gram.h"
 #include "core/ml/linalg.h"
-#include "core/ml/pass.h"
 #include "core/ml/shape.h"
-#include "core/ml/standard.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,31 +27,6 @@ static const fr_model_option OPTIONS[] = {
     [THREADS] = {"threads", "n_jobs", FR_MODEL_INT, 0, -1, 4096, NULL,
                  "most threads; 0 and -1: what the task may use. The model is the same"},
 };
-
-// Sums: upper triangle of the products, as LAPACK's columns.
-static int products_pass(void *ctx, size_t from, size_t to, double *out)
-{
-    const fr_standard *s = ctx;
-    size_t p = s->x->count;
-    double *z = fr_try_alloc((p + 1) * FR_STANDARD_BLOCK * sizeof *z);
-    if (z == NULL) {
-        return FR_ENOMEM;
-    }
-    int rc = FR_OK;
-    for (size_t i = from; i < to && rc == FR_OK; i += FR_STANDARD_BLOCK) {
-        size_t rows = FR_MIN(to - i, (size_t)FR_STANDARD_BLOCK);
-        fr_standard_block(s, i, rows, z);
-        for (size_t a = 0; a < p; a++) {
-            for (size_t b = 0; b <= a; b++) {
-                out[a * p + b] += fr_pass_dot(z + a * FR_STANDARD_BLOCK,
-                                              z + b * FR_STANDARD_BLOCK, rows);
-            }
-        }
-        rc = fr_cancelled() ? fr_cancel_code() : FR_OK;
-    }
-    fr_free(z);
-    return rc;
-}
 
 // Eigenvalues ascending in w, vectors in the columns of a.
 static int eigen(size_t p, double *a, double *w, fr_err *err)
@@ -91,7 +64,7 @@ static size_t how_many(double given, const double *w, size_t most, double whole)
 }
 
 // Turns eigenvectors (columns, ascending) into directions (rows, descending), signed.
-static void put(const fr_fit *fit, const fr_standard *s, const double *a, const double *w,
+static void put(const fr_fit *fit, const double *mean, const double *a, const double *w,
                 fr_buf *payload)
 {
     size_t p = fit->x->count, n = fit->x->rows, most = FR_MIN(n, p);
@@ -105,7 +78,7 @@ static void put(const fr_fit *fit, const fr_standard *s, const double *a, const 
     }
     size_t count = how_many(fit->option[COMPONENTS], value, most, whole);
     fr_buf_put_u64(payload, count);
-    fr_buf_put(payload, s->mean, p * sizeof *s->mean);
+    fr_buf_put(payload, mean, p * sizeof *mean);
     fr_buf_put(payload, value, count * sizeof *value);
     fr_buf_put(payload, share, count * sizeof *share);
     for (size_t k = 0; k < count; k++) {
@@ -135,21 +108,16 @@ static int pca_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
         return fr_fail(err, FR_EINVAL, "pca: %zu rows of %zu features have no %g components",
                        n, p, fit->option[COMPONENTS]);
     }
-    fr_standard s;
-    double *a = fr_try_alloc((p * p + p) * sizeof *a);
-    int rc = fr_standard_init(&s, fit->x, true, "pca", err);
-    if (rc == FR_OK && a == NULL) {
-        rc = fr_fail(err, FR_ENOMEM, "pca: no memory for %zu features", p);
+    // The lower triangle by rows is the upper one of LAPACK's columns.
+    double *a = fr_try_alloc((p * p + 2 * p) * sizeof *a), *mean = a + p * p + p;
+    if (a == NULL) {
+        return fr_fail(err, FR_ENOMEM, "pca: no memory for %zu features", p);
     }
-    for (size_t j = 0; j < p; j++) {
-        s.scale[j] = 1; // centred only
-    }
-    rc = rc == FR_OK ? fr_pass_run(n, p * p, products_pass, &s, a, "pca", err) : rc;
+    int rc = fr_gram_run(fit->x, NULL, true, mean, a, "pca", err);
     rc = rc == FR_OK ? eigen(p, a, a + p * p, err) : rc;
     if (rc == FR_OK) {
-        put(fit, &s, a, a + p * p, payload);
+        put(fit, mean, a, a + p * p, payload);
     }
-    fr_standard_fini(&s);
     fr_free(a);
     return rc;
 }

@@ -71,11 +71,38 @@ static void rows_find_their_closest_point(void)
     }
 }
 
+static void products_are_those_of_pairs(void)
+{
+    enum { MOST = 11 };
+    static double z[MOST * STRIDE], by[STRIDE], out[MOST * MOST], want[MOST * MOST];
+    fr_rand r;
+    fr_rand_init(&r, 7, 0);
+    for (size_t p = 0; p <= MOST; p++) {
+        size_t n = 9 * p;
+        fill(&r, z, MOST * STRIDE, true);
+        fill(&r, by, STRIDE, true);
+        for (size_t a = 0; a < p; a++) {
+            for (size_t b = 0; b < p; b++) {
+                double sum = 5;
+                for (size_t i = 0; i < n && b <= a; i++) {
+                    sum += z[a * STRIDE + i] * z[b * STRIDE + i] * by[i] * by[i];
+                }
+                want[a * p + b] = sum;
+                out[a * p + b] = 5; // above the diagonal nothing is touched
+            }
+        }
+        fr_block_weigh(z, STRIDE, n, p, by);
+        fr_block_gram(z, STRIDE, n, p, out);
+        CHECK(memcmp(out, want, p * p * sizeof *out) == 0);
+    }
+}
+
 static void every_width_gives_the_same_bits(void)
 {
     fr_rand r;
     fr_rand_init(&r, 6, 0);
-    double z[COLUMNS * STRIDE], points[POINTS * COLUMNS], first[4 * 32 + 4], out[4 * 32 + 4];
+    double z[COLUMNS * STRIDE], points[POINTS * COLUMNS], first[5 * 32 + 4], out[5 * 32 + 4],
+        w[COLUMNS * STRIDE];
     fill(&r, z, COLUMNS * STRIDE, false);
     fill(&r, points, POINTS * COLUMNS, false);
     int tried = 0;
@@ -94,6 +121,9 @@ static void every_width_gives_the_same_bits(void)
         }
         k->scale(z, 29, 0.2, 1.7, out + 4 + 64);
         k->combine(z, STRIDE, COLUMNS, points, out + 4 + 96);
+        memcpy(w, z, sizeof w);
+        k->weigh(w, STRIDE, 88, COLUMNS, z + STRIDE);
+        k->gram(w, STRIDE, 88, COLUMNS, out + 4 + 128);
         if (tried++ == 0) {
             memcpy(first, out, sizeof out);
         }
@@ -106,6 +136,7 @@ int main(void)
 {
     CASE(sums_are_those_of_a_loop);
     CASE(rows_find_their_closest_point);
+    CASE(products_are_those_of_pairs);
     CASE(every_width_gives_the_same_bits);
     return check_end();
 }

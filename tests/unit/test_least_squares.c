@@ -262,6 +262,41 @@ static void few_rows_and_none(void)
     fr_least_squares_fini(&s);
 }
 
+// Four copies of some rows have their coefficients and four times their squares, though
+// so many rows are summed in one pass.
+static void many_rows_are_fitted_as_few(void)
+{
+    enum { FEW = 10000, MANY = 4 * FEW };
+    double *memory = fr_alloc(4 * MANY * sizeof *memory);
+    double *x[3] = {memory, memory + MANY, memory + 2 * MANY}, *y = memory + 3 * MANY;
+    fr_rand r;
+    fr_rand_init(&r, 12, 0);
+    for (size_t i = 0; i < MANY; i++) {
+        bool copy = i >= FEW;
+        double u = fr_rand_unit(&r), v = fr_rand_unit(&r), e = fr_rand_unit(&r);
+        x[0][i] = copy ? x[0][i - FEW] : 1e6 + u;
+        x[1][i] = copy ? x[1][i - FEW] : v - u;
+        x[2][i] = copy ? x[2][i - FEW] : (double)(i % 7 == 3); // mostly missed by a guess
+        y[i] = copy ? y[i - FEW] : 3 * u - v + x[2][i] + e;
+    }
+    for (int ridge = 0; ridge <= 1; ridge++) {
+        fr_columns few = {FEW, 3, (const double *const *)x, NULL, false}, many = few;
+        many.rows = MANY;
+        fr_least_squares a, b;
+        CHECK_INT(fr_least_squares_fit(&few, y, true, 50 * ridge, &a, NULL), FR_OK);
+        CHECK_INT(fr_least_squares_fit(&many, y, true, 200 * ridge, &b, NULL), FR_OK);
+        for (size_t j = 0; j < 3; j++) {
+            CHECK_NEAR(b.coef[j], a.coef[j], 1e-10);
+        }
+        CHECK_NEAR(b.intercept / a.intercept, 1, 1e-10);
+        CHECK_NEAR(b.residual_ss / a.residual_ss, 4, 1e-9);
+        CHECK_NEAR(b.total_ss / a.total_ss, 4, 1e-9);
+        fr_least_squares_fini(&a);
+        fr_least_squares_fini(&b);
+    }
+    fr_free(memory);
+}
+
 static void openblas_opens_or_says_how_to_install_it(void)
 {
     const fr_linalg *la, *again;
@@ -292,6 +327,7 @@ int main(void)
     CASE(columns_that_others_explain_are_left_out);
     CASE(threads_do_not_change_a_bit);
     CASE(few_rows_and_none);
+    CASE(many_rows_are_fitted_as_few);
     CASE(openblas_opens_or_says_how_to_install_it);
     return check_end();
 }
