@@ -1,5 +1,6 @@
 #include "core/ml/kernel_block.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { LANES = 32, EIGHT_ROWS = 8 };
@@ -70,18 +71,21 @@ void fr_block_moments(const double *v, size_t n, double from, double *sum,
 }
 
 void fr_block_nearest(const double *z, size_t stride, size_t rows, size_t columns,
-                      const double *points, size_t count, double *near, int32_t *label)
+                      const double *points, size_t count, double *near, double *second,
+                      int32_t *label)
 {
     size_t i = 0;
     for (; i + LANES <= rows; i += LANES) {
-        best()->nearest(z + i, stride, columns, points, count, near + i, label + i);
+        best()->nearest(z + i, stride, columns, points, count, near + i, second + i,
+                        label + i);
     }
     if (i < rows) { // the last rows again, beside some that are done
-        double d[LANES];
+        double d[LANES], e[LANES];
         int32_t of[LANES];
         size_t from = rows >= LANES ? rows - LANES : 0;
-        best()->nearest(z + from, stride, columns, points, count, d, of);
+        best()->nearest(z + from, stride, columns, points, count, d, e, of);
         memcpy(near + i, d + (i - from), (rows - i) * sizeof *near);
+        memcpy(second + i, e + (i - from), (rows - i) * sizeof *second);
         memcpy(label + i, of + (i - from), (rows - i) * sizeof *label);
     }
 }

@@ -14,9 +14,11 @@ double fr_block_dot(const double *a, const double *b, size_t n);
 void fr_block_moments(const double *v, size_t n, double from, double *sum,
                       double *squares);
 // For each of the rows the closest of `count` points (of equals the first) and its squared
-// distance. z: [columns][stride]; points: [count][columns].
+// distance; second: that of the next one, infinite if there is none. z: [columns][stride];
+// points: [count][columns].
 void fr_block_nearest(const double *z, size_t stride, size_t rows, size_t columns,
-                      const double *points, size_t count, double *near, int32_t *label);
+                      const double *points, size_t count, double *near, double *second,
+                      int32_t *label);
 // out[i] = (v[i] - mean) * by.
 void fr_block_scale(const double *v, size_t n, double mean, double by, double *out);
 // out[i] = the sum over columns of by[j] * z[j * stride + i], in their order. z may be read
@@ -35,7 +37,7 @@ typedef struct fr_block_kernel {
     double (*dot)(const double *a, const double *b, size_t n);
     void (*moments)(const double *v, size_t n, double from, double *sum, double *squares);
     void (*nearest)(const double *z, size_t stride, size_t columns, const double *points,
-                    size_t count, double *near, int32_t *label);
+                    size_t count, double *near, double *second, int32_t *label);
     void (*scale)(const double *v, size_t n, double mean, double by, double *out);
     void (*combine)(const double *z, size_t stride, size_t columns, const double *by,
                     double *out);

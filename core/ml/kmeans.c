@@ -1,5 +1,6 @@
 // kmeans -- groups of rows around centres: greedy k-means++ (Arthur 2007) chooses where to
-// start, Lloyd's steps move the centres to the means of their rows.
+// start, Lloyd's steps move the centres to the means of their rows. Steps leave out rows
+// that the triangle inequality keeps where they are (Hamerly 2010).
 //
 // Payload: u64 clusters, iterations; doubles inertia, centre[clusters][features]. Means are
 // taken away inside. Sums are made in segments of fixed size: the bits do not depend on
@@ -19,7 +20,16 @@
 
 enum { CLUSTERS, RUNS, MAX_ITERATIONS, TOLERANCE, SEED, THREADS };
 
-enum { BLOCK = FR_STANDARD_BLOCK, HEAD = 3, MOST_TRIALS = 16, FEW_CENTRES = 64 };
+enum {
+    BLOCK = FR_STANDARD_BLOCK,
+    HEAD = 3,
+    MOST_TRIALS = 16,
+    FEW_CENTRES = 64,
+    FAR_CENTRES = 512, // of more, their distances from each other are not worth making
+};
+
+static const double UP = 1 + 1e-12;   // rounding of a way, with room
+static const double SLACK = 1 + 1e-9; // of a sum of up to a million ways
 
 static const fr_model_option OPTIONS[] = {
     [CLUSTERS] = {"clusters", "n_clusters k", FR_MODEL_INT, 8, 1, 65535, NULL,
@@ -39,30 +49,22 @@ static const fr_model_option OPTIONS[] = {
 typedef struct work {
     fr_standard s;
     size_t n, p, k;
-    double *centre, *next, *best; // [k][p], means taken away
-    double *near;                 // [n], squared distance to the closest centre
-    int32_t *label;               // [n]
-    double *sums;                 // inertia, changed, count[k], sum[k][p]
+    double *centre, *best; // [k][p], means taken away
+    // [n], squared distance to the closest centre; between steps a bound of the distance
+    double *near;
+    int32_t *label; // [n]
+    double *sums;   // inertia, changed, count[k], sum[k][p]
+    double *row;    // [n][p], means taken away, of many rows; NULL: read from the columns
+    double *change; // of these, in a step within bounds
+    // For bounds in a step: how far each centre moved, the most that any other moved, and
+    // half the distance to the closest other centre.
+    double *moved, *others, *half; // [k]
     // candidates of k-means++
     size_t trials;
     double *candidate; // [trials][p]
-    double *trial;     // [trials][n]
+    double *trial;     // [trials][n]; then the first n are bounds of the next distance
     fr_rand random;
 } work;
-
-// d[i] = squared distance of each row of a block to a point.
-static void distances(const work *w, const double *z, size_t rows, const double *to,
-                      double *d)
-{
-    memset(d, 0, rows * sizeof *d);
-    for (size_t j = 0; j < w->p; j++) {
-        const double *v = z + j * BLOCK;
-        for (size_t i = 0; i < rows; i++) {
-            double a = v[i] - to[j];
-            d[i] += a * a;
-        }
-    }
-}
 
 typedef void (*block_fn)(const work *w, const double *z, size_t from, size_t rows,
                          double *space, double *out);
@@ -111,16 +113,16 @@ static void add_by_label(const work *w, const double *z, const int32_t *label, s
 static void assign_block(const work *w, const double *z, size_t from, size_t rows,
                          double *d, double *out)
 {
-    (void)d;
     double *near = w->near + from;
     int32_t was[BLOCK], *label = w->label + from;
     memcpy(was, label, rows * sizeof *was);
-    fr_block_nearest(z, BLOCK, rows, w->p, w->centre, w->k, near, label);
+    fr_block_nearest(z, BLOCK, rows, w->p, w->centre, w->k, near, d, label);
     double *count = out + 2, *sum = count + w->k;
     for (size_t i = 0; i < rows; i++) {
         out[0] += near[i];
         out[1] += was[i] != label[i];
         count[label[i]]++;
+        w->trial[from + i] = sqrt(d[i]);
     }
     add_by_label(w, z, label, rows, sum);
 }
@@ -130,14 +132,115 @@ static int assign_pass(void *ctx, size_t from, size_t to, double *out)
     return each_block(ctx, from, to, out, assign_block);
 }
 
+// Moves the bounds of a block and lists the rows whose closest centre may be another one.
+static size_t list_doubtful(const work *w, size_t from, size_t rows, uint8_t *list)
+{
+    double *near = w->near + from, *next = w->trial + from;
+    const int32_t *label = w->label + from;
+    size_t count = 0;
+    for (size_t i = 0; i < rows; i++) {
+        size_t c = (size_t)label[i];
+        near[i] += w->moved[c];
+        next[i] -= w->others[c];
+        list[count] = (uint8_t)i;
+        count += !(near[i] * SLACK < FR_MAX(next[i], w->half[c]));
+    }
+    return count;
+}
+
+// The listed rows, centred: few rows of many columns are few lines of the cache where rows
+// lie together.
+static void take_rows(const work *w, size_t from, const uint8_t *list, size_t count,
+                      double *z)
+{
+    for (size_t t = 0; t < count && w->row != NULL; t++) {
+        const double *v = w->row + (from + list[t]) * w->p;
+        for (size_t j = 0; j < w->p; j++) {
+            z[j * BLOCK + t] = v[j];
+        }
+    }
+    if (w->row != NULL) {
+        return;
+    }
+    for (size_t j = 0; j < w->p; j++) {
+        const double *v = w->s.x->column[j] + from;
+        double mean = w->s.mean[j], *to = z + j * BLOCK;
+        for (size_t t = 0; t < count; t++) {
+            to[t] = v[list[t]] - mean;
+        }
+    }
+}
+
+static void move_row(const work *w, const double *z, int32_t from, int32_t to, double *out)
+{
+    double *count = out + 2, *sum = count + w->k;
+    out[1]++;
+    count[from]--;
+    count[to]++;
+    for (size_t j = 0; j < w->p; j++) {
+        sum[(size_t)from * w->p + j] -= z[j * BLOCK];
+        sum[(size_t)to * w->p + j] += z[j * BLOCK];
+    }
+}
+
+// As assign_pass within bounds; the sums are changes of counts and sums.
+static int bounded_pass(void *ctx, size_t from, size_t to, double *out)
+{
+    const work *w = ctx;
+    double *z = fr_try_alloc((w->p + 2) * BLOCK * sizeof *z);
+    if (z == NULL) {
+        return FR_ENOMEM;
+    }
+    double *near = z + w->p * BLOCK, *next = near + BLOCK;
+    int32_t label[BLOCK];
+    uint8_t list[BLOCK + 1];
+    int rc = FR_OK;
+    for (size_t i = from; i < to && rc == FR_OK; i += BLOCK) {
+        size_t count = list_doubtful(w, i, FR_MIN(to - i, (size_t)BLOCK), list);
+        take_rows(w, i, list, count, z);
+        fr_block_nearest(z, BLOCK, count, w->p, w->centre, w->k, near, next, label);
+        for (size_t t = 0; t < count; t++) {
+            size_t row = i + list[t];
+            if (label[t] != w->label[row]) {
+                move_row(w, z + t, w->label[row], label[t], out);
+                w->label[row] = label[t];
+            }
+            w->near[row] = sqrt(near[t]);
+            w->trial[row] = sqrt(next[t]);
+        }
+        rc = fr_cancelled() ? fr_cancel_code() : FR_OK;
+    }
+    fr_free(z);
+    return rc;
+}
+
+static void lay_rows(const work *w, const double *z, size_t from, size_t rows, double *d,
+                     double *out)
+{
+    (void)d;
+    (void)out;
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < w->p; j++) {
+            w->row[(from + i) * w->p + j] = z[j * BLOCK + i];
+        }
+    }
+}
+
+static int lay_pass(void *ctx, size_t from, size_t to, double *out)
+{
+    return each_block(ctx, from, to, out, lay_rows);
+}
+
 static void trial_block(const work *w, const double *z, size_t from, size_t rows,
                         double *d, double *out)
 {
     for (size_t t = 0; t < w->trials; t++) {
         double *own = w->trial + t * w->n + from;
-        distances(w, z, rows, w->candidate + t * w->p, d);
+        double next[BLOCK];
+        int32_t label[BLOCK];
+        fr_block_nearest(z, BLOCK, rows, w->p, w->candidate + t * w->p, 1, d, next, label);
         for (size_t i = 0; i < rows; i++) {
-            own[i] = fmin(d[i], w->near[from + i]);
+            own[i] = FR_MIN(d[i], w->near[from + i]);
             out[t] += own[i];
         }
     }
@@ -231,29 +334,105 @@ static int assign(work *w, double *inertia, bool *changed, fr_err *err)
     return rc;
 }
 
+static int assign_bounded(work *w, bool *changed, fr_err *err)
+{
+    size_t size = 2 + w->k * (1 + w->p);
+    int rc = fr_pass_run(w->n, size, bounded_pass, w, w->change, "k-means", err);
+    for (size_t i = 2; i < size; i++) {
+        w->sums[i] += w->change[i];
+    }
+    *changed = w->change[1] > 0;
+    return rc;
+}
+
+static bool has_empty(const work *w)
+{
+    for (size_t c = 0; c < w->k; c++) {
+        if (!(w->sums[2 + c] > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Moves the centres to the means of their rows; the return value is the squared way of all.
+static double move_centres(work *w)
+{
+    double all = 0, most = 0, next = 0;
+    size_t farthest = 0;
+    for (size_t c = 0; c < w->k; c++) {
+        double squares = 0;
+        for (size_t j = 0; j < w->p; j++) {
+            double *at = &w->centre[c * w->p + j], count = w->sums[2 + c];
+            double to = count > 0 ? w->sums[2 + w->k + c * w->p + j] / count : *at;
+            squares += (to - *at) * (to - *at);
+            *at = to;
+        }
+        all += squares;
+        double way = w->moved[c] = sqrt(squares) * UP;
+        next = fmax(next, fmin(way, most));
+        farthest = way > most ? c : farthest;
+        most = fmax(most, way);
+    }
+    for (size_t c = 0; c < w->k; c++) {
+        w->others[c] = c == farthest ? next : most;
+    }
+    return all;
+}
+
+static void halve_distances(work *w)
+{
+    for (size_t c = 0; c < w->k; c++) {
+        double least = w->k > FAR_CENTRES ? 0 : HUGE_VAL;
+        for (size_t o = 0; o < w->k && w->k <= FAR_CENTRES; o++) {
+            double d = 0;
+            for (size_t j = 0; j < w->p; j++) {
+                double a = w->centre[c * w->p + j] - w->centre[o * w->p + j];
+                d += a * a;
+            }
+            least = o != c ? fmin(least, d) : least;
+        }
+        w->half[c] = sqrt(least) / 2;
+    }
+}
+
 static int lloyd(work *w, int most, double limit, double *inertia, int *steps, fr_err *err)
 {
     memset(w->label, 0xFF, w->n * sizeof *w->label);
-    for (*steps = 1;; ++*steps) {
-        bool changed;
-        int rc = assign(w, inertia, &changed, err);
-        if (rc != FR_OK || !changed || *steps > most) {
-            *steps = *steps > most ? most : *steps;
+    if (w->n >= FR_STANDARD_MANY && w->row == NULL) {
+        w->row = fr_try_alloc(w->n * w->p * sizeof *w->row);
+        int rc = w->row == NULL
+                     ? FR_OK // slower without
+                     : fr_pass_run(w->n, 0, lay_pass, w, w->change, "k-means", err);
+        if (rc != FR_OK) {
             return rc;
         }
-        relocate(w);
-        double moved = 0;
-        for (size_t c = 0; c < w->k; c++) {
-            for (size_t j = 0; j < w->p; j++) {
-                double *at = &w->centre[c * w->p + j], count = w->sums[2 + c];
-                double to = count > 0 ? w->sums[2 + w->k + c * w->p + j] / count : *at;
-                moved += (to - *at) * (to - *at);
-                *at = to;
-            }
+    }
+    bool whole = true; // whether the pass was over all rows, so that `near` holds squares
+    for (*steps = 1;; ++*steps) {
+        bool changed;
+        int rc = whole ? assign(w, inertia, &changed, err)
+                       : assign_bounded(w, &changed, err);
+        if (rc != FR_OK || !changed || *steps > most) {
+            *steps = *steps > most ? most : *steps;
+            return rc == FR_OK && !whole ? assign(w, inertia, &changed, err) : rc;
         }
-        if (moved <= limit) {
+        bool relocates = has_empty(w);
+        if (relocates) {
+            rc = whole ? FR_OK : assign(w, inertia, &changed, err);
+            relocate(w);
+        }
+        if (rc != FR_OK) {
+            return rc;
+        }
+        for (size_t i = 0; i < w->n && whole && !relocates; i++) {
+            w->near[i] = sqrt(w->near[i]);
+        }
+        whole = relocates;
+        if (move_centres(w) <= limit) {
             return assign(w, inertia, &changed, err);
         }
+        halve_distances(w);
     }
 }
 
@@ -265,7 +444,7 @@ static int work_init(work *w, const fr_fit *fit, fr_err *err)
         return fr_fail(err, FR_EINVAL, "k-means: %zu clusters of %zu rows", k, n);
     }
     w->trials = 2 + (size_t)fr_special_log((double)k);
-    size_t sums = 2 + k * (1 + p), numbers = 2 * k * p + n + sums + w->trials * (p + n);
+    size_t sums = 2 + k * (1 + p), numbers = k * (2 * p + 3) + n + 2 * sums + w->trials * (p + n);
     w->centre = fr_try_alloc((numbers + 1) * sizeof *w->centre);
     w->label = fr_try_alloc((n + 1) * sizeof *w->label);
     if (w->centre == NULL || w->label == NULL) {
@@ -274,7 +453,11 @@ static int work_init(work *w, const fr_fit *fit, fr_err *err)
     w->best = w->centre + k * p;
     w->near = w->best + k * p;
     w->sums = w->near + n;
-    w->candidate = w->sums + sums;
+    w->change = w->sums + sums;
+    w->moved = w->change + sums;
+    w->others = w->moved + k;
+    w->half = w->others + k;
+    w->candidate = w->half + k;
     w->trial = w->candidate + w->trials * p;
     return fr_standard_init(&w->s, fit->x, true, "k-means", err);
 }
@@ -326,6 +509,7 @@ static int kmeans_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
     fr_standard_fini(&w.s);
     fr_free(w.centre);
     fr_free(w.label);
+    fr_free(w.row);
     return rc;
 }
 

@@ -12,15 +12,24 @@
 #include "core/ml/pass.h"
 #include "core/ml/softmax.h"
 #include "core/ml/special.h"
+#include "core/ml/standard.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { L2, INTERCEPT, MAX_ITERATIONS, THREADS };
 
-enum { BLOCK = 256, MOST_FEATURES = 8192, HALVINGS = 30 };
+enum {
+    BLOCK = 256,
+    MOST_FEATURES = 8192,
+    HALVINGS = 30,
+    SAMPLE = 16,      // of so many blocks one shows where to start
+    MOST_GUESSES = 8, // steps there
+};
 
 static const double small = 1e-10; // greatest gradient per row at the optimum
+static const double rounding = 1e-12; // of a loss: what a step may seem to add to it
+static const double near = 1e-2;   // length of a step that ends the guessing
 
 static const fr_model_option OPTIONS[] = {
     [L2] = {"l2", NULL, FR_MODEL_NUMBER, 1, 0, 1e300, NULL,
@@ -45,32 +54,8 @@ typedef struct work {
     double *b, *step, *trial; // [q]
     double *sums;             // loss, gradient[q], hessian[q * q]
     bool curvature;           // whether a pass makes the hessian too
+    size_t every;             // of so many blocks a pass takes one
 } work;
-
-static int mean_pass(void *ctx, size_t from, size_t to, double *out)
-{
-    const work *w = ctx;
-    for (size_t j = 0; j < w->p; j++) {
-        const double *v = w->x->column[j];
-        for (size_t i = from; i < to; i++) {
-            out[j] += v[i] - w->mean[j];
-        }
-    }
-    return FR_OK;
-}
-
-static int scale_pass(void *ctx, size_t from, size_t to, double *out)
-{
-    const work *w = ctx;
-    for (size_t j = 0; j < w->p; j++) {
-        const double *v = w->x->column[j];
-        for (size_t i = from; i < to; i++) {
-            double d = v[i] - w->mean[j];
-            out[j] += d * d;
-        }
-    }
-    return FR_OK;
-}
 
 // One block of rows: columns 1, z_1 ... z_p.
 static void load_block(const work *w, size_t from, size_t rows, double *z)
@@ -84,13 +69,13 @@ static void load_block(const work *w, size_t from, size_t rows, double *z)
     }
 }
 
-// Adds loss, gradient and, if wanted, the hessian of one block at w->trial. `work_` holds
-// log-odds, probabilities, residuals and weighted columns: 4 blocks.
-static void add_block(const work *w, const double *z, size_t from, size_t rows,
+// Adds loss, gradient and, if wanted, the hessian of one block at w->trial, which multiplies
+// z by the roots of weights. `work_` holds log-odds, probabilities and residuals: 3 blocks.
+static void add_block(const work *w, double *z, size_t from, size_t rows,
                       double *work_, double *out)
 {
     const int32_t *truth = w->truth + from;
-    double *odds = work_, *p = odds + BLOCK, *r = p + BLOCK, *weighted = r + BLOCK;
+    double *odds = work_, *p = odds + BLOCK, *r = p + BLOCK;
     fr_block_combine(z, BLOCK, rows, w->q, w->trial, odds);
     for (size_t i = 0; i < rows; i++) {
         odds[i] = fmin(700, fmax(-700, odds[i]));
@@ -105,23 +90,24 @@ static void add_block(const work *w, const double *z, size_t from, size_t rows,
     }
     for (size_t j = 0; j < w->q; j++) {
         out[1 + j] += fr_pass_dot(z + j * BLOCK, r, rows);
-        for (size_t i = 0; i < rows && w->curvature; i++) {
-            weighted[i] = z[j * BLOCK + i] * p[i];
+    }
+    if (w->curvature) {
+        for (size_t i = 0; i < rows; i++) {
+            p[i] = sqrt(p[i]);
         }
-        for (size_t k = 0; k <= j && w->curvature; k++) {
-            out[1 + w->q + j * w->q + k] += fr_pass_dot(z + k * BLOCK, weighted, rows);
-        }
+        fr_block_weigh(z, BLOCK, rows, w->q, p);
+        fr_block_gram(z, BLOCK, rows, w->q, out + 1 + w->q);
     }
 }
 
 static int sums_pass(void *ctx, size_t from, size_t to, double *out)
 {
     const work *w = ctx;
-    double *z = fr_try_alloc((w->q + 4) * BLOCK * sizeof *z);
+    double *z = fr_try_alloc((w->q + 3) * BLOCK * sizeof *z);
     if (z == NULL) {
         return FR_ENOMEM;
     }
-    for (size_t i = from; i < to; i += BLOCK) {
+    for (size_t i = from; i < to; i += BLOCK * w->every) {
         size_t rows = FR_MIN(to - i, (size_t)BLOCK);
         load_block(w, i, rows, z);
         add_block(w, z, i, rows, z + w->q * BLOCK, out);
@@ -191,10 +177,56 @@ static bool newton_step(work *w)
     return true;
 }
 
-static int search(work *w, int most, double *loss, int *iterations, fr_err *err)
+// Of many rows: moves b to the optimum of some of them, from where few steps are left, if
+// that is found at once.
+static int guess(work *w, fr_err *err)
 {
+    double before = HUGE_VAL, loss, length = HUGE_VAL;
+    int rc = FR_OK;
+    w->every = SAMPLE;
+    for (size_t j = 0; j < w->q; j++) {
+        w->penalty[j] /= SAMPLE;
+        w->trial[j] = w->b[j];
+    }
+    for (int k = 0; k < MOST_GUESSES && length > near && rc == FR_OK; k++) {
+        rc = evaluate(w, true, &loss, err);
+        if (rc != FR_OK || !(loss < before) || !newton_step(w)) {
+            length = HUGE_VAL;
+            break;
+        }
+        before = loss;
+        length = longest(w);
+        for (size_t j = 0; j < w->q; j++) {
+            w->trial[j] += w->step[j];
+        }
+    }
+    for (size_t j = 0; j < w->q; j++) {
+        w->penalty[j] *= SAMPLE;
+        w->b[j] = length <= near ? w->trial[j] : w->b[j];
+    }
+    w->every = 1;
+    return rc;
+}
+
+// Loss, gradient and hessian at the start. flat: the loss there without coefficients.
+static int begin(work *w, double flat, double *loss, fr_err *err)
+{
+    double constant = w->b[0];
+    int rc = w->n >= FR_STANDARD_MANY ? guess(w, err) : FR_OK;
     memcpy(w->trial, w->b, w->q * sizeof *w->b);
-    int rc = evaluate(w, true, loss, err);
+    rc = rc == FR_OK ? evaluate(w, true, loss, err) : rc;
+    if (rc == FR_OK && w->n >= FR_STANDARD_MANY && !(*loss <= flat)) {
+        memset(w->b, 0, w->q * sizeof *w->b);
+        w->b[0] = constant;
+        memcpy(w->trial, w->b, w->q * sizeof *w->b);
+        rc = evaluate(w, true, loss, err);
+    }
+    return rc;
+}
+
+static int search(work *w, double flat, int most, double *loss, int *iterations, fr_err *err)
+{
+    int rc = begin(w, flat, loss, err);
     for (*iterations = 0; rc == FR_OK; ++*iterations) {
         double largest = 0;
         for (size_t j = 0; j < w->q; j++) {
@@ -213,18 +245,18 @@ static int search(work *w, int most, double *loss, int *iterations, fr_err *err)
                            "max_iterations or l2",
                            most);
         }
-        double now = HUGE_VAL, length = 1;
-        for (int k = 0; k < HALVINGS && rc == FR_OK && !(now <= *loss);
+        double now = HUGE_VAL, length = 1, most_loss = *loss * (1 + rounding);
+        for (int k = 0; k < HALVINGS && rc == FR_OK && !(now <= most_loss);
              k++, length /= 2) {
             for (size_t j = 0; j < w->q; j++) {
                 w->trial[j] = w->b[j] + length * w->step[j];
             }
             rc = evaluate(w, k == 0, &now, err);
-            if (k > 0 && now <= *loss && rc == FR_OK) {
+            if (k > 0 && now <= most_loss && rc == FR_OK) {
                 rc = evaluate(w, true, &now, err);
             }
         }
-        if (rc == FR_OK && !(now <= *loss)) { // no way down: rounding, at the optimum
+        if (rc == FR_OK && !(now <= most_loss)) { // no way down: rounding, at the optimum
             memcpy(w->trial, w->b, w->q * sizeof *w->b);
             rc = evaluate(w, true, loss, err);
             return rc == FR_OK && !newton_step(w) ? singular(err) : rc;
@@ -237,22 +269,14 @@ static int search(work *w, int most, double *loss, int *iterations, fr_err *err)
 
 static int centre_and_scale(work *w, fr_err *err)
 {
-    double *sum = w->sums;
-    int rc = FR_OK;
-    for (int again = 0; again < 2 && rc == FR_OK; again++) {
-        rc = fr_pass_run(w->n, w->p, mean_pass, w, sum, "logistic regression", err);
-        for (size_t j = 0; j < w->p && w->intercept; j++) {
-            w->mean[j] += sum[j] / (double)w->n;
-        }
-    }
-    rc = rc == FR_OK
-             ? fr_pass_run(w->n, w->p, scale_pass, w, sum, "logistic regression", err)
-             : rc;
+    fr_standard s;
+    int rc = fr_standard_init(&s, w->x, w->intercept, "logistic regression", err);
+    memcpy(w->mean, s.mean, w->p * sizeof *w->mean);
+    memcpy(w->scale, s.scale, w->p * sizeof *w->scale);
     for (size_t j = 0; j < w->p; j++) {
-        double sd = sqrt(sum[j] / (double)w->n);
-        w->scale[j] = sd > fabs(w->mean[j]) * 1e-15 ? sd : 1;
         w->penalty[j + 1] /= w->scale[j] * w->scale[j];
     }
+    fr_standard_fini(&s);
     return rc;
 }
 
@@ -281,7 +305,8 @@ static void fill_errors(work *w, fr_coefficients *c, double *se)
 static int work_init(work *w, const fr_fit *fit, fr_err *err)
 {
     size_t p = fit->x->count, q = p + 1;
-    *w = (work){.x = fit->x, .truth = fit->y->code, .weight = fit->weight};
+    *w = (work){.x = fit->x, .truth = fit->y->code, .weight = fit->weight,
+                .every = 1};
     w->n = fit->x->rows;
     w->p = p;
     w->q = q;
@@ -334,7 +359,10 @@ static int logistic_fit(const fr_fit *fit, fr_buf *payload, fr_err *err)
     }
     if (rc == FR_OK) {
         w.b[0] = w.intercept ? fr_special_log(share / (1 - share)) : 0;
-        rc = search(&w, (int)fit->option[MAX_ITERATIONS], &loss, &iterations, err);
+        double flat = -n * (share * fr_special_log(share) +
+                            (1 - share) * fr_special_log(1 - share));
+        flat = w.intercept ? flat * (1 + 1e-9) : n * fr_special_log(2);
+        rc = search(&w, flat, (int)fit->option[MAX_ITERATIONS], &loss, &iterations, err);
     }
     if (rc == FR_OK) {
         double *coef = fr_alloc(2 * w.p * sizeof *coef + 1), *se = coef + w.p;

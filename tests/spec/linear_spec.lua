@@ -36,6 +36,29 @@ describe("ml.logistic", function()
     end
   end)
 
+  it("fits many rows, whose start is guessed from some, as it fits few", function()
+    local n, copies = 6000, 6
+    local rng = random.numpy(3)
+    local x = frame.from{{"a", rng:normal(1e4, 1, n)}, {"b", rng:normal(0, 3, n)},
+      {"u", rng:uniform(0, 1, n)}}
+    x = x:with{{"y", "if_else(u < 1 / (1 + exp(-0.7 * (a - 10000) + 0.2 * b - 1)), 1, 0)"}}:drop"u"
+    local parts = {}
+    for i = 1, copies do parts[i] = x end
+    local many = frame.concat(parts)
+    for _, intercept in ipairs{true, false} do
+      local few = ml.logistic{l2 = 2, intercept = intercept}:fit(x, "y"):coefficients()
+      local all = ml.logistic{l2 = 2 * copies, intercept = intercept}:fit(many, "y"):coefficients()
+      for i = 1, #few.value do
+        expect(all.value[i]).to_be_near(few.value[i], 1e-6 * math.max(1, math.abs(few.value[i])))
+        if few.std_error[i] then -- null of an intercept that is not there
+          expect(all.std_error[i] / few.std_error[i]).to_be_near(copies ^ -0.5, 1e-6)
+        end
+      end
+    end
+    many = many:with{{"y", "if_else(b > 0, 1, 0)"}}:sort{"y"}
+    expect(function() ml.logistic{l2 = 0}:fit(many, "y") end).to_fail("separate", "numeric")
+  end)
+
   it("gives the log-odds ratio of a two by two table, and its error", function()
     local cells, x, y = {{0, 0, 30}, {0, 1, 10}, {1, 0, 8}, {1, 1, 22}}, {}, {}
     for _, cell in ipairs(cells) do

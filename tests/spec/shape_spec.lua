@@ -1,6 +1,7 @@
 local t = require "flowrun.test"
 local frame = require "flowrun.frame"
 local ml = require "flowrun.ml"
+local random = require "flowrun.random"
 local describe, it, expect = t.describe, t.it, t.expect
 
 local want = dofile("tests/fixtures/models.txt")
@@ -80,6 +81,35 @@ describe("ml.kmeans", function()
         if label[i] == c then sum, n = sum + x.x2[i], n + 1 end
       end
       expect(centres.x2[c]).to_be_near(sum / n, 1e-9)
+    end
+  end)
+
+  it("ends where every row is with its closest centre, and that in the middle of its rows", function()
+    local rng = random.numpy(8)
+    local cloud = frame.from{{"a", rng:normal(0, 1, 3000)}, {"b", rng:normal(50, 2, 3000)},
+      {"c", rng:normal(0, 1, 3000)}}
+    for _, k in ipairs{1, 2, 7, 30} do
+      local centres, fit = ml.kmeans{clusters = k, tolerance = 0, seed = k}:fit(cloud):clusters()
+      local at, sums, inertia = {}, {}, 0
+      for c = 1, k do
+        at[c], sums[c] = {centres.a[c], centres.b[c], centres.c[c]}, {n = 0, 0, 0, 0}
+      end
+      for i = 1, #cloud do
+        local row, best, least = {cloud.a[i], cloud.b[i], cloud.c[i]}, nil, math.huge
+        for c = 1, k do
+          local p = at[c]
+          local d = (row[1] - p[1]) ^ 2 + (row[2] - p[2]) ^ 2 + (row[3] - p[3]) ^ 2
+          if d < least then best, least = c, d end
+        end
+        local sum = sums[best]
+        sum.n, inertia = sum.n + 1, inertia + least
+        for j = 1, 3 do sum[j] = sum[j] + row[j] end
+      end
+      for c = 1, k do
+        for j = 1, 3 do expect(at[c][j]).to_be_near(sums[c][j] / sums[c].n, 1e-9) end
+      end
+      expect(fit.inertia).to_be_near(inertia, 1e-6)
+      expect(fit.iterations < 300).to_be_true()
     end
   end)
 

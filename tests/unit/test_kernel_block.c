@@ -41,7 +41,8 @@ static void rows_find_their_closest_point(void)
 {
     fr_rand r;
     fr_rand_init(&r, 5, 0);
-    double z[COLUMNS * STRIDE], points[POINTS * COLUMNS], near[ROWS], out[ROWS];
+    double z[COLUMNS * STRIDE], points[POINTS * COLUMNS], near[ROWS],
+        second[ROWS], out[ROWS];
     int32_t label[ROWS];
     const size_t sizes[] = {1, 31, 32, 33, 64, ROWS};
     for (size_t s = 0; s < FR_COUNT(sizes); s++) {
@@ -49,10 +50,10 @@ static void rows_find_their_closest_point(void)
         fill(&r, z, COLUMNS * STRIDE, true);
         fill(&r, points, POINTS * COLUMNS, true);
         memcpy(points + 3 * COLUMNS, points, COLUMNS * sizeof *points); // a tie: the first
-        fr_block_nearest(z, STRIDE, n, COLUMNS, points, POINTS, near, label);
+        fr_block_nearest(z, STRIDE, n, COLUMNS, points, POINTS, near, second, label);
         fr_block_combine(z, STRIDE, n, COLUMNS, points, out);
         for (size_t i = 0; i < n; i++) {
-            double least = HUGE_VAL, sum = 0;
+            double least = HUGE_VAL, next = HUGE_VAL, sum = 0;
             int32_t which = -1;
             for (int32_t c = 0; c < POINTS; c++) {
                 double d = 0;
@@ -61,12 +62,13 @@ static void rows_find_their_closest_point(void)
                     d += off * off;
                 }
                 which = d < least ? c : which;
+                next = fmin(next, fmax(d, least));
                 least = fmin(d, least);
             }
             for (size_t j = 0; j < COLUMNS; j++) {
                 sum += points[j] * z[j * STRIDE + i];
             }
-            CHECK(near[i] == least && label[i] == which && out[i] == sum);
+            CHECK(near[i] == least && second[i] == next && label[i] == which && out[i] == sum);
         }
     }
 }
@@ -101,7 +103,7 @@ static void every_width_gives_the_same_bits(void)
 {
     fr_rand r;
     fr_rand_init(&r, 6, 0);
-    double z[COLUMNS * STRIDE], points[POINTS * COLUMNS], first[5 * 32 + 4], out[5 * 32 + 4],
+    double z[COLUMNS * STRIDE], points[POINTS * COLUMNS], first[6 * 32 + 4], out[6 * 32 + 4],
         w[COLUMNS * STRIDE];
     fill(&r, z, COLUMNS * STRIDE, false);
     fill(&r, points, POINTS * COLUMNS, false);
@@ -115,7 +117,7 @@ static void every_width_gives_the_same_bits(void)
         memset(out, 0, sizeof out);
         out[0] = k->dot(z, z + STRIDE, 77);
         k->moments(z, 77, 0.1, &out[1], &out[2]);
-        k->nearest(z, STRIDE, COLUMNS, points, POINTS, out + 4, label);
+        k->nearest(z, STRIDE, COLUMNS, points, POINTS, out + 4, out + 5 * 32 + 4, label);
         for (int i = 0; i < 32; i++) {
             out[4 + 32 + i] = label[i];
         }
