@@ -33,9 +33,9 @@ typedef struct range {
 struct fr_boost_exact {
     fr_ranks *ranks;
     size_t rows, features;
-    // An entry is rank << 32 | row.
-    uint64_t **sorted;       // [feature]: rows by value, fixed
-    uint64_t **list, **next; // [feature]: the same by node, and being made
+    uint64_t **sorted;       // [feature]: rank << 32 | row by value, for the buckets
+    uint32_t **order;        // [feature]: rows by value, fixed, without buckets
+    uint32_t **list, **next; // [feature]: the same by node, and being made
     uint8_t *goes_right;     // [row]
     cut *found;              // [feature][range]
     range *open, *made;      // this level's and the next's
@@ -47,7 +47,7 @@ typedef struct level_job {
     fr_boost_exact *g;
     const fr_boost_rows *rows;
     const fr_boost_options *options;
-    uint64_t **from;
+    uint32_t **from;
     bool in_turn; // features one after the other: each only looks for better cuts
 } level_job;
 
@@ -68,6 +68,25 @@ static void sort_rows(fr_boost_exact *g, size_t f)
     fr_free(at);
 }
 
+// Lists of rows take the place of the sorted entries, which only buckets need.
+static bool make_lists(fr_boost_exact *g)
+{
+    size_t n = g->rows;
+    bool ok = true;
+    for (size_t f = 0; f < g->features && ok; f++) {
+        g->order[f] = fr_try_alloc((n + 1) * sizeof **g->order);
+        g->list[f] = fr_try_alloc((n + 1) * sizeof **g->list);
+        g->next[f] = fr_try_alloc((n + 1) * sizeof **g->next);
+        ok = g->order[f] != NULL && g->list[f] != NULL && g->next[f] != NULL;
+        for (size_t i = 0; i < n && ok; i++) {
+            g->order[f][i] = (uint32_t)g->sorted[f][i];
+        }
+        fr_free(g->sorted[f]);
+        g->sorted[f] = NULL;
+    }
+    return ok;
+}
+
 int fr_boost_exact_new(const fr_columns *x, uint32_t depth, fr_boost_exact **out,
                        fr_err *err)
 {
@@ -82,24 +101,23 @@ int fr_boost_exact_new(const fr_columns *x, uint32_t depth, fr_boost_exact **out
     g->rows = n;
     g->features = p;
     g->sorted = fr_zalloc(p * sizeof *g->sorted);
+    g->order = fr_zalloc(p * sizeof *g->order);
     g->list = fr_zalloc(p * sizeof *g->list);
     g->next = fr_zalloc(p * sizeof *g->next);
     g->goes_right = fr_try_alloc(n);
     bool ok = g->goes_right != NULL;
     for (size_t f = 0; f < p && ok; f++) {
         g->sorted[f] = fr_try_alloc(n * sizeof **g->sorted);
-        g->list[f] = fr_try_alloc((n + 1) * sizeof **g->list);
-        g->next[f] = fr_try_alloc((n + 1) * sizeof **g->next);
-        ok = g->sorted[f] != NULL && g->list[f] != NULL && g->next[f] != NULL;
+        ok = g->sorted[f] != NULL;
         if (ok) {
             sort_rows(g, f);
         }
     }
-    if (!ok) {
+    g->bucket = ok ? fr_boost_bucket_new(g->ranks, g->sorted, depth) : NULL;
+    if (!ok || (g->bucket == NULL && !make_lists(g))) {
         fr_boost_exact_free(g);
         return fr_fail(err, FR_ENOMEM, "no memory to sort %zu x %zu values", n, p);
     }
-    g->bucket = fr_boost_bucket_new(g->ranks, g->sorted, depth);
     *out = g;
     return FR_OK;
 }
@@ -111,10 +129,12 @@ void fr_boost_exact_free(fr_boost_exact *g)
     }
     for (size_t f = 0; f < g->features; f++) {
         fr_free(g->sorted[f]);
+        fr_free(g->order[f]);
         fr_free(g->list[f]);
         fr_free(g->next[f]);
     }
     fr_free(g->sorted);
+    fr_free(g->order);
     fr_free(g->list);
     fr_free(g->next);
     fr_free(g->goes_right);
@@ -126,9 +146,6 @@ void fr_boost_exact_free(fr_boost_exact *g)
     fr_free(g);
 }
 
-static inline uint32_t row_of(uint64_t entry) { return (uint32_t)entry; }
-static inline uint32_t rank_of(uint64_t entry) { return (uint32_t)(entry >> 32); }
-
 // Cuts of a range after each of its rows, a batch at a time.
 typedef struct batch {
     int64_t gradient[BATCH]; // left of the cut
@@ -137,8 +154,8 @@ typedef struct batch {
 
 // The floats only shortlist; the choice between cuts is made in double. Between equal
 // values there is no cut: their scores were made all the same, as finding out costs more.
-static void keep_best(const batch *b, size_t first, size_t n, const uint64_t *list,
-                      const range *r, cut *best)
+static void keep_best(const batch *b, size_t first, size_t n, const uint32_t *list,
+                      const uint16_t *rank, const range *r, cut *best)
 {
     double rows = (double)(r->end - r->begin), total = (double)r->gradient;
     float limit = (float)(best->score / FR_GAIN_SLACK);
@@ -152,7 +169,7 @@ static void keep_best(const batch *b, size_t first, size_t n, const uint64_t *li
         double l = (double)(last + 1), m = rows - l, x = (double)b->gradient[i],
                y = total - x;
         double v = (x * x * m + y * y * l) / (l * m);
-        if (v > best->score && rank_of(list[last]) != rank_of(list[last + 1])) {
+        if (v > best->score && rank[list[last]] != rank[list[last + 1]]) {
             best->score = v;
             best->rows = last + 1;
             best->gradient = b->gradient[i];
@@ -162,9 +179,10 @@ static void keep_best(const batch *b, size_t first, size_t n, const uint64_t *li
     }
 }
 
-static void sweep(const level_job *job, const range *r, const uint64_t *list,
-                  double floor, cut *best)
+static void sweep(const level_job *job, const range *r, size_t f, double floor, cut *best)
 {
+    const uint32_t *list = job->from[f];
+    const uint16_t *rank = job->g->ranks->rank[f];
     const int32_t *gradient = job->rows->gradient;
     size_t n = r->end - r->begin, least = job->options->min_leaf;
     *best = (cut){.score = floor};
@@ -175,12 +193,12 @@ static void sweep(const level_job *job, const range *r, const uint64_t *list,
     batch b;
     int64_t sum = 0;
     for (size_t i = 0; i + 1 < least; i++) {
-        sum += gradient[row_of(list[i])];
+        sum += gradient[list[i]];
     }
     for (size_t i = least - 1, end = n - least; i < end;) {
         size_t first = i, stop = FR_MIN(end, i + BATCH);
         for (; i < stop; i++) {
-            sum += gradient[row_of(list[i])];
+            sum += gradient[list[i]];
             b.gradient[i - first] = sum;
         }
         int32_t top = fr_gain_of_sums(b.gradient, (int32_t)first + 1, i - first,
@@ -188,27 +206,27 @@ static void sweep(const level_job *job, const range *r, const uint64_t *list,
         float most;
         memcpy(&most, &top, sizeof most);
         if ((double)most * FR_GAIN_SLACK > best->score) {
-            keep_best(&b, first, i - first, list, r, best);
+            keep_best(&b, first, i - first, list, rank, r, best);
         }
     }
     if (best->rows > 0) {
-        best->left = rank_of(list[best->rows - 1]);
-        best->right = rank_of(list[best->rows]);
+        best->left = rank[list[best->rows - 1]];
+        best->right = rank[list[best->rows]];
     }
 }
 
 // Moves a parent's rows to its two children, which follow one another in the list. Both
 // places are written each time, without a branch; what is wrong there is written over, by
 // this node or, at its end, by the next (the list has room for one more).
-static void partition(const uint64_t *from, uint64_t *to, const uint8_t *goes_right,
+static void partition(const uint32_t *from, uint32_t *to, const uint8_t *goes_right,
                       size_t begin, size_t middle, size_t end)
 {
     size_t l = begin, r = middle, i = begin;
     while (l < middle) {
-        uint64_t entry = from[i++];
-        size_t right = goes_right[row_of(entry)];
-        to[r] = entry;
-        to[l] = entry;
+        uint32_t row = from[i++];
+        size_t right = goes_right[row];
+        to[r] = row;
+        to[l] = row;
         r += right;
         l += 1 - right;
     }
@@ -222,7 +240,7 @@ static void sweep_feature(void *ctx, size_t f)
     for (size_t k = 0; k < g->opens; k++) {
         cut *best = &g->found[f * g->room + k];
         double floor = f > 0 && job->in_turn ? (best - g->room)->score : 0;
-        sweep(job, &g->open[k], job->from[f], floor, best);
+        sweep(job, &g->open[k], f, floor, best);
     }
 }
 
@@ -252,20 +270,31 @@ static int for_features(fr_boost_exact *g, void (*fn)(void *, size_t), level_job
     return fr_cancel_code();
 }
 
-static void make_leaf(const level_job *job, fr_boost_rows *rows, const uint64_t *list,
+static float renewed(const level_job *job, const fr_boost_rows *rows, const uint32_t *list,
+                     size_t n)
+{
+    uint64_t *entry = fr_alloc((n + 1) * sizeof *entry);
+    for (size_t i = 0; i < n; i++) {
+        entry[i] = list[i];
+    }
+    float step = fr_boost_renewed(rows, job->options, entry, n);
+    fr_free(entry);
+    return step;
+}
+
+static void make_leaf(const level_job *job, fr_boost_rows *rows, const uint32_t *list,
                       const range *r, fr_tree *tree)
 {
     int64_t gradient = 0, hessian = 0;
     for (size_t i = r->begin; i < r->end; i++) {
-        gradient += rows->gradient[row_of(list[i])];
-        hessian += rows->hessian[row_of(list[i])];
+        gradient += rows->gradient[list[i]];
+        hessian += rows->hessian[list[i]];
     }
-    float step = rows->renew >= 0 ? fr_boost_renewed(rows, job->options, list + r->begin,
-                                                     r->end - r->begin)
+    float step = rows->renew >= 0 ? renewed(job, rows, list + r->begin, r->end - r->begin)
                                   : fr_boost_step(rows, job->options, gradient, hessian);
     fr_tree_leaf(tree, r->node, step, (uint32_t)(r->end - r->begin));
     for (size_t i = r->begin; i < r->end; i++) {
-        rows->raw[row_of(list[i])] += (double)step;
+        rows->raw[list[i]] += (double)step;
     }
 }
 
@@ -286,15 +315,15 @@ static void choose(fr_boost_exact *g)
     }
 }
 
-static void mark_sides(fr_boost_exact *g, const uint64_t *list, size_t begin,
+static void mark_sides(fr_boost_exact *g, const uint32_t *list, size_t begin,
                        size_t middle, size_t end)
 {
     uint8_t *goes_right = g->goes_right;
     for (size_t i = begin; i < middle; i++) {
-        goes_right[row_of(list[i])] = 0;
+        goes_right[list[i]] = 0;
     }
     for (size_t i = middle; i < end; i++) {
-        goes_right[row_of(list[i])] = 1;
+        goes_right[list[i]] = 1;
     }
 }
 
@@ -395,13 +424,13 @@ int fr_boost_exact_grow(fr_boost_exact *g, fr_boost_rows *rows, const fr_boost_o
     tree->count = 1;
     g->open[0] = (range){.end = g->rows, .gradient = sum};
     g->opens = 1;
-    level_job job = {g, rows, o, g->sorted, true};
+    level_job job = {g, rows, o, g->order, true};
     int rc = FR_OK;
     for (uint32_t depth = 1; g->opens > 0 && rc == FR_OK; depth++) {
         reserve(g, 2 * g->opens);
         tree->depth = depth;
         rc = grow_level(&job, rows, tree, depth >= o->depth, importance);
-        uint64_t **t = g->list; // what was made is now read
+        uint32_t **t = g->list; // what was made is now read
         g->list = g->next;
         g->next = t;
         job.from = g->list;
