@@ -182,19 +182,43 @@ static void count_values(window_job *j, const unit *u, int64_t n)
 // it is made of: no sum waits for the one before it, so that the loops run in vectors, and a
 // window's sum depends on nothing but its rows. Nulls are zeros, and so are the rows before a
 // part; how many values there are is summed in the same way.
-enum { STRIP = 1024 };
+enum { STRIP = 1024, LINE = 8 };
 
 typedef struct strip {
-    double *x[3];       // n rows before the strip, then the strip; and room for sums
+    double *x[3];       // `lead` rows, of which n count, then the strip; and room for sums
     uint16_t *count[3]; // the same of 1 for a value and 0 for a null
-    size_t n, rows;
+    size_t n, lead, rows;
+    const double *next; // what the strip after this one will read, and how much
+    size_t next_rows;
 } strip;
 
+// A part of the next strip on its way from memory while this one is computed.
+INLINE void fetch(const strip *s, size_t part)
+{
+    enum { PARTS = 6 };
+    size_t end = s->next_rows * (part + 1) / PARTS;
+    for (size_t i = s->next_rows * part / PARTS; i < end; i += LINE) {
+        __builtin_prefetch(s->next + i);
+    }
+}
+
+// A sum of n rows is a[i] + b[i]: the last step is left to the loop that uses it. The loops
+// begin at a whole line; what they make of rows before the n that count is not used.
 #define SUMS_OF(type, name)                                                              \
+    typedef struct name##_result {                                                       \
+        const type *a, *b;                                                               \
+    } name##_result;                                                                     \
+    INLINE void name##_quads(const type *restrict x, type *restrict to, size_t rows)     \
+    {                                                                                    \
+        for (size_t i = LINE; i < rows; i++) {                                           \
+            type near = (type)(x[i] + x[i - 1]), far = (type)(x[i - 2] + x[i - 3]);      \
+            to[i] = (type)(near + far);                                                  \
+        }                                                                                \
+    }                                                                                    \
     INLINE void name##_pairs(const type *restrict x, type *restrict to, size_t half,     \
                              size_t rows)                                                \
     {                                                                                    \
-        for (size_t i = 2 * half - 1; i < rows; i++) {                                   \
+        for (size_t i = FR_MAX(half, LINE); i < rows; i++) {                             \
             to[i] = (type)(x[i] + x[i - half]);                                          \
         }                                                                                \
     }                                                                                    \
@@ -204,26 +228,41 @@ typedef struct strip {
             sum[i] = (type)(sum[i] + x[i]);                                              \
         }                                                                                \
     }                                                                                    \
-    /* Of the n rows that end with each row of the strip; destroys its buffers. */       \
-    INLINE const type *name(type *const buffers[3], size_t n, size_t rows)               \
+    INLINE name##_result name(const strip *s, type *const buffers[3], bool fetches)      \
     {                                                                                    \
         type *x = buffers[0], *next = buffers[1], *sum = NULL;                           \
-        size_t length = 0;                                                               \
-        for (size_t half = 1;; half *= 2) {                                              \
+        size_t n = s->n, at = s->lead, all = s->lead + s->rows, length = 0, half = 1;    \
+        if (n == 1) {                                                                    \
+            return (name##_result){x + at, next + at}; /* zeros */                       \
+        }                                                                                \
+        if (n > 4 && n % 4 == 0) {                                                       \
+            name##_quads(x, next, all);                                                  \
+            type *old = x;                                                               \
+            x = next;                                                                    \
+            next = old;                                                                  \
+            half = 4;                                                                    \
+        }                                                                                \
+        for (size_t part = 0;; half *= 2, part++) {                                      \
+            if (fetches && part < 5) {                                                   \
+                fetch(s, part);                                                          \
+            }                                                                            \
+            if (n == 2 * half) {                                                         \
+                return (name##_result){x + at, x + at - half};                           \
+            }                                                                            \
             if (n & half) {                                                              \
+                if (length + half == n) {                                                \
+                    return (name##_result){sum + at, x + at - length};                   \
+                }                                                                        \
                 if (sum != NULL) {                                                       \
-                    name##_join(sum + n, x + n - length, rows);                          \
+                    name##_join(sum + at, x + at - length, s->rows);                     \
                 }                                                                        \
                 sum = sum != NULL ? sum : x;                                             \
                 length += half;                                                          \
             }                                                                            \
-            if (length == n) {                                                           \
-                return sum + n;                                                          \
-            }                                                                            \
-            name##_pairs(x, next, half, n + rows);                                       \
-            type *free = x == sum ? buffers[2] : x;                                      \
+            name##_pairs(x, next, half, all);                                            \
+            type *old = x == sum ? buffers[2] : x;                                       \
             x = next;                                                                    \
-            next = free;                                                                 \
+            next = old;                                                                  \
         }                                                                                \
     }
 SUMS_OF(double, sums)
@@ -232,15 +271,16 @@ SUMS_OF(uint16_t, counts)
 INLINE void sum_strip(const strip *s, bool mean, uint16_t least, double *restrict out,
                       uint8_t *restrict valid)
 {
-    const double *sum = sums(s->x, s->n, s->rows);
-    const uint16_t *count = counts(s->count, s->n, s->rows);
+    sums_result sum = sums(s, s->x, true);
+    counts_result count = counts(s, s->count, false);
     for (size_t i = 0; i < s->rows; i++) {
-        valid[i] = count[i] >= least;
+        valid[i] = (uint16_t)(count.a[i] + count.b[i]) >= least;
     }
     for (size_t i = 0; i < s->rows; i++) {
-        double v = sum[i] + 0.0; // -0 counts as the zeros beside it
-        v = mean ? v / (double)count[i] : v;
-        out[i] = count[i] >= least ? v : 0; // frames.md B4, while it is near
+        double v = sum.a[i] + sum.b[i] + 0.0; // -0 counts as the zeros beside it
+        uint16_t values = (uint16_t)(count.a[i] + count.b[i]);
+        v = mean ? v / (double)values : v;
+        out[i] = values >= least ? v : 0; // frames.md B4, while it is near
     }
 }
 
@@ -282,7 +322,8 @@ static void load_strip(const window_job *j, const strip *s, int64_t from, size_t
         return;
     }
     uint64_t words[2 * ANCHOR / 64 + 1]; // a strip has at most ANCHOR rows, and n before
-    int64_t at = j->in->offset + from, end = at + (int64_t)rows;
+    // Bits behind the strip do no harm; whole words are single loads.
+    int64_t at = j->in->offset + from, end = j->in->offset + j->in->length;
     for (size_t i = 0; i < rows; i += 64) {
         words[i / 64] = fr_bits_word(j->in->validity->data, at + (int64_t)i, end);
     }
@@ -293,11 +334,15 @@ static void load_strip(const window_job *j, const strip *s, int64_t from, size_t
 static int roll_strips(window_job *j, const unit *u, int64_t n)
 {
     int64_t step = FR_MAX(STRIP, n);
-    size_t room = (size_t)(step + n);
-    double *x = fr_try_alloc(3 * room * (sizeof(double) + sizeof(uint16_t)));
-    if (x == NULL) {
+    size_t lead = ((size_t)n + 2 * LINE - 1) / LINE * LINE;
+    size_t room = (lead + (size_t)step + 4 * LINE - 1) / (4 * LINE) * (4 * LINE); // whole lines
+    size_t size = 3 * room * (sizeof(double) + sizeof(uint16_t)) + 64;
+    uint8_t *block = fr_try_alloc(size);
+    if (block == NULL) {
         return FR_ENOMEM;
     }
+    memset(block, 0, size);
+    double *x = (double *)(void *)(block + (64 - ((uintptr_t)block & 63)));
     uint16_t *count = (uint16_t *)(void *)(x + 3 * room);
     bool mean = j->call->op == FR_WINDOW_MEAN, fast = wide();
     int64_t least = mean ? FR_MAX(j->call->least, 1) : j->call->least;
@@ -306,12 +351,15 @@ static int roll_strips(window_job *j, const unit *u, int64_t n)
         strip s = {{x, x + room, x + 2 * room},
                    {count, count + room, count + 2 * room},
                    (size_t)n,
-                   (size_t)(end - at)};
-        load_strip(j, &s, at - before, (size_t)(before + end - at), (size_t)(n - before));
+                   lead,
+                   (size_t)(end - at),
+                   fr_array_f64(j->in) + end,
+                   (size_t)FR_MIN(step, u->to - end)};
+        load_strip(j, &s, at - before, (size_t)(before + end - at), lead - (size_t)before);
         (fast ? sum_strip_wide : sum_strip_plain)(&s, mean, (uint16_t)FR_MIN(least, UINT16_MAX),
                                                   j->number + at, j->valid + at);
     }
-    fr_free(x);
+    fr_free(block);
     return FR_OK;
 }
 
