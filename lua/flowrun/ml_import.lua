@@ -20,7 +20,26 @@ local function read_file(what, path)
   end
   local file <close>, message = io.open(path, "rb")
   if not file then error_class.raise("io", ("%s: %s"):format(what, message)) end
-  return file:read("a")
+  local text, problem = file:read("a")      -- of a directory: nil
+  if not text then error_class.raise("io", ("%s: %s: %s"):format(what, path, problem)) end
+  return text
+end
+
+-- What a damaged file may ask for before anything else refuses it: lists are made of these.
+local most_features <const>, most_classes <const>, most_codes <const> = 1 << 20, 1 << 16, 1 << 24
+
+local function count_of(name, value, most, broken)
+  local n = math.tointeger(tonumber(value)) or broken("%s is missing", name)
+  if n < 0 or n > most then broken("%s is %d, expected 0 to %d", name, n, most) end
+  return n
+end
+
+-- The model of the parts; what they lack is the file's fault.
+local function built_of(parts, classes, names, broken)
+  local ok, model = pcall(core.new, parts, classes, names)
+  if ok then return model end
+  if error_class.is(model) then error(model, 0) end
+  return broken("%s", tostring(model))
 end
 
 local function new_parts(link, base, scale)
@@ -62,7 +81,7 @@ local function names_of(what, options, count, own, stem)
   options = args.check_names(what, options, {features = true})
   local names = options.features
   if names == nil then
-    if own and #own == count then return own end
+    if type(own) == "table" and #own == count then return own end
     names = {}
     for i = 1, count do names[i] = stem .. (i - 1) end
   elseif type(names) ~= "table" or #names ~= count then
@@ -103,12 +122,12 @@ local function xgboost_base(text, link, outputs)
   return #base == outputs and base or nil
 end
 
-local function xgboost_sets(tree)
+local function xgboost_sets(tree, broken)
   local sets = {}
   for i, node in ipairs(tree.categories_nodes or {}) do
     local from, bits = tree.categories_segments[i], {}
     for k = from + 1, from + tree.categories_sizes[i] do
-      local code = math.tointeger(tree.categories[k])
+      local code = count_of("a category", tree.categories[k], most_codes, broken)
       while #bits <= code // 32 do bits[#bits + 1] = 0 end
       bits[code // 32 + 1] = bits[code // 32 + 1] | 1 << code % 32
     end
@@ -120,7 +139,7 @@ end
 local function single(x) return (string.unpack("f", string.pack("f", x))) end
 
 local function xgboost_tree(parts, output, tree, broken)
-  local sets = xgboost_sets(tree)
+  local sets = xgboost_sets(tree, broken)
   add_tree(parts, output, 0, function(k)
     local i = k + 1
     local left, value = tree.left_children[i], tree.split_conditions[i]
@@ -162,7 +181,8 @@ function ml_import.xgboost(path, options)
   if (tonumber(param.num_target) or 1) > 1 then
     fail("unsupported", what, path, "it has %s targets; models of one are read", param.num_target)
   end
-  local outputs = rule[1] == SOFTMAX and tonumber(param.num_class) or 1
+  local outputs = rule[1] == SOFTMAX
+    and count_of("num_class", param.num_class, most_classes, broken) or 1
   local base = xgboost_base(param.base_score, rule[1], outputs)
   if not base then broken("base_score is %s", tostring(param.base_score)) end
   local parts, model = new_parts(rule[1], base), booster.model or {}
@@ -174,9 +194,9 @@ function ml_import.xgboost(path, options)
       broken("tree %d: %s", t - 1, tostring(problem))
     end
   end
-  local features = math.tointeger(tonumber(param.num_feature)) or broken("num_feature is missing")
-  return core.new(parts, rule[1] == SOFTMAX and outputs or rule[2] or 0,
-    names_of(what, options, features, learner.feature_names, "f"))
+  local features = count_of("num_feature", param.num_feature, most_features, broken)
+  return built_of(parts, rule[1] == SOFTMAX and outputs or rule[2] or 0,
+    names_of(what, options, features, learner.feature_names, "f"), broken)
 end
 
 -- --- LightGBM ---
@@ -226,7 +246,9 @@ local function lightgbm_tree(parts, output, block, broken)
     n.flags = (d & 2 ~= 0 and LEFT or 0) | (missing == 1 and ZERO or missing == 2 and NAN or 0)
     if d & 1 ~= 0 then
       local at = math.tointeger(n.cut)
-      if not at or not edges[at + 2] then broken("a tree has no set %s", tostring(n.cut)) end
+      if not at or not edges[at + 2] or edges[at + 2] > #words then
+        broken("a tree has no set %s", tostring(n.cut))
+      end
       n.bits = table.move(words, edges[at + 1] + 1, edges[at + 2], 1, {})
       n.flags, n.cut = SET, 0
     end
@@ -259,8 +281,8 @@ function ml_import.lightgbm(path, options)
       tostring(f.objective), known(lightgbm_links))
   end
   local sigmoid = tonumber((f.objective or ""):match("sigmoid:([%d.eE+-]+)")) or 1
-  local outputs = math.tointeger(tonumber(f.num_tree_per_iteration)) or broken("no num_class")
-  if (rule[1] == SOFTMAX) ~= (outputs > 1) then
+  local outputs = count_of("num_tree_per_iteration", f.num_tree_per_iteration, most_classes, broken)
+  if outputs == 0 or (rule[1] == SOFTMAX) ~= (outputs > 1) then
     broken("num_class is %s", tostring(f.num_class))
   end
   local base = {}
@@ -268,7 +290,11 @@ function ml_import.lightgbm(path, options)
   local parts = new_parts(rule[1], base, sigmoid)
   local t = 0
   for block in text:gmatch("\nTree=%d+\n(.-)\n\n") do
-    local refused = lightgbm_tree(parts, t % outputs, block, broken)
+    local built, refused = pcall(lightgbm_tree, parts, t % outputs, block, broken)
+    if not built then
+      if error_class.is(refused) then error(refused, 0) end
+      broken("tree %d: %s", t, tostring(refused))
+    end
     if refused then fail("unsupported", what, path, "%s", refused) end
     t = t + 1
   end
@@ -276,10 +302,9 @@ function ml_import.lightgbm(path, options)
   if ("\n" .. head):find("\naverage_output\n") and t > 0 then
     parts.scale = sigmoid / (t // outputs)
   end
-  local features = math.tointeger(tonumber(f.max_feature_idx))
-    or broken("max_feature_idx is missing")
-  return core.new(parts, rule[1] == SOFTMAX and outputs or rule[2] or 0,
-    names_of(what, options, features + 1, list_of(f.feature_names, tostring), "Column_"))
+  local features = count_of("max_feature_idx", f.max_feature_idx, most_features, broken)
+  return built_of(parts, rule[1] == SOFTMAX and outputs or rule[2] or 0,
+    names_of(what, options, features + 1, list_of(f.feature_names, tostring), "Column_"), broken)
 end
 
 return ml_import

@@ -99,6 +99,28 @@ describe("a model of XGBoost", function()
     v.learner.gradient_booster.model.trees[1].split_indices[1] = 9
     expect(function() ml.read_xgboost(written("h.json", json.encode(v))) end)
       .to_fail("lead out of themselves")
+    v.learner.gradient_booster.model.trees[1].split_indices[1] = "x"
+    expect(function() ml.read_xgboost(written("i.json", json.encode(v))) end).to_fail("is damaged")
+    expect(function() ml.read_xgboost(scratch) end).to_fail("directory")
+    expect(function() ml.read_lightgbm(scratch) end).to_fail("directory")
+  end)
+
+  it("is refused before a damaged count takes all memory", function()
+    local function refuses(name, change, message)
+      local v = json.decode(read(folder .. name))
+      change(v.learner)
+      local path = written("huge.json", json.encode(v))
+      expect(function() ml.read_xgboost(path) end).to_fail(message)
+    end
+    refuses("xgb_binary.json", function(v) v.learner_model_param.num_feature = "9999999999" end,
+      "num_feature is 9999999999, expected 0 to 1048576")
+    refuses("xgb_multi.json", function(v) v.learner_model_param.num_class = "9999999999" end,
+      "num_class is 9999999999")
+    refuses("xgb_categories.json", function(v)
+      for _, tree in ipairs(v.gradient_booster.model.trees) do
+        if tree.categories[1] then tree.categories[1] = 1 << 62 end
+      end
+    end, "a category is 4611686018427387904")
   end)
 end)
 
