@@ -272,7 +272,9 @@ static int take_target(fr_model *m, const fr_array *y, int32_t *code, double *nu
     return rc;
 }
 
-// Weights are positive or 0, and not all 0. *sum gets their sum.
+static const double WEIGHTS_LEAST = 1e-100, WEIGHTS_MOST = 1e100;
+
+// Weights are positive or 0, and not all 0.
 static int take_weights(const fr_array *a, double *weight, fr_err *err)
 {
     int rc = fr_array_to_f64(a, weight, err);
@@ -287,6 +289,13 @@ static int take_weights(const fr_array *a, double *weight, fr_err *err)
     }
     if (rc == FR_OK && !(sum > 0)) {
         rc = fr_fail(err, FR_EINVAL, "all weights are 0");
+    }
+    // Learners multiply weights with targets and their squares, which must stay finite.
+    if (rc == FR_OK && !(sum >= WEIGHTS_LEAST && sum <= WEIGHTS_MOST)) {
+        rc = fr_fail(err, FR_EINVAL,
+                     "the weights add up to %g, expected %g to %g: only their ratios count, "
+                     "so multiply all by the same number",
+                     sum, WEIGHTS_LEAST, WEIGHTS_MOST);
     }
     return rc;
 }

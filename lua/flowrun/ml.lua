@@ -161,6 +161,9 @@ local function maker(kind)
     else
       weights = nil
     end
+    if options ~= nil and type(options) ~= "table" then
+      invalid("ml.%s: options are a table, got a %s", kind, type(options))
+    end
     return setmetatable({kind = kind, options = core.check(kind, options),
       class_weight = weights}, Spec)
   end

@@ -160,6 +160,12 @@ describe("weights", function()
       .to_fail("weights are positive or 0")
     expect(function() spec:fit(train, "k", {features = plain.features, weights = {1, 2}}) end)
       .to_fail("the features have 600 rows, the weights 2")
+    for _, w in ipairs{"1e308", "1e-320"} do
+      local far = train:with{{"w", w}}
+      expect(function() spec:fit(far, "k", {features = plain.features, weights = "w"}) end)
+        .to_fail("expected 1e-100 to 1e+100")
+    end
+    expect(function() ml.online_logistic(5) end).to_fail("options are a table, got a number")
     expect(function() ml.logistic():fit(train, "k", {features = plain.features, weights = "w"}) end)
       .to_fail("takes no weights")
     expect(function() ml.random_forest{class_weight = {[7] = 2}}:fit(train, "k", plain) end)
