@@ -178,6 +178,12 @@ static int choose_group(plan *p, size_t i)
                            (long long)number, p->meta.n_groups);
         }
         at = (size_t)number - 1;
+        for (size_t k = 0; k < i; k++) {
+            if (p->o->groups[k] == number) {
+                return fr_fail(p->err, FR_EINVAL, "row group %lld is asked for twice",
+                               (long long)number);
+            }
+        }
     }
     pq_group *g = &p->meta.groups[at];
     int64_t most = p->o->most_rows;

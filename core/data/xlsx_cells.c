@@ -34,13 +34,15 @@ static bool place(const char **at, int64_t *row, int64_t *column)
         c = c * 26 + toupper((unsigned char)*s++) - 'A' + 1;
     }
     s += *s == '$';
+    const char *digits = s;
     while (isdigit((unsigned char)*s) && r <= FR_XLSX_ROWS) {
         r = r * 10 + *s++ - '0';
     }
+    bool row_zero = s > digits && r == 0; // "A0" is no cell
     *at = s;
     *column = c - 1;
     *row = r - 1;
-    return c >= 1 && c <= FR_XLSX_COLUMNS && r <= FR_XLSX_ROWS;
+    return c >= 1 && c <= FR_XLSX_COLUMNS && r <= FR_XLSX_ROWS && !row_zero;
 }
 
 int xlsx_range(const char *range, xlsx_area *out, fr_err *err)

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -292,8 +293,14 @@ static int write_book(const fr_xlsx_sheet *sheets, size_t n, const char *path, f
         lib.lxw_workbook_free(book);
         return rc;
     }
+    errno = 0;
     lxw_error e = lib.workbook_close(book); // frees it
-    return e == LXW_NO_ERROR ? FR_OK : fr_fail(err, FR_EIO, "%s", lib.lxw_strerror(e));
+    if (e == LXW_NO_ERROR) {
+        return FR_OK;
+    }
+    // Of a full disk its own words say only that the archive failed.
+    return errno != 0 ? fr_fail_errno(err, FR_EIO, "writing the workbook")
+                      : fr_fail(err, FR_EIO, "%s", lib.lxw_strerror(e));
 }
 
 int fr_xlsx_write(const fr_xlsx_sheet *sheets, size_t n, const char *path, fr_err *err)

@@ -38,6 +38,17 @@ static const char *const *names_field(lua_State *L, int arg, const char *name, s
     return bind_names(L, lua_gettop(L), n, name);
 }
 
+static const char *const *nulls_field(lua_State *L, int arg, size_t *n)
+{
+    int type = lua_getfield(L, arg, "null");
+    lua_pop(L, 1);
+    if (type != LUA_TNIL && type != LUA_TTABLE) {
+        (void)bind_fail(L, FR_ETYPE, "null: expected a list of texts such as {\"NA\", \"-\"}, "
+                                     "got a %s", lua_typename(L, type));
+    }
+    return names_field(L, arg, "null", n);
+}
+
 static char char_field(lua_State *L, int arg, const char *name, char standard, bool may_lack)
 {
     if (!field(L, arg, name)) {
@@ -181,7 +192,7 @@ static void read_options(lua_State *L, int arg, const char *what, fr_csv_options
     o->header = bool_field(L, arg, "header", o->header);
     o->encoding = text_field(L, arg, "encoding", o->encoding);
     o->names = names_field(L, arg, "names", &o->n_names);
-    o->nulls = names_field(L, arg, "null", &o->n_nulls);
+    o->nulls = nulls_field(L, arg, &o->n_nulls);
     o->columns = names_field(L, arg, "columns", &o->n_columns);
     o->types = pairs_field(L, arg, "types", sizeof *o->types, &o->n_types, put_type);
     o->formats = pairs_field(L, arg, "formats", sizeof *o->formats, &o->n_formats, put_format);

@@ -160,6 +160,16 @@ function args.choice(what, options, name, words)
     table.concat(words, "\", \""))
 end
 
+-- The file to write, or to read as it is named.
+function args.path_of(what, path)
+  if type(path) ~= "string" then invalid("%s: expected a path, got a %s", what, type(path)) end
+  if path == "" or path:find("\0", 1, true) then
+    invalid("%s: the path is %s: expected a file's name", what,
+      path == "" and "empty" or "a text with a zero byte")
+  end
+  return path
+end
+
 -- Paths and patterns as a list of files, in order, each pattern's files by name.
 function args.files_of(what, paths)
   if type(paths) == "string" then paths = {paths} end
@@ -171,6 +181,10 @@ function args.files_of(what, paths)
   for i, path in ipairs(paths) do
     if type(path) ~= "string" then
       error_class.raise("invalid", ("%s: path %d is a %s"):format(what, i, type(path)))
+    end
+    if path == "" or path:find("\0", 1, true) then
+      error_class.raise("invalid", ("%s: path %d is %s: expected a file's name"):format(what, i,
+        path == "" and "empty" or "a text with a zero byte"))
     end
     local found = csv.glob(path)
     if #found == 0 then

@@ -8,12 +8,7 @@ local excel = require "flowrun.core.excel"
 local args = require "flowrun.frame_args"
 
 local frame_excel = {}
-local invalid = args.invalid
-
-local function path_of(what, path)
-  if type(path) ~= "string" then invalid("%s: expected a path, got a %s", what, type(path)) end
-  return path
-end
+local invalid, path_of = args.invalid, args.path_of
 
 --- Reads one sheet. Cells say what they are: numbers (int64 when all are whole), text, true and
 --- false, dates and times by their style; an empty cell and `#N/A` are missing, another error of a

@@ -68,7 +68,7 @@ end
 ---@param path string
 ---@param options? table
 function frame_io.write_csv(frame, path, options)
-  csv.write(frame, path, options)
+  csv.write(frame, args.path_of("write_csv", path), options)
 end
 
 --- The text that `write_csv` would write.
@@ -110,7 +110,7 @@ end
 ---@param frame flowrun.Frame
 ---@param path string
 function frame_io.write_arrow(frame, path)
-  arrow.write(frame, path)
+  arrow.write(frame, args.path_of("write_arrow", path))
 end
 
 return frame_io

@@ -64,7 +64,7 @@ end
 ---@param path string
 ---@param options? table
 function frame_jsonl.write_jsonl(frame, path, options)
-  jsonl.write(frame, path, write_options("write_jsonl", options))
+  jsonl.write(frame, args.path_of("write_jsonl", path), write_options("write_jsonl", options))
 end
 
 --- The text that `write_jsonl` would write.

@@ -94,7 +94,7 @@ function frame_parquet.write_parquet(frame, path, options)
   if options.dictionary ~= nil and type(options.dictionary) ~= "boolean" then
     invalid("%s: dictionary is %s: expected true or false", what, tostring(options.dictionary))
   end
-  parquet.write(frame, path, {
+  parquet.write(frame, args.path_of(what, path), {
     compression = codec,
     level = whole_between(what, options, "level", 1, codec == "gzip" and 9 or 19),
     dictionary = options.dictionary,

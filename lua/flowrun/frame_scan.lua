@@ -117,6 +117,11 @@ end
 ---@param step fun(state: any, piece: flowrun.Frame): any
 ---@return any state
 function scan_class:fold(start, step)
+  for name, f in pairs{start = start, step = step} do
+    if type(f) ~= "function" then
+      args.invalid("scan: fold: %s is a function, got a %s", name, type(f))
+    end
+  end
   local state, first = start(), true
   local stream <close> = csv.stream(self.files, self.options, "scan_csv", self.piece)
   while true do
@@ -154,6 +159,7 @@ end
 ---@param options? table
 ---@return integer rows
 function scan_class:write_csv(path, options)
+  args.path_of("write_csv", path)
   local out
   local _ <close> = setmetatable({}, {__close = function()
     if out then out:close(false) end      -- an error on its way: nothing stays

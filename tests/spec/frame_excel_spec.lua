@@ -26,6 +26,7 @@ describe("frame.read_excel", function()
     local df = read("kinds", {sheet = "Second sheet", range = "C3:D5"})
     expect(df:to_table()).to_equal{name = {"p", "q"}, name_2 = {10, 20}}      -- and a warning
     expect(frame.hash(read("kinds", {sheet = 2, range = "$C$3:D5"}))).to_equal(frame.hash(df))
+    expect(function() read("kinds", {range = "A0"}) end).to_fail('got "A0"')
     df = read("kinds", {sheet = 2, range = "C4", header = false})
     expect({df.columns, #df}).to_equal{{"column_1", "column_2"}, 2}
     df = read("kinds", {range = "A:B", types = {id = "utf8", meter = "category"}})

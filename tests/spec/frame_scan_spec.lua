@@ -161,4 +161,24 @@ describe("frame.scan_csv", function()
     expect({code, said}).to_equal{0, ("50\t%d\t%d\n"):format(13000 * 64, 13000 * 64)}
     expect(memory < 40 * 2^20 or not plain).to_be_true()
   end)
+  it("says what a fold needs", function()
+    local scan = frame.scan_csv("none.csv")
+    expect(function() scan:fold(1, print) end).to_fail("start is a function, got a number")
+    expect(function() scan:fold(print, {}) end).to_fail("step is a function, got a table")
+  end)
+  it("writes only to a file that has a name, as all frames do", function()
+    local df = frame.from{{"a", {1}}}
+    for _, verb in ipairs{"write_csv", "write_jsonl", "write_parquet", "write_excel", "write_arrow"} do
+      expect(function() df[verb](df, "") end).to_fail(verb .. ": the path is empty")
+      expect(function() df[verb](df, "a\0b") end).to_fail("zero byte")
+      expect(function() df[verb](df) end).to_fail(verb .. ": expected a path, got a nil")
+      expect(function() df[verb](df, "/dev/full") end).to_fail("No space left")
+    end
+    expect(function() frame.scan_csv("none.csv"):write_csv() end).to_fail("expected a path")
+    for _, verb in ipairs{"read_csv", "read_jsonl", "read_parquet", "read_arrow"} do
+      expect(function() frame[verb]("") end).to_fail("path 1 is empty")
+      expect(function() frame[verb]{"a\0b"} end).to_fail("zero byte")
+    end
+    expect(function() frame.parse_csv("a\n1\n", {null = "x"}) end).to_fail("null: expected a list of texts")
+  end)
 end)

@@ -74,6 +74,7 @@ describe("frame.read_parquet", function()
     expect({df:col("id")[1], df:col("id")[100], df:col("id")[101]}).to_equal{600, 699, 0}
     expect(#frame.read_parquet(path, {row_groups = {}})).to_equal(0)
     expect(failure(frame.read_parquet, path, {row_groups = {4}})).to_contain("the file has 3")
+    expect(failure(frame.read_parquet, path, {row_groups = {2, 2}})).to_contain("asked for twice")
     expect(failure(frame.read_parquet, path, {columns = {"kwh"}})).to_contain('did you mean "kw"')
     expect(failure(frame.read_parquet, path, {columns = {"kw", "kw"}})).to_contain("named twice")
     expect(failure(frame.read_parquet, path, {row_group = 1})).to_contain("row_groups")
