@@ -20,6 +20,7 @@ enum {
     BUG_SKIP_LOST = 60, BUG_RULE_HASTY, BUG_WHEN_IGNORED,
     BUG_GROUP_SAME_BRANCH, BUG_GROUP_EARLY, BUG_STOP_UNRECORDED,
     BUG_ITEMS_AT_ONCE = 70, BUG_ITEM_OBJECTS_LOST,
+    BUG_CHECKPOINT_BLIND = 80, BUG_CHECKPOINT_OLDEST,
 };
 #ifdef FR_SEEDED_BUGS
 extern int fr_seeded_bug;             // which one; tests/sim/sim.c
@@ -558,8 +559,8 @@ void sched_keep_good(fr_sched *s, const node *n);
 // sched_checkpoint.c
 #define CHECKPOINT "checkpoint"                           // name of the records
 #define NO_ITEM UINT32_MAX
-bool sched_has_checkpoint(const fr_sched *s, const node *n, uint32_t item);
-void sched_give_checkpoint(const fr_sched *s, run_attempt *ra, uint32_t item);
+bool sched_has_checkpoint(fr_sched *s, const node *n, uint32_t item);
+void sched_give_checkpoint(fr_sched *s, run_attempt *ra, uint32_t item);
 
 // sched_map.c
 static inline bool sched_map_has(const map_state *m, uint32_t i)      // the item is final

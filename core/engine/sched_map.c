@@ -327,7 +327,7 @@ static void fill_window(fr_sched *s, uint32_t id)
 static void go_on(fr_sched *s, uint32_t id);
 
 // Items that kept something need an attempt of their own, which brings it.
-static bool any_checkpoint(const fr_sched *s, const node *n, const map_state *m)
+static bool any_checkpoint(fr_sched *s, const node *n, const map_state *m)
 {
     bool any = false;
     for (uint32_t i = 0; i < m->n && !any && s->n_checkpoints > 0; i++) {

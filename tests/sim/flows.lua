@@ -30,6 +30,8 @@ local kinds = {
   helped_item = {functions = {"fallback"}, retries = 1, base = 2},
   asked_item = {functions = {"retry_if", "delay"}, retries = 2, base = 1},
   poison_item = {},
+  keeper    = {retries = 2, base = 1},             -- keeps checkpoints
+  keeper_item = {retries = 1, base = 1},
   posted    = {retries = 1, base = 1},             -- leaves a message with its result
   posted_item = {retries = 1, base = 1},
   limited   = {limits = {{name = "a", n = 1}}, retries = 1, base = 1},
@@ -95,16 +97,16 @@ end
 
 -- Kinds whose end does not depend on time, and all.
 local steady = {"plain", "plain", "retried", "effect", "effect", "mailer", "backed", "helped",
-                "asked", "limited", "greedy", "hooked", "skipper", "posted"}
+                "asked", "limited", "greedy", "hooked", "skipper", "posted", "keeper"}
 local simple = {"plain", "plain", "retried", "timed", "effect", "effect", "mailer", "backed",
                 "helped", "poison", "asked", "limited", "limited", "greedy", "rated", "hurried",
                 "hurried_backed", "hooked", "skipper", "dated", "dated_backed", "dated_good",
-                "posted"}
+                "posted", "keeper"}
 local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item",
-                      "limited_item", "skip_item", "posted_item"}
+                      "limited_item", "skip_item", "posted_item", "keeper_item"}
 local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item",
                "asked_item", "limited_item", "limited_item", "skip_item", "dated_item",
-               "posted_item", "posted_item"}
+               "posted_item", "posted_item", "keeper_item"}
 local budget, whole, pure
 
 local make_ops

@@ -341,7 +341,7 @@ static void check_needs(const fr_attempt *a)
 
 // --- starts ---
 
-static fr_hash args_hash(const fr_attempt *a)
+fr_hash oracle_args(const fr_attempt *a)
 {
     fr_hash h = a->args != NULL ? a->args->hash : (fr_hash){.lo = 1, .hi = 1};
     for (uint32_t i = 0; i < a->n_deps; i++) {
@@ -451,7 +451,7 @@ static void check_equal(const fr_attempt *a, fr_hash args)
 {
     for (uint32_t i = 0; i < W.n_fly && world_is(a, "shared"); i++) {
         const fr_attempt *b = W.fly[i].a;
-        if (world_is(b, "shared") && fr_hash_eq(args_hash(b), args)) {
+        if (world_is(b, "shared") && fr_hash_eq(oracle_args(b), args)) {
             sim_fail("row %u computes what row %u computes just now", a->row, b->row);
         }
     }
@@ -463,7 +463,8 @@ void oracle_start(const fr_attempt *a)
         check_needs(a);
     }
     check_alone(a);
-    fr_hash args = args_hash(a);
+    checkpoints_start(a);
+    fr_hash args = oracle_args(a);
     check_equal(a, args);
     facts *map = oracle_facts(a->key);
     uint64_t dropped = map->dropped;
@@ -488,7 +489,7 @@ void oracle_start(const fr_attempt *a)
 void oracle_goes_out(const fr_attempt *a)
 {
     facts *f = oracle_facts(a->key);
-    fr_hash args = args_hash(a);
+    fr_hash args = oracle_args(a);
     if (W.synced < a->need) {
         sim_fail("the effect of %s (row %u) goes out before record %" PRIu64
                  " is durable",

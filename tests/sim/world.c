@@ -232,6 +232,7 @@ void world_crash(void)
         oracle_relearn();
     }
     kept_crash(keep);
+    checkpoints_crash(keep);
 }
 
 void world_drained(void)
@@ -250,6 +251,7 @@ void world_drained(void)
 void world_forget(void)
 {
     kept_forget();
+    checkpoints_forget();
     cut_log(0);
     fr_map_fini(&W.keys);
     fr_map_init(&W.keys);
@@ -295,8 +297,8 @@ uint32_t world_retries(const fr_attempt *a)
     static const char *const once[] = {"hooked", "timed", "effect",    "mailer",     "helped",
                                        "item",  "slow_item", "helped_item",
                                        "limited", "teardown", "greedy",   "limited_item",
-                                       "posted", "posted_item"};
-    static const char *const twice[] = {"retried", "asked", "asked_item", "dated",
+                                       "posted", "posted_item", "keeper_item"};
+    static const char *const twice[] = {"retried", "asked", "asked_item", "keeper", "dated",
                                         "dated_backed", "dated_good", "dated_item"};
     for (size_t i = 0; i < FR_COUNT(once); i++) {
         if (world_is(a, once[i])) {
@@ -719,6 +721,9 @@ void world_step(void)
     flying *f = &W.fly[i];
     if (f->recalled && f->stop == FR_OK && (f->a->list == NULL || sim_pick(2) == 0)) {
         f->stop = FR_ECANCELLED;
+    }
+    if (f->stop == FR_OK && !lingers(f)) {
+        checkpoints_keep(f->a, f->at);
     }
     if (f->a->report_start && !f->started && f->stop == FR_OK) {
         f->started = true;

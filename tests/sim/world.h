@@ -39,7 +39,8 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(rec_death) X(again_dropped) X(again_changed) X(degraded) X(upstream)               \
     X(quarantined) X(outputs) X(empty_map) X(ended_success) X(ended_failed)              \
     X(ended_stopped) X(replayed_all) X(same_result) X(divergence) X(cache_hit)    \
-    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good) X(drain) X(drain_stopped) X(drained) X(posted) X(posted_item)
+    X(cache_miss) X(cache_damaged) X(cache_same) X(last_good) X(drain) X(drain_stopped) X(drained) X(posted) X(posted_item) \
+    X(checkpoint) X(checkpoint_given)
 
 enum {
 #define X(name) EV_##name,
@@ -188,6 +189,12 @@ void outside_unlearn(void);    // the log was cut: it is learnt anew
 void outside_check(void);
 
 // kept.c
+// checkpoints.c -- what bodies keep for their next attempt
+void checkpoints_forget(void);
+void checkpoints_crash(size_t records);       // so many are left
+void checkpoints_start(const fr_attempt *a);
+void checkpoints_keep(fr_attempt *a, uint32_t k);     // k: place in its list
+
 void kept_forget(void);
 void kept_crash(size_t records);       // so many are left
 bool kept_waits(void);                 // a question is not answered
@@ -201,6 +208,7 @@ void oracle_append(const fr_record *r); // before it is in the log
 void oracle_learn(size_t place);        // from what the log holds
 void oracle_relearn(void);              // the log lost its tail
 void oracle_start(const fr_attempt *a);
+fr_hash oracle_args(const fr_attempt *a);     // values of its arguments
 void oracle_goes_out(const fr_attempt *a); // an effect happens
 void oracle_cancel(const fr_attempt *a, const flying *f, int code);
 void oracle_saw(int64_t v);    // flow code holds this value

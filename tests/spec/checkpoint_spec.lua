@@ -18,6 +18,11 @@ local function script(text)
     local _, _, code = pipe:close()
     return out, code
   end
+  function self.write(name, content)
+    local file = assert(io.open(dir .. "/" .. name, "w"))
+    file:write(content)
+    file:close()
+  end
   function self.read(name)
     local file = io.open(dir .. "/" .. name)
     return file and file:read("a") or ""
@@ -48,6 +53,34 @@ describe("fr.checkpoint in isolated tasks", function()
 end)
 
 describe("fr.checkpoint", function()
+  it("is not given to work on other data: a rerun that computes what came before anew", function()
+    local s = script [[
+      local function there(name)
+        local f = io.open(name)
+        if f then f:close() end
+        return f ~= nil
+      end
+      local load = fr.task("load", function() return there("new") and "new" or "old" end)
+      local function work(x)
+        local kept = fr.checkpoint() or "nothing"
+        fr.checkpoint("of " .. x)
+        if not there("ok") then error("not yet") end
+        return x .. " after " .. kept
+      end
+      local fit = fr.task("fit", work)
+      local each = fr.task("each", function(_, x) return work(x) end)
+      return fr.flow("f", function()
+        local data = load()
+        local a, b = fit(data), each:map({1}, data)
+        return a:get() .. ", " .. b:get()[1]
+      end)]]
+    expect(select(2, s.run("--home home --quiet f.lua"))).to_equal(1)
+    s.write("ok", "")
+    s.write("new", "")
+    expect((s.run("rerun 1 --from load --home home --quiet")))
+      .to_equal("new after nothing, new after nothing\n")
+  end)
+
   it("gives a retry what the failed attempt kept last, however quick it was", function()
     local s = script [[
       local sum = fr.task("sum", {retries = 5, delay = 0}, function(n)
