@@ -484,7 +484,8 @@ bool sched_cache_items(fr_sched *s, uint32_t id)
     for (uint32_t i = 0; i < m->n; i++) {
         if (!sched_map_has(m, i)) {
             size_t from = m->offsets[i], size = m->offsets[i + 1] - from;
-            m->cache_keys[i] = fr_hash_pair(same, part_hash(m->list, from, size, deps));
+            fr_hash own = part_hash(m->list, from, size, deps);
+            m->cache_keys[i] = SEEDED(BUG_ITEMS_ALIKE) ? same : fr_hash_pair(same, own);
         }
     }
     m->parts_of_key = parts_of(n, &r, deps, NULL);

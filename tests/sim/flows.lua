@@ -20,6 +20,7 @@ local kinds = {
   helped    = {functions = {"fallback"}, retries = 1, base = 2},
   asked     = {functions = {"retry_if", "delay"}, retries = 2, base = 2},
   shared    = {cache = {scope = 3}, has_fallback = true, fallback = "fallback"},
+  shared_item = {cache = {scope = 3}},
   goody     = {fallbacks = {{kind = "last_good"}, {kind = "value", value = "fallback"}}},
   pair      = {outputs = 2},
   lister    = {},                                  -- returns a list
@@ -106,7 +107,7 @@ local steady_items = {"item", "item", "backed_item", "helped_item", "asked_item"
                       "limited_item", "skip_item", "posted_item", "keeper_item"}
 local items = {"item", "item", "slow_item", "backed_item", "helped_item", "poison_item",
                "asked_item", "limited_item", "limited_item", "skip_item", "dated_item",
-               "posted_item", "posted_item", "keeper_item"}
+               "posted_item", "posted_item", "keeper_item", "shared_item", "shared_item"}
 local budget, whole, pure
 
 local make_ops
@@ -352,6 +353,11 @@ end
 
 function act.map(o, s)
   local list, constant = list_of(o, s), o.constant and s.last or next_n(s)
+  if o.kind == "shared_item" and type(list) == "table" and not getmetatable(list) then
+    -- Equal items of several maps.
+    for i = 1, o.n do list[i] = o.dup and 1 + i % 2 or i end
+    constant = o.constant and s.last or 1
+  end
   local t = o.after and with(o.kind, nil, some(s, o.after)) or tasks[o.kind]
   local h = core.map(t, list, constant)
   opened(s, h)

@@ -9,6 +9,7 @@ enum { MAX_KEPT = 4096, MAX_ASKED = 512 };
 typedef struct kept {
     fr_hash key, args, plain;   // args, plain: of the execution it is of, by value and as written
     uint64_t seq;
+    uint32_t item;              // 1 + index in the part that seq is; 0 = a whole call
     bool good;
     char task[32];
 } kept;
@@ -53,12 +54,64 @@ static void check_origin(const fr_kept *k)
     }
 }
 
+// An item of a part; its value borrows from the log.
+static bool item_at(uint64_t seq, uint32_t index, fr_item_done *out)
+{
+    const fr_record *r = &W.log[seq - 1].r;
+    fr_reader at = fr_reader_of(r->data, r->size);
+    while (r->type == FR_REC_MAP_PART && fr_item_next(&at, out)) {
+        if (out->index == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// An item found has the result of one that ended well, of an item with its arguments.
+static void check_item_origin(const fr_kept *k, const fr_item_done *mine)
+{
+    for (uint32_t i = 0; i < n_all; i++) {
+        fr_item_done from;
+        if (all[i].seq == k->origin && all[i].item > 0 && item_at(k->origin, all[i].item - 1, &from) &&
+            fr_hash_eq(from.args, mine->args) && from.size == mine->size &&
+            memcmp(from.value, mine->value, from.size) == 0) {
+            return;
+        }
+    }
+    sim_fail("item %u of %s has a result that its origin does not hold", k->item - 1, k->task);
+}
+
+static void put_item(const fr_kept *k)
+{
+    fr_item_done item;
+    bool found = k->verdict == FR_CACHE_HIT;
+    if (!item_at(k->seq, k->item - 1, &item)) {
+        sim_fail("item %u of %s is kept and is not in its record", k->item - 1, k->task);
+    } else if ((item.flags & (FR_ITEM_FAILED | FR_ITEM_DEGRADED | FR_ITEM_SKIPPED)) != 0) {
+        sim_fail("a degraded or failed item of %s is kept", k->task);
+    } else if (((item.flags & FR_ITEM_CACHED) != 0) != found) {
+        sim_fail("item %u of %s says another origin than is kept", k->item - 1, k->task);
+    } else if (found) {
+        check_item_origin(k, &item);
+        sim_count(cache_hit_item);
+    } else if (n_all < MAX_KEPT && !fr_hash_is_zero(k->key)) {
+        fr_hash key = fr_item_key(W.log[k->seq - 1].r.key, item.args, item.duplicate);
+        all[n_all] = (kept){.key = k->key, .args = oracle_facts(key)->args, .seq = k->seq,
+                            .item = k->item};
+        strncpy(all[n_all++].task, k->task, sizeof all[0].task - 1);
+    }
+}
+
 void kept_put(void *ctx, const fr_kept *k)
 {
     (void)ctx;
     const fr_record *r = &W.log[k->seq - 1].r;
     if (k->seq == 0 || k->seq > W.n_log) {
         sim_fail("an entry is kept before its record");
+        return;
+    }
+    if (k->item > 0) {
+        put_item(k);
         return;
     }
     bool found = k->verdict == FR_CACHE_HIT || k->verdict == FR_CACHE_SAME ||
@@ -120,6 +173,15 @@ static void answer_one(uint32_t node, fr_hash key, fr_found *out)
             return;
         }
         arguments(node, &args, &plain);
+        fr_item_done item;
+        if (k->item > 0 && item_at(k->seq, k->item - 1, &item)) {
+            if (!fr_hash_eq(k->args, fr_hash_pair(args, item.args))) {
+                sim_fail("an item of %s is found that was made with other constants", k->task);
+            }
+            *out = (fr_found){.verdict = FR_CACHE_HIT, .seq = k->seq, .run = 1, .at = 1,
+                              .result = fr_value_new(item.value, item.size, NULL, 0)};
+            return;
+        }
         if (k->good ? !fr_hash_eq(k->plain, plain) : !fr_hash_eq(k->args, args)) {
             sim_fail("row of %s takes a %s result of other arguments", k->task,
                      k->good ? "last good" : "cached");

@@ -40,7 +40,7 @@ enum { MAX_FLYING = 4096, MAX_SUSPECTS = 16, PROBLEM_SIZE = 400 };
     X(quarantined) X(outputs) X(empty_map) X(ended_success) X(ended_failed)              \
     X(ended_stopped) X(replayed_all) X(same_result) X(divergence) X(cache_hit)    \
     X(cache_miss) X(cache_damaged) X(cache_same) X(last_good) X(drain) X(drain_stopped) X(drained) X(posted) X(posted_item) \
-    X(checkpoint) X(checkpoint_given)
+    X(checkpoint) X(checkpoint_given) X(cache_hit_item)
 
 enum {
 #define X(name) EV_##name,
