@@ -223,13 +223,15 @@ static void close_run(l_run *r)
     r->host->dead = true;
 }
 
+// close([leave]): with leave the process ends next, and what runs hold goes with it.
 static int engine_close(lua_State *L)
 {
     l_engine *e = luaL_checkudata(L, 1, ENGINE);
+    bool leave = lua_toboolean(L, 2);
     if (e->open) {
         for (l_run *r = e->runs, *next; r != NULL; r = next) {
             next = r->next;
-            if (r->host->ended) {            // the others go with the process
+            if (r->host->ended && !leave) {  // the others go with the process
                 close_run(r);
             }
         }

@@ -55,6 +55,15 @@ function session.close()
   return guard
 end
 
+--- The same at the end of a program: what runs hold goes with the process, which ends here.
+---@param code integer its exit code
+function session.leave(code)
+  local e = engine
+  engine, guard = nil, nil
+  if e then e:close(true) end
+  os.exit(code, false)
+end
+
 -- What the script says of limits, and the flow's own.
 local function limits_of(script, f)
   local list, own = limits.list(script.registry), f.options.concurrency

@@ -126,8 +126,7 @@ function again.command(args, more, fn, find)
     store:close()
     return fn(run, sources, o, home, found)
   end)
-  session.close()
-  return code
+  return session.leave(code)
 end
 
 return again

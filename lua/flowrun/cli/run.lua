@@ -109,8 +109,7 @@ local function run(args)
   local file = table.remove(rest, 1)
   if not file then return cli.usage("which FILE? flowrun [options] FILE [--param …]") end
   local code = drive.guard(function() return start(o, file, rest) end)
-  session.close()
-  return code
+  return session.leave(code)
 end
 
 return {summary = "run a flow (the default command)", args = "[options] FILE [--param …]",
