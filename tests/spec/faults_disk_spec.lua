@@ -15,6 +15,7 @@ local function run_on_small_disk(dir, size)
     until grep -q 'the disk is full' run.err; do kill -0 $run || break; done
     $flowrun runs --home home >while.out 2>&1
     mount -o remount,size=64m tmpfs home
+    touch space
     wait $run
     code=$?
     $flowrun show 1 --json --home home >show.out
@@ -23,6 +24,11 @@ local function run_on_small_disk(dir, size)
   ]]):format(size))
 end
 
+-- The run has not ended before there is space.
+local until_space = [[
+local more = fr.task("more", function() while not there("space") do fr.sleep(0.01) end end)
+]]
+
 describe("a full disk", function()
   local cases = {
     {"records", "600k", [[
@@ -30,6 +36,7 @@ describe("a full disk", function()
       return fr.flow("f", function()
         local n = 0
         for i = 1, 2000 do n = n + #t(i):get() end
+        more():get()
         return n
       end)]], 2000 * 1500 + 6893},
     {"results", "3m", [[
@@ -37,6 +44,7 @@ describe("a full disk", function()
       return fr.flow("f", function()
         local n = 0
         for i = 1, 30 do n = n + #t(i):get() end
+        more():get()
         return n
       end)]], 30 * 200000 + 51},
     {"logs", "1500k", [[
@@ -47,13 +55,14 @@ describe("a full disk", function()
       return fr.flow("f", function()
         local n = 0
         for i = 1, 50 do n = n + t(i):get() end
+        more():get()
         return n
       end)]], 50},
   }
   for _, case in ipairs(cases) do
     it("pauses a run that writes " .. case[1] .. "; it goes on when there is space", function()
       if not real.can_mount() then return end
-      local dir = real.folder(case[3])
+      local dir = real.folder(until_space .. case[3])
       local code = run_on_small_disk(dir, case[2])
       expect(real.read(dir .. "/run.err")):to_contain("the disk is full")
       expect(real.read(dir .. "/run.err")):to_contain("the run waits until there is space")
