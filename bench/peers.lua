@@ -10,11 +10,11 @@ local peers = {}
 local core <const> = "0"
 peers.core = core
 
--- A peer's process: {cpu, value}.
+-- A peer's process: {cpu, memory, value}.
 local function peer(words)
   local argv = table.move(words, 1, #words, 2, {kit.python})
   local p = kit.process(argv, core)
-  return {cpu = p.cpu, value = json.decode(p.said)}
+  return {cpu = p.cpu, memory = p.memory, value = json.decode(p.said)}
 end
 
 peers.run = peer

@@ -7,6 +7,7 @@
 --- ($FLOWRUN_PEERS_PYTHON names the interpreter, python3) and bench/peers/orchestrators/README.md.
 --- Records go to $FLOWRUN_BENCH_RECORD (build/bench/figures.jsonl).
 local kit = require "bench.kit"
+local dense = require "bench.dense"
 local engine = require "bench.engine"
 local frames = require "bench.frames"
 local idle = require "bench.idle"
@@ -52,6 +53,9 @@ local sections = {
     peers.boosting()
     peers.arima()
     peers.csv()
+  end},
+  {"dense", "Models of 1,000,000 x 20, one core, in turn", function()
+    if peers.available() then dense.run() end
   end},
   {"parquet", "Parquet, one core, in turn", function()
     if peers.available() then parquet.run() end
