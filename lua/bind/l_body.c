@@ -7,8 +7,11 @@
 #include "lua/bind/body_int.h"
 #include "lua/bind/flow_host.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static body_run *must_be_inside(lua_State *L, const char *what)
 {
@@ -34,6 +37,17 @@ static int body_now(lua_State *L)
     return 1;
 }
 
+// Blocks. A signal handler that sets a hook, as Ctrl-C at the prompt does, ends it: the hook
+// raises when we are back in Lua.
+static void doze(lua_State *L, double seconds)
+{
+    seconds = FR_MIN(seconds, 1e9);
+    struct timespec rest = {.tv_sec = (time_t)seconds,
+                            .tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
+    while (nanosleep(&rest, &rest) != 0 && errno == EINTR && lua_gethook(L) == NULL) {
+    }
+}
+
 // sleep(seconds): other bodies run meanwhile. Outside bodies it blocks.
 static int body_sleep_lua(lua_State *L)
 {
@@ -43,7 +57,7 @@ static int body_sleep_lua(lua_State *L)
         return body_sleep(L, r, seconds);
     }
     if (seconds > 0) {
-        uv_sleep((unsigned)FR_MIN(seconds * 1e3, 1e9));
+        doze(L, seconds);
     }
     return 0;
 }

@@ -53,7 +53,9 @@ static uv_async_t *volatile wake_handle;
 static void stop_hook(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
-    lua_sethook(L, NULL, 0, 0);
+    if (interrupts < 2) {                  // the second one ends what catches the first, too
+        lua_sethook(L, NULL, 0, 0);
+    }
     (void)bind_fail(L, FR_ECANCELLED, "interrupted");
 }
 
