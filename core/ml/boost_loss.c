@@ -157,6 +157,21 @@ static bool is_log(fr_boost_loss loss)
     return loss == FR_LOSS_POISSON || loss == FR_LOSS_TWEEDIE;
 }
 
+// Squares and sums of targets must stay finite.
+static const double TARGET_MOST = 1e150;
+
+static int check_sizes(const fr_boost_truth *t, fr_err *err)
+{
+    for (size_t i = 0; i < t->rows; i++) {
+        if (fabs(t->y->number[i]) > TARGET_MOST) {
+            return fr_fail(err, FR_EINVAL,
+                           "the target is %g in row %zu, expected at most %g: scale it",
+                           t->y->number[i], i + 1, TARGET_MOST);
+        }
+    }
+    return FR_OK;
+}
+
 int fr_boost_base(const fr_boost_truth *t, double *base, fr_err *err)
 {
     if (t->loss == FR_LOSS_LOG || t->loss == FR_LOSS_SOFTMAX) {
@@ -164,6 +179,10 @@ int fr_boost_base(const fr_boost_truth *t, double *base, fr_err *err)
     }
     if (t->loss == FR_LOSS_ABSOLUTE || t->loss == FR_LOSS_QUANTILE) {
         return base_of_quantile(t, base, err);
+    }
+    int rc = check_sizes(t, err);
+    if (rc != FR_OK) {
+        return rc;
     }
     double sum = 0, weight = 0;
     for (size_t i = 0; i < counted(t); i++) {
@@ -298,7 +317,7 @@ static void quantise_chunk(void *ctx, size_t chunk)
 static double unit_of(double top, int bits)
 {
     int exponent = 0;
-    if (!(top > 0) || isinf(top)) {
+    if (!(top > 0x1p-900) || isinf(top)) { // of less the factor would be infinite
         return 1;
     }
     (void)frexp(top, &exponent);

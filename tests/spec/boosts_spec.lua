@@ -184,6 +184,13 @@ describe("options of boosting", function()
       :fit(train:with{{"n", "y - 100"}}, "n", plain) end).to_fail("needs counts")
     expect(function() ml.gradient_boosting_regressor{loss = "tweedie"}
       :fit(train:with{{"n", "y - 100"}}, "n", plain) end).to_fail("needs numbers of 0 or more")
+    for _, loss in ipairs{"squared_error", "poisson", "tweedie"} do
+      expect(function() ml.gradient_boosting_regressor{loss = loss}
+        :fit(train:with{{"n", "1e308"}}, "n", plain) end).to_fail("expected at most 1e+150: scale it")
+    end
+    local tiny = train:with{{"n", "1e-300"}}
+    local said = ml.gradient_boosting_regressor{loss = "poisson", rounds = 2}:fit(tiny, "n", plain):predict(tiny)
+    expect(said:max() < 1e-299).to_be_true()
     expect(function() ml.gradient_boosting_regressor{loss = "tweedie"}
       :fit(train:with{{"n", "0 * y"}}, "n", plain) end).to_fail("0 everywhere")
     expect(function() ml.gradient_boosting_regressor{tweedie_power = 2} end).to_fail("1.9999")
