@@ -510,6 +510,7 @@ bool sched_inside(const fr_sched *s, uint32_t branch, uint32_t scope);
 void sched_scope_opened(fr_sched *s, uint32_t id);        // its attempt has begun
 bool sched_scope_again(fr_sched *s, uint32_t id, const fr_value *error);   // false: no retries left
 void sched_scope_due(fr_sched *s, uint32_t id);           // the delay before its retry is over
+bool sched_scope_goes_on(fr_sched *s, const node *n);
 void sched_scope_begin(fr_sched *s, uint32_t id);         // the flow sees its next attempt
 void sched_scope_time(fr_sched *s, uint32_t id, uint32_t attempt);   // its timeout is over
 void sched_scope_stop(fr_sched *s, uint32_t id);          // the flow sees that

@@ -49,6 +49,9 @@ void sched_stop_node(fr_sched *s, uint32_t id)
     if (n->body != FR_NO_BRANCH && n->state != FR_SCHEDULED) {
         return;                                // its branch is woken with the error
     }
+    if (s->divergence == NULL && sched_scope_goes_on(s, n)) {
+        return;                                // what the log says of it comes first
+    }
     if (n->n_setups > 0 && n->state == FR_WAITING && s->divergence == NULL) {
         return;                                // what was set up is torn down
     }

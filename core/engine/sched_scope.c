@@ -165,6 +165,13 @@ void sched_scope_begin(fr_sched *s, uint32_t id)
     s->io.again(s->io.ctx, id, node_at(s, id)->body);
 }
 
+// Between two attempts, and the log has another one.
+bool sched_scope_goes_on(fr_sched *s, const node *n)
+{
+    const past *p = is_scope(n) && n->state == FR_SCHEDULED ? past_of(s, n) : NULL;
+    return p != NULL && p->begun > n->attempt && fr_sched_replaying(s);
+}
+
 // --- stops ---
 
 void sched_scope_time(fr_sched *s, uint32_t id, uint32_t attempt)

