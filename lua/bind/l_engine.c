@@ -229,7 +229,7 @@ static void close_run(l_run *r)
 static int engine_close(lua_State *L)
 {
     l_engine *e = luaL_checkudata(L, 1, ENGINE);
-    bool leave = lua_toboolean(L, 2);
+    bool leave = lua_isboolean(L, 2) && lua_toboolean(L, 2);   // <close> passes an error here
     if (e->open) {
         for (l_run *r = e->runs, *next; r != NULL; r = next) {
             next = r->next;

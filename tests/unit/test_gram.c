@@ -62,6 +62,7 @@ static void one_pass_gives_what_two_give(void)
             }
         }
     }
+    fr_standard_fini(&s);
     CHECK(product[2 * COLUMNS + 2] == 0 && mean[2] == 0.1);
     CHECK_INT(fr_gram_run(&x, NULL, false, mean, product, "test", NULL), FR_OK);
     CHECK(mean[0] == 0);
