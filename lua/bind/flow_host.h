@@ -81,6 +81,7 @@ typedef struct flow_every {
 } flow_every;
 
 typedef struct flow_handle {          // userdata; user value 1 is the Run
+    const char *kind;                 // flow_handle_kind: told without a look at metatables
     fr_host *host;
     uint32_t node, output;
 } flow_handle;
