@@ -2,23 +2,8 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
-
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 -- A folder with f.lua in it. Bodies call note(word); s.ran() gives the words since the last
 -- call, sorted.
@@ -35,7 +20,7 @@ end
 ]]):format(s.dir .. "/ran") .. body)
   end
   function s.run(words)
-    local pipe = assert(io.popen(("cd '%s' && '%s' %s 2>err"):format(s.dir, absolute,
+    local pipe = assert(io.popen(("cd '%s' && '%s' %s 2>err"):format(s.dir, program,
       words:gsub("HOME", "--home home"))))
     local out = pipe:read("a")
     local _, _, code = pipe:close()

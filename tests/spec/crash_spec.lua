@@ -6,9 +6,8 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 local flow = [[
 local fr = require "flowrun"
@@ -43,20 +42,6 @@ end)]]
 
 local expected = 12 * 13 // 2 + 6 + 20 * 21 * 41 // 6 + 201
 
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
-
 -- Runs `words` and kills the process after `lines` lines on the pipe. Exit code 0: it ended
 -- before that. The pipe is held open, so that the program never waits for the reader.
 local driver = [[
@@ -75,13 +60,13 @@ exit $code
 ]]
 
 local function run(dir, words, lines)
-  local _, _, code = os.execute(("sh '%s/driver.sh' '%s' '%s' '%s' %d"):format(dir, dir, absolute, words,
+  local _, _, code = os.execute(("sh '%s/driver.sh' '%s' '%s' '%s' %d"):format(dir, dir, program, words,
     lines))
   return code
 end
 
 local function shown(dir)
-  local pipe = assert(io.popen(("'%s' show @last --json --home '%s/home' 2>/dev/null"):format(absolute, dir)))
+  local pipe = assert(io.popen(("'%s' show @last --json --home '%s/home' 2>/dev/null"):format(program, dir)))
   local value = json.decode(pipe:read("a"))
   pipe:close()
   return value
@@ -104,10 +89,10 @@ describe("kill -9 of a run", function()
       end)
       return {inner = inner, outer = outer}
     ]])
-    local program_in = ("cd '%s' && '%s' --home home"):format(dir, absolute)
+    local program_in = ("cd '%s' && '%s' --home home"):format(dir, program)
     os.execute(("%s --flow outer f.lua --dir '%s' >out 2>err"):format(program_in, dir))
     local _, _, code = os.execute(("cd '%s' && '%s' resume 1 --home home >out 2>err")
-      :format(dir, absolute))
+      :format(dir, program))
     expect(read(dir .. "/err")).never.to_match("diverged")
     expect(code).to_equal(0)
     expect(read(dir .. "/out")).to_equal("13\n")
@@ -165,16 +150,16 @@ describe("kill -9 of a run", function()
         os.execute(("mkfifo '%s/pipe'"):format(dir))
         local command = "cd '%s' && exec 3<>pipe && %s '%s' %s >out 2>err"
         local _, _, code = os.execute(command:format(dir,
-          ("FLOWRUN_FAULT='%s:%d=kill'"):format(point, hit), absolute, "--home home --quiet f.lua"))
+          ("FLOWRUN_FAULT='%s:%d=kill'"):format(point, hit), program, "--home home --quiet f.lua"))
         if code ~= 0 then
           expect(code).to_equal(137)
           deaths = deaths + 1
           local ok, row = pcall(shown, dir)
           if not ok then                         -- it died before the run had a row
-            _, _, code = os.execute(command:format(dir, "", absolute, "--home home --quiet f.lua"))
+            _, _, code = os.execute(command:format(dir, "", program, "--home home --quiet f.lua"))
             expect(code).to_equal(0)
           elseif row.state ~= "SUCCESS" then
-            _, _, code = os.execute(command:format(dir, "", absolute, "resume 1 --home home --quiet"))
+            _, _, code = os.execute(command:format(dir, "", program, "resume 1 --home home --quiet"))
             expect(code).to_equal(0)
           end
         end
@@ -196,7 +181,7 @@ describe("kill -9 of a run", function()
         os.execute(("mkfifo '%s/pipe'"):format(dir))
         local command = "cd '%s' && exec 3<>pipe && %s '%s' %s >out 2>err"
         local _, how, code = os.execute(command:format(dir,
-          ("FLOWRUN_FAULT='%s:2=error=%s'"):format(point, kind), absolute, "--home home --quiet f.lua"))
+          ("FLOWRUN_FAULT='%s:2=error=%s'"):format(point, kind), program, "--home home --quiet f.lua"))
         expect(how).to_equal("exit")
         expect(code < 128).to_be_true()
         if code ~= 0 then
@@ -206,7 +191,7 @@ describe("kill -9 of a run", function()
           local words = ok and row.state == "RUNNING" and "resume 1 --home home --quiet"
             or ok and row.state == "FAILED" and "rerun 1 --failed --home home --quiet"
             or "--home home --quiet f.lua"
-          _, _, code = os.execute(command:format(dir, "", absolute, words))
+          _, _, code = os.execute(command:format(dir, "", program, words))
           expect(code).to_equal(0)
         end
         expect(point .. " " .. tostring(shown(dir).result)).to_equal(point .. " " .. expected)

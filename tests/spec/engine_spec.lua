@@ -2,22 +2,9 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
+local real = dofile "tests/spec/real_program.lua"
+local read, write = real.read, real.write
 local program = os.getenv("FLOWRUN") or "build/flowrun"
-
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
 
 -- A folder with a script in it; run(words) gives stdout, exit code, stderr.
 local function script(text)

@@ -3,9 +3,8 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 local head = [[
 local fr = require "flowrun"
@@ -27,25 +26,12 @@ local function die_once(what)
 end
 ]]
 
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  local text = f and f:read("a") or ""
-  if f then f:close() end
-  return text
-end
-
 local function place(body)
   local dir = t.temp_dir()
   write(dir .. "/f.lua", head .. body)
   return function(words)
     local command = ("cd '%s' && FLOWRUN_HOME=home timeout 20 '%s' %s >out 2>err")
-      :format(dir, absolute, words)
+      :format(dir, program, words)
     local _, _, code = os.execute(command)
     return code, read(dir .. "/out"), read(dir .. "/err")
   end, function()
@@ -157,7 +143,7 @@ local x = fr.task("x", {on_cancel = function(e) say("cancelled", e.code) end}, f
   fr.sleep(100)
 end)
 return fr.flow("f", {on_cancel = function() say("flow cancelled") end},
-  function() return x():get() end)]]):format(absolute))
+  function() return x():get() end)]]):format(program))
     expect(run("f.lua") ~= 0).to_be_true()
     expect(ledger()).to_equal{"cancelled cancelled", "flow cancelled"}
     local _, shown = run("show 1 --json")

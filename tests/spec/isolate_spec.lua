@@ -4,23 +4,8 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
-
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 local prelude = [[
 local fr = require "flowrun"
@@ -50,10 +35,10 @@ local function run(script, driver)
     run=$!
     %s
     wait $run
-  ]]):format(dir, absolute, driver or ""))
+  ]]):format(dir, program, driver or ""))
   local _, _, code = os.execute(("timeout 60 sh '%s/driver.sh'"):format(dir))
   local pipe = assert(io.popen(("cd '%s' && '%s' show @last --json --home home 2>&1"):format(dir,
-    absolute)))
+    program)))
   local text = pipe:read("a")
   pipe:close()
   local ok, shown = pcall(json.decode, text)
@@ -67,7 +52,7 @@ local function task(shown, name)
 end
 
 local function logs(dir)
-  local pipe = assert(io.popen(("cd '%s' && '%s' logs @last --home home"):format(dir, absolute)))
+  local pipe = assert(io.popen(("cd '%s' && '%s' logs @last --home home"):format(dir, program)))
   local text = pipe:read("a")
   pipe:close()
   return text
@@ -204,7 +189,7 @@ describe("faults of worker processes", function()
       -- Their processes are gone when nobody has the pipe of their numbers in /proc.
       [[read -r child worker <&3; kill -9 $run; wait $run
         while kill -0 $child 2>/dev/null || kill -0 $worker 2>/dev/null; do :; done
-        exec ]] .. "'" .. absolute .. "'" .. [[ resume 1 --home home --quiet >out 2>err]])
+        exec ]] .. "'" .. program .. "'" .. [[ resume 1 --home home --quiet >out 2>err]])
     expect(out .. tostring(code)):to_contain("0")
     expect(code).to_equal(0)
     expect(shown.state).to_equal("SUCCESS")

@@ -4,28 +4,13 @@ local describe, it, expect = t.describe, t.it, t.expect
 local limits = require "flowrun.limits"
 local options = require "flowrun.options"
 local testing = require "flowrun.core.testing"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 -- Runs a script in a home of its own; what it prints, and its exit code.
 local function run(dir, script, words)
   write(dir .. "/f.lua", script)
-  local _, _, code = os.execute(("cd '%s' && FLOWRUN_HOME=home '%s' %s >out 2>err"):format(dir,
-    program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program,
+  local _, _, code = os.execute(("cd '%s' && FLOWRUN_HOME=home '%s' %s >out 2>err"):format(dir, program,
     words or "--quiet f.lua"))
   return read(dir .. "/out"), code, read(dir .. "/err")
 end

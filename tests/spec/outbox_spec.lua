@@ -3,9 +3,8 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 local server = os.getenv("FLOWRUN_HTTP_SERVER")
 
 local head = [[
@@ -26,25 +25,12 @@ local function die_once()
 end
 ]]
 
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  local text = f and f:read("a") or ""
-  if f then f:close() end
-  return text
-end
-
 local function place(body)
   local dir = t.temp_dir()
   write(dir .. "/f.lua", head .. body)
   return function(words)
     local _, _, code = os.execute(("cd '%s' && FLOWRUN_HOME=home timeout 60 '%s' %s >out 2>err")
-      :format(dir, absolute, words))
+      :format(dir, program, words))
     return code, read(dir .. "/out"), read(dir .. "/err")
   end, dir
 end
@@ -71,7 +57,7 @@ end
 local Server = {}
 Server.__close = function(self)
   os.execute(("'%s' lua -e 'require(\"flowrun.http\")(\"%s/quit\")' >/dev/null 2>&1")
-    :format(absolute, self.url))
+    :format(program, self.url))
 end
 
 local function serve(dir, answers)
@@ -286,7 +272,7 @@ return fr.flow("f", function() return work("a"):get() .. work("b"):get() end)]]
     local run, dir = place(body)
     local _, _, code = os.execute(
       ("cd '%s' && FLOWRUN_FAULT='%s:%d=kill' FLOWRUN_HOME=home timeout 60 '%s' --quiet f.lua >out 2>err")
-        :format(dir, point, hit, absolute))
+        :format(dir, point, hit, program))
     if code == 0 then return false end
     expect(code).to_equal(137)
     if (run("resume 1 --quiet")) ~= 0 then         -- it had begun nothing, or had ended

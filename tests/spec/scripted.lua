@@ -5,23 +5,8 @@
 ---     s.task("t").attempt, s.task("t", 2).state
 local json = require "flowrun.json"
 local test = require "flowrun.test"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-if program:sub(1, 1) ~= "/" then program = os.getenv("PWD") .. "/" .. program end
-
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 local function scripted(text)
   local dir = test.temp_dir()

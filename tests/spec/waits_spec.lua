@@ -3,9 +3,8 @@
 local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+local real = dofile "tests/spec/real_program.lua"
+local program, read, write = real.program, real.read, real.write
 
 local head = [[
 local fr = require "flowrun"
@@ -22,26 +21,13 @@ local die = fr.task("die", {effect = true, retries = 3, delay = 0}, function(wha
 end)
 ]]
 
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  local text = f and f:read("a") or ""
-  if f then f:close() end
-  return text
-end
-
 -- A folder with the script; returns a function that runs the program there.
 local function place(body)
   local dir = t.temp_dir()
   write(dir .. "/f.lua", head .. body)
   return function(words)
     local command = ("cd '%s' && FLOWRUN_HOME=home USER=tester LOGNAME=tester timeout 20 '%s' %s >out 2>err")
-      :format(dir, absolute, words)
+      :format(dir, program, words)
     local _, _, code = os.execute(command)
     return code, read(dir .. "/out"), read(dir .. "/err")
   end, dir
@@ -85,7 +71,7 @@ return fr.flow("f", function()
   local got = b:get()
   return {got, fr.signal("go", {timeout = 0, default = "no third"})}
 end)]]
-    write(dir .. "/p.sh", ("PROGRAM='%s' exec '%s' f.lua\n"):format(absolute, absolute))
+    write(dir .. "/p.sh", ("PROGRAM='%s' exec '%s' f.lua\n"):format(program, program))
     local _, _, code = os.execute(("cd '%s' && FLOWRUN_HOME=home timeout 20 sh p.sh >out 2>err"):format(dir))
     expect(code).to_equal(0)
     local got = json.decode(read(dir .. "/out"))

@@ -4,9 +4,8 @@ local t = require "flowrun.test"
 local describe, it, expect = t.describe, t.it, t.expect
 local json = require "flowrun.json"
 local testing = require "flowrun.core.testing"
-
-local program = os.getenv("FLOWRUN") or "build/flowrun"
-local absolute = program:sub(1, 1) == "/" and program or os.getenv("PWD") .. "/" .. program
+local real = dofile "tests/spec/real_program.lua"
+local absolute, read, write = real.program, real.read, real.write
 
 local head = [[
 local fr = require "flowrun"
@@ -19,20 +18,6 @@ local function wait_for(name)
   while not io.open(name) do fr.sleep(0.002) end
 end
 ]]
-
-local function write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
-local function read(path)
-  local f = io.open(path)
-  if not f then return "" end
-  local text = f:read("a")
-  f:close()
-  return text
-end
 
 local function sh(dir, script)
   local _, _, code = os.execute(("cd '%s' || exit; export FLOWRUN_HOME=home; %s"):format(dir,
