@@ -138,8 +138,13 @@ static int making_finish(making *k, int rc, fr_frame **out, fr_err *err)
     return rc;
 }
 
-static int scaler_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
-                            fr_err *err)
+// What becomes of a column by the numbers that the model holds of it.
+typedef int (*column_fn)(const fr_array *a, const char *name, const double *number, fr_array **out,
+                         fr_err *err);
+
+// The columns that the model knows go through fn with their `each` numbers, others stay.
+static int transform(const fr_model *m, const fr_frame *x, size_t each, column_fn fn,
+                     fr_frame **out, fr_err *err)
 {
     making k;
     making_init(&k, x->columns);
@@ -150,13 +155,20 @@ static int scaler_transform(const fr_model *m, const fr_frame *x, fr_frame **out
         if (f < 0) {
             k.column[c] = fr_array_ref(x->cols[c]);
         } else {
-            double moment[2];
-            memcpy(moment, m->payload + (size_t)f * sizeof moment, sizeof moment);
-            rc = scale(x->cols[c], x->names[c], moment, &k.column[c], err);
+            double number[2];
+            size_t size = each * sizeof *number;
+            memcpy(number, m->payload + (size_t)f * size, size);
+            rc = fn(x->cols[c], x->names[c], number, &k.column[c], err);
         }
         k.count += rc == FR_OK;
     }
     return making_finish(&k, rc, out, err);
+}
+
+static int scaler_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
+                            fr_err *err)
+{
+    return transform(m, x, 2, scale, out, err);
 }
 
 // ---- (x - a) / b with numbers that were computed elsewhere, and gaps that are filled.
@@ -184,7 +196,7 @@ static int imputer_open(const fr_model *m, void **state, fr_err *err)
                          m->payload_size, m->features);
 }
 
-static int fill(const fr_array *a, const char *name, double with, fr_array **out,
+static int fill(const fr_array *a, const char *name, const double *with, fr_array **out,
                 fr_err *err)
 {
     double *v;
@@ -192,7 +204,7 @@ static int fill(const fr_array *a, const char *name, double with, fr_array **out
     rc = rc != FR_OK ? rc : fr_array_new(fr_type_of(FR_FLOAT64), a->length, 0, out, err);
     double *to = rc == FR_OK ? (double *)(void *)(*out)->values->data : NULL;
     for (int64_t i = 0; i < a->length && rc == FR_OK; i++) {
-        to[i] = isnan(v[i]) ? with : v[i];
+        to[i] = isnan(v[i]) ? *with : v[i];
     }
     fr_free(v);
     return rc;
@@ -201,22 +213,7 @@ static int fill(const fr_array *a, const char *name, double with, fr_array **out
 static int imputer_transform(const fr_model *m, const fr_frame *x, fr_frame **out,
                              fr_err *err)
 {
-    making k;
-    making_init(&k, x->columns);
-    int rc = FR_OK;
-    for (size_t c = 0; c < x->columns && rc == FR_OK; c++) {
-        ptrdiff_t f = place_of(m, x->names[c]);
-        k.name[c] = x->names[c];
-        if (f < 0) {
-            k.column[c] = fr_array_ref(x->cols[c]);
-        } else {
-            double with;
-            memcpy(&with, m->payload + (size_t)f * sizeof with, sizeof with);
-            rc = fill(x->cols[c], x->names[c], with, &k.column[c], err);
-        }
-        k.count += rc == FR_OK;
-    }
-    return making_finish(&k, rc, out, err);
+    return transform(m, x, 1, fill, out, err);
 }
 
 // ---- coders. Payload: per feature varint n, n times varint length and text.
